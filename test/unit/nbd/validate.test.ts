@@ -1,0 +1,111 @@
+import t from 'tap'
+import { RequestReader } from '../../../ts/nbd/transmission.ts'
+import { validate } from '../../../ts/nbd/validate.ts'
+import { command, commandFlag, encodeRequest, errno, type RequestFields } from '../../support/nbd-wire.ts'
+
+const size = 64 * 1024 * 1024
+const writable = { byteLength: size, readOnly: false, structured: true }
+const everyCommand = [0, 1, 3, 4, 5, 6]
+
+function verdict(request: Omit<RequestFields, 'cookie'>, limits = writable): number {
+  const bytes = new Uint8Array(encodeRequest({ ...request, cookie: 0n }))
+  const reader = new RequestReader()
+  if (!reader.read(new DataView(bytes.buffer), 0)) throw new Error('not a request')
+  return validate(reader, limits)
+}
+
+t.test('requests inside the export are valid, up to its last byte', async (t) => {
+  for (const command of everyCommand) {
+    t.equal(verdict({ command, offset: 0, length: 1 }), 0)
+    t.equal(verdict({ command, offset: size - 1, length: 1 }), 0)
+    t.equal(verdict({ command, offset: 511, length: 4097 }), 0, 'no alignment is asked for')
+    t.equal(verdict({ command, offset: size, length: 0 }), 0, 'nothing, at the end')
+  }
+  t.equal(verdict({ command: command.disconnect, flags: 0xffff }), 0)
+})
+
+t.test('past the end: ENOSPC for what writes, EINVAL for the rest, and FLUSH does not care', async (t) => {
+  const expected = new Map([
+    [command.read, errno.EINVAL],
+    [command.write, errno.ENOSPC],
+    [command.flush, 0],
+    [command.trim, errno.EINVAL],
+    [command.cache, errno.EINVAL],
+    [command.writeZeroes, errno.ENOSPC],
+  ])
+  const places: [number | bigint, number][] = [
+    [size, 1],
+    [size - 1, 2],
+    [size + 1, 0],
+    [2n ** 53n - 1n, 4096],
+    [2n ** 53n, 0],
+    [2n ** 63n, 1],
+    [2n ** 64n - 1n, 1],
+    [2n ** 64n - 4096n, 8192],
+  ]
+  for (const [command, error] of expected) {
+    for (const [offset, length] of places) {
+      t.equal(verdict({ command, offset, length }), error, `command ${command} at ${offset}+${length}`)
+    }
+  }
+})
+
+t.test('payloads have a limit, ranges without payload have none', async (t) => {
+  const large = { ...writable, byteLength: 2 ** 43 }
+  const limit = 32 * 1024 * 1024
+  t.equal(verdict({ command: command.read, length: limit }, large), 0)
+  t.equal(verdict({ command: command.write, length: limit }, large), 0)
+  t.equal(verdict({ command: command.read, length: limit + 1 }, large), errno.EINVAL)
+  t.equal(verdict({ command: command.write, length: 2 ** 32 - 1 }, large), errno.EINVAL)
+  for (const number of [command.trim, command.writeZeroes, command.cache]) {
+    t.equal(verdict({ command: number, length: 2 ** 32 - 512 }, large), 0)
+  }
+})
+
+t.test('a read-only export refuses every change with EPERM', async (t) => {
+  const readOnly = { ...writable, readOnly: true }
+  for (const number of [command.write, command.trim, command.writeZeroes]) {
+    t.equal(verdict({ command: number, length: 512 }, readOnly), errno.EPERM)
+    t.equal(verdict({ command: number, offset: size, length: 512 }, readOnly), errno.EPERM)
+  }
+  for (const number of [command.read, command.flush, command.cache]) {
+    t.equal(verdict({ command: number, length: 512 }, readOnly), 0)
+  }
+})
+
+t.test('every command takes exactly the flags that are defined for it', async (t) => {
+  const allowed = new Map<number, number>([
+    [command.read, commandFlag.fua | commandFlag.df],
+    [command.write, commandFlag.fua],
+    [command.flush, commandFlag.fua],
+    [command.trim, commandFlag.fua],
+    [command.cache, commandFlag.fua],
+    [command.writeZeroes, commandFlag.fua | commandFlag.noHole | commandFlag.fastZero],
+  ])
+  for (const [command, flags] of allowed) {
+    for (let bit = 0; bit < 16; bit += 1) {
+      const flag = 1 << bit
+      const error = flags & flag ? 0 : errno.EINVAL
+      t.equal(verdict({ command, flags: flag, length: 512 }), error, `command ${command} flag ${flag}`)
+    }
+    t.equal(verdict({ command, flags, length: 512 }), 0)
+  }
+})
+
+t.test('DF needs structured replies', async (t) => {
+  const simple = { ...writable, structured: false }
+  t.equal(verdict({ command: command.read, flags: commandFlag.df, length: 1 }, simple), errno.EINVAL)
+})
+
+t.test('commands that do not exist or were not negotiated are EINVAL', async (t) => {
+  for (let number = 7; number <= 65535; number += 1) {
+    if (verdict({ command: number }) !== errno.EINVAL) t.fail(`command ${number}`)
+  }
+  t.equal(verdict({ command: command.blockStatus, length: 512 }), errno.EINVAL)
+})
+
+t.test('an export without a single byte takes requests without a single byte', async (t) => {
+  const empty = { ...writable, byteLength: 0 }
+  t.equal(verdict({ command: command.read, offset: 0, length: 0 }, empty), 0)
+  t.equal(verdict({ command: command.read, offset: 0, length: 1 }, empty), errno.EINVAL)
+})

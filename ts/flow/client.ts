@@ -1,0 +1,263 @@
+import { assert } from '../base/assert.ts'
+import { KIB } from '../base/units.ts'
+import { Command, CommandFlag, REQUEST_BYTE_LENGTH } from '../format/nbd.ts'
+import { ERROR_TEXT_BYTE_LENGTH_MAX, nbdErrorText } from '../nbd/errors.ts'
+import { ERROR_CHUNK_BYTE_LENGTH, encodeErrorChunk, encodeSimpleReply } from '../nbd/reply.ts'
+import { RequestReader } from '../nbd/transmission.ts'
+import { DISCARDED_PAYLOAD_MAX, validate } from '../nbd/validate.ts'
+import type { Completion } from '../ports/completion.ts'
+import type { Memory, MemoryPort } from '../ports/memory.ts'
+import type { Stream } from '../ports/stream.ts'
+import { OUTPUT_BYTES, OUTPUT_REPLY_BYTES, Output } from './output.ts'
+import type { ReadOperation } from './read.ts'
+
+const INPUT_BYTES = 512 * KIB
+/** Replies to all of them fit into the room that the output buffer keeps free. */
+export const REQUESTS_IN_FLIGHT_MAX = 1024
+
+/** A reply without data, with the longest message. */
+const REPLY_BYTES_MAX = ERROR_CHUNK_BYTE_LENGTH + ERROR_TEXT_BYTE_LENGTH_MAX
+assert(REQUESTS_IN_FLIGHT_MAX * REPLY_BYTES_MAX <= OUTPUT_REPLY_BYTES, 'all replies in flight fit')
+
+/** What executing a request came to. */
+export const Progress = {
+  /** answered, or waiting for its answer elsewhere: go on with the next one */
+  DONE: 0,
+  /** its payload has not arrived yet */
+  MORE: 1,
+  /** something has to happen first (room in the ring, a block from disk): asked again later */
+  STALLED: 2,
+} as const
+export type Progress = (typeof Progress)[keyof typeof Progress]
+
+/** What the owner does for a client; flow/aggregate.ts. */
+export interface Server {
+  execute(client: Client): Progress
+  /** has something to send, or may receive again: `rearm` it at the end of the turn */
+  touch(client: Client): void
+  /** has bytes to parse, or may go on: parse in this turn */
+  ready(client: Client): void
+  gone(client: Client, reason: string): void
+}
+
+/** How a client came: from the handshake on the main thread. */
+export interface ClientArrival {
+  readonly stream: Stream
+  readonly volume: number
+  readonly byteLength: number
+  readonly readOnly: boolean
+  readonly structured: boolean
+  /** bytes that came behind the handshake */
+  readonly leftover: Uint8Array
+}
+
+/**
+ * One NBD session in transmission. Requests are executed strictly in the order in which they came;
+ * replies leave when they are due. Lives on: its buffers serve one session after another.
+ */
+export class Client implements Completion {
+  readonly slot: number
+  /** rises with every session in this slot: a late reply of an earlier one finds nobody */
+  session = 0
+  volume = 0
+  peer = ''
+  readonly request = new RequestReader()
+  readonly limits = { byteLength: 0, readOnly: false, structured: false }
+  readonly output: Output
+  inFlight = 0
+  /** bytes of the current WRITE or WRITE_ZEROES that are logged already */
+  progress = 0
+  /** a long READ whose simple reply must not be interrupted: nothing else is taken up meanwhile */
+  isExclusive = false
+  /** reads whose data is ready but did not fit into the output buffer */
+  readonly waitingForRoom: ReadOperation[] = []
+  /** generation at which this client was first refused for lack of space; -1: it was not */
+  shortOfSpaceSince = -1
+  isReady = false
+  isTouched = false
+  isOpen = false
+  /** woken when a block that the current request waits for has come from disk */
+  readonly waiter = { wake: (): void => this.#server.ready(this) }
+  readonly #server: Server
+  readonly #input: Memory
+  readonly #view: DataView
+  #stream: Stream | undefined
+  #from = 0
+  #filled = 0
+  #hasRequest = false
+  #discarding = 0
+  #receiving = false
+  #closing = false
+
+  constructor(slot: number, server: Server, memory: MemoryPort) {
+    this.slot = slot
+    this.#server = server
+    this.#input = memory.allocate(INPUT_BYTES)
+    this.#view = new DataView(this.#input.bytes.buffer, this.#input.bytes.byteOffset, INPUT_BYTES)
+    this.output = new Output(memory.allocate(OUTPUT_BYTES), () => this.#sent())
+  }
+
+  /** Its last operations have ended: the slot can serve another session. */
+  get isFree(): boolean {
+    return !this.isOpen && !this.#receiving && !this.output.isSending
+  }
+
+  open(arrival: ClientArrival): void {
+    assert(this.isFree, 'a slot serves one session at a time')
+    assert(arrival.leftover.length <= INPUT_BYTES, 'what the handshake left fits the input buffer')
+    this.session += 1
+    this.volume = arrival.volume
+    this.peer = arrival.stream.peer
+    this.limits.byteLength = arrival.byteLength
+    this.limits.readOnly = arrival.readOnly
+    this.limits.structured = arrival.structured
+    this.#stream = arrival.stream
+    this.output.attach(arrival.stream)
+    this.#input.bytes.set(arrival.leftover)
+    this.#from = 0
+    this.#filled = arrival.leftover.length
+    this.inFlight = 0
+    this.progress = 0
+    this.isExclusive = false
+    this.waitingForRoom.length = 0
+    this.shortOfSpaceSince = -1
+    this.#hasRequest = false
+    this.#discarding = 0
+    this.#closing = false
+    this.isOpen = true
+    this.#server.ready(this)
+  }
+
+  /** Ends the session at once; whatever has no answer stays unanswered, so that the client replays it. */
+  drop(reason: string): void {
+    if (!this.isOpen) return
+    this.isOpen = false
+    this.#stream!.close()
+    this.#server.gone(this, reason)
+  }
+
+  /** A receive has ended. */
+  complete(result: number): void {
+    this.#receiving = false
+    if (!this.isOpen) return
+    if (result <= 0) return this.drop(result === 0 ? 'the client closed the connection' : 'the connection was lost')
+    this.#filled += result
+    this.#server.ready(this)
+  }
+
+  /** Executes what has arrived. Adds to the turn's memory batch; input stays in place until `rearm`. */
+  parse(): void {
+    while (this.isOpen && !this.#closing && !this.isExclusive) {
+      if (this.#discarding > 0 && !this.#discard()) return
+      if (!this.#hasRequest) {
+        if (!this.#next()) return
+        continue
+      }
+      if (this.#server.execute(this) !== Progress.DONE) return
+      this.#hasRequest = false
+      this.progress = 0
+    }
+  }
+
+  /** After the batch ran: the input may move, and more may come. */
+  rearm(): void {
+    if (!this.isOpen) return
+    this.output.flush()
+    if (this.#closing) return this.#closeWhenDone()
+    if (this.#receiving) return
+    if (this.#from === this.#filled) {
+      this.#from = 0
+      this.#filled = 0
+    } else if (this.#filled > INPUT_BYTES / 2) {
+      this.#input.bytes.copyWithin(0, this.#from, this.#filled)
+      this.#filled -= this.#from
+      this.#from = 0
+    }
+    if (this.#filled === INPUT_BYTES) return
+    this.#receiving = true
+    this.#stream!.receive(this.#input.address + this.#filled, INPUT_BYTES - this.#filled, this)
+  }
+
+  /** Bytes of payload that are here and not consumed. */
+  get available(): number {
+    return this.#filled - this.#from
+  }
+
+  get payloadAddress(): number {
+    return this.#input.address + this.#from
+  }
+
+  consume(byteLength: number): void {
+    assert(byteLength <= this.available, 'only what is here is consumed')
+    this.#from += byteLength
+  }
+
+  /** Answers the current request with an error; the rest of a WRITE's payload is thrown away. */
+  refuse(error: number): Progress {
+    assert(error !== 0, 'a refusal has a reason')
+    if (this.request.command === Command.WRITE) this.#discarding = this.request.length - this.progress
+    this.reply(this.request.cookieHigh, this.request.cookieLow, error, this.request.command === Command.READ)
+    return Progress.DONE
+  }
+
+  /** One request is answered. `isRead`: with structured replies it must not be a simple reply. */
+  reply(cookieHigh: number, cookieLow: number, error: number, isRead = false): void {
+    this.inFlight -= 1
+    assert(this.inFlight >= 0, 'each request is answered once')
+    const { output } = this
+    const structured = this.limits.structured && (isRead || error !== 0)
+    output.advance(
+      structured && error !== 0
+        ? encodeErrorChunk(output.view, output.at, cookieHigh, cookieLow, error, nbdErrorText(error))
+        : encodeSimpleReply(output.view, output.at, cookieHigh, cookieLow, error),
+    )
+    this.#server.touch(this)
+    if (this.#hasRequest || this.available > 0) this.#server.ready(this)
+  }
+
+  /** Takes up the next request, or refuses it. False: there is none yet, or no more room for answers. */
+  #next(): boolean {
+    if (this.available < REQUEST_BYTE_LENGTH || this.inFlight >= REQUESTS_IN_FLIGHT_MAX) return false
+    if (!this.output.hasRoomForReply((this.inFlight + 1) * REPLY_BYTES_MAX)) return false
+    if (!this.request.read(this.#view, this.#from)) {
+      this.drop('it sent something that is no NBD request')
+      return false
+    }
+    this.#from += REQUEST_BYTE_LENGTH
+    if (this.request.command === Command.DISC) {
+      this.#closing = true
+      return false
+    }
+    this.inFlight += 1
+    const error = validate(this.request, this.limits)
+    if (error !== 0) {
+      if (this.request.command === Command.WRITE && this.request.length > DISCARDED_PAYLOAD_MAX) {
+        this.drop('it announced a payload larger than 64 MiB')
+        return false
+      }
+      this.refuse(error)
+      return true
+    }
+    this.#hasRequest = true
+    return true
+  }
+
+  #discard(): boolean {
+    const now = Math.min(this.#discarding, this.available)
+    this.#from += now
+    this.#discarding -= now
+    return this.#discarding === 0
+  }
+
+  #sent(): void {
+    if (!this.isOpen) return
+    if (this.output.failed) return this.drop('the connection was lost')
+    this.#server.ready(this)
+  }
+
+  #closeWhenDone(): void {
+    if (this.inFlight === 0 && this.output.isEmpty) this.drop('the client disconnected')
+  }
+}
+
+export const isFua = (client: Client): boolean => (client.request.flags & CommandFlag.FUA) !== 0

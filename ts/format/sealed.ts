@@ -1,0 +1,26 @@
+import { crc32c } from '../base/crc32c.ts'
+
+/**
+ * Structures that stand alone on disk or in NVRAM begin with magic and version, which never move,
+ * and a CRC32C of everything behind it.
+ */
+export const MAGIC_AT = 0
+export const VERSION_AT = 4
+export const SEAL_AT = 8
+export const SEALED_FROM = 12
+
+export type SealVerdict = 'good' | 'blank' | 'foreign' | 'version' | 'torn'
+
+export function seal(block: Uint8Array): void {
+  view(block).setUint32(SEAL_AT, crc32c(block, SEALED_FROM), true)
+}
+
+export function judgeSeal(block: Uint8Array, magic: number, version: number): SealVerdict {
+  const words = view(block)
+  if (words.getUint32(MAGIC_AT, true) !== magic) return block.every(isZero) ? 'blank' : 'foreign'
+  if (words.getUint32(VERSION_AT, true) !== version) return 'version'
+  return words.getUint32(SEAL_AT, true) === crc32c(block, SEALED_FROM) ? 'good' : 'torn'
+}
+
+const isZero = (byte: number): boolean => byte === 0
+const view = (block: Uint8Array): DataView => new DataView(block.buffer, block.byteOffset, block.byteLength)

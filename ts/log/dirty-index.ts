@@ -1,0 +1,222 @@
+import { assert } from '../base/assert.ts'
+import { TWO_32 } from '../base/units.ts'
+import { type BlockRange, Ranges } from './ranges.ts'
+import type { LogRing } from './ring.ts'
+
+/** What `lookup` answers instead of a ring page. */
+export const ZERO_BLOCK = -1
+export const NOT_DIRTY = -2
+
+/** Zeroed or trimmed stretches up to this length are kept block by block, longer ones as ranges. */
+const RANGE_FROM_BLOCKS = 16
+
+const WORDS = 4
+const VOLUME = 0
+const BLOCK = 1
+const PAGE = 2
+const SEQUENCE = 3
+
+/**
+ * (volume, block) -> newest ring page, for the changes that one consistency point will write.
+ * Open addressing over one Int32Array; volume number 0 marks an empty place. Ranges hold long
+ * zeroed stretches; a block entry is always newer than a range that covers it.
+ */
+export class DirtyIndex {
+  #table: Int32Array
+  #mask: number
+  #used = 0
+  #ranges = new Map<number, Ranges>()
+  /** low word of the newest entry that made a range: readers of a range wait for it */
+  lastRangeSequence = 0
+  /** the sequence of the looked-up block's entry; valid after `lookup` found a page or a zero block */
+  foundSequence = 0
+
+  constructor(expectedBlocks = 1024) {
+    const places = 2 ** Math.ceil(Math.log2(expectedBlocks * 2))
+    this.#table = new Int32Array(places * WORDS)
+    this.#mask = places - 1
+  }
+
+  get blockCount(): number {
+    return this.#used
+  }
+
+  get isEmpty(): boolean {
+    return this.#used === 0 && this.#ranges.size === 0
+  }
+
+  set(volume: number, block: number, page: number, sequence: number): void {
+    if (this.#used * 3 > this.#mask * 2) this.#grow()
+    const at = this.#find(volume, block)
+    const table = this.#table
+    if (table[at + VOLUME] === 0) {
+      table[at + VOLUME] = volume
+      table[at + BLOCK] = block | 0
+      this.#used += 1
+    }
+    table[at + PAGE] = page
+    table[at + SEQUENCE] = sequence | 0
+  }
+
+  lookup(volume: number, block: number): number {
+    const at = this.#find(volume, block)
+    if (this.#table[at + VOLUME] !== 0) {
+      const page = this.#table[at + PAGE]!
+      if (page !== NOT_DIRTY) {
+        this.foundSequence = this.#table[at + SEQUENCE]! >>> 0
+        return page
+      }
+    }
+    const ranges = this.#ranges.get(volume)
+    if (ranges === undefined || !ranges.has(block)) return NOT_DIRTY
+    this.foundSequence = this.lastRangeSequence
+    return ZERO_BLOCK
+  }
+
+  zero(volume: number, first: number, end: number, sequence: number): void {
+    if (end - first < RANGE_FROM_BLOCKS) {
+      for (let block = first; block < end; block += 1) this.set(volume, block, ZERO_BLOCK, sequence)
+      return
+    }
+    this.#forget(volume, first, end)
+    let ranges = this.#ranges.get(volume)
+    if (ranges === undefined) {
+      ranges = new Ranges()
+      this.#ranges.set(volume, ranges)
+    }
+    ranges.add(first, end)
+    this.lastRangeSequence = sequence >>> 0
+  }
+
+  /** The volume is deleted: none of its changes matters any more. */
+  dropVolume(volume: number): void {
+    this.#forget(volume, 0, TWO_32)
+    this.#ranges.delete(volume)
+  }
+
+  clear(): void {
+    if (this.#used > 0) this.#table.fill(0)
+    this.#used = 0
+    this.#ranges = new Map()
+  }
+
+  rangesOf(volume: number): readonly BlockRange[] {
+    return this.#ranges.get(volume)?.list ?? []
+  }
+
+  rangedVolumes(): IterableIterator<number> {
+    return this.#ranges.keys()
+  }
+
+  /** All changed blocks as volume * 2^32 + block, ascending. */
+  sortedKeys(): Float64Array {
+    const keys = new Float64Array(this.#used)
+    let count = 0
+    for (let at = 0; at < this.#table.length; at += WORDS) {
+      const volume = this.#table[at + VOLUME]!
+      if (volume === 0 || this.#table[at + PAGE] === NOT_DIRTY) continue
+      keys[count] = volume * TWO_32 + (this.#table[at + BLOCK]! >>> 0)
+      count += 1
+    }
+    return keys.subarray(0, count).sort()
+  }
+
+  #forget(volume: number, first: number, end: number): void {
+    if (end - first < this.#used) {
+      for (let block = first; block < end; block += 1) {
+        const at = this.#find(volume, block)
+        if (this.#table[at + VOLUME] !== 0) this.#table[at + PAGE] = NOT_DIRTY
+      }
+      return
+    }
+    for (let at = 0; at < this.#table.length; at += WORDS) {
+      const block = this.#table[at + BLOCK]! >>> 0
+      if (this.#table[at + VOLUME] === volume && block >= first && block < end)
+        this.#table[at + PAGE] = NOT_DIRTY
+    }
+  }
+
+  /** The place of the key, or the empty place where it belongs. */
+  #find(volume: number, block: number): number {
+    const key = block | 0
+    let place = hash(volume, key) & this.#mask
+    for (;;) {
+      const at = place * WORDS
+      const there = this.#table[at + VOLUME]!
+      if (there === 0 || (there === volume && this.#table[at + BLOCK] === key)) return at
+      place = (place + 1) & this.#mask
+    }
+  }
+
+  #grow(): void {
+    const old = this.#table
+    this.#table = new Int32Array(old.length * 2)
+    this.#mask = this.#mask * 2 + 1
+    this.#used = 0
+    for (let at = 0; at < old.length; at += WORDS) {
+      const page = old[at + PAGE]!
+      if (old[at + VOLUME] !== 0 && page !== NOT_DIRTY) {
+        this.set(old[at + VOLUME]!, old[at + BLOCK]! >>> 0, page, old[at + SEQUENCE]! >>> 0)
+      }
+    }
+  }
+}
+
+function hash(volume: number, block: number): number {
+  let mixed = Math.imul(block ^ Math.imul(volume, 0x9e3779b1), 0x85ebca6b)
+  mixed ^= mixed >>> 15
+  mixed = Math.imul(mixed, 0xc2b2ae35)
+  return (mixed ^ (mixed >>> 13)) >>> 0
+}
+
+/** The frozen index in the order in which a consistency point writes it. */
+export class FrozenIndex {
+  readonly lastSequence: number
+  readonly count: number
+  readonly volumes: Uint32Array
+  readonly blocks: Uint32Array
+  readonly pages: Int32Array
+  readonly #ring: LogRing
+  readonly #index: DirtyIndex
+
+  constructor(ring: LogRing, index: DirtyIndex, lastSequence: number) {
+    const keys = index.sortedKeys()
+    this.#ring = ring
+    this.#index = index
+    this.lastSequence = lastSequence
+    this.count = keys.length
+    this.volumes = new Uint32Array(keys.length)
+    this.blocks = new Uint32Array(keys.length)
+    this.pages = new Int32Array(keys.length)
+    for (let i = 0; i < keys.length; i += 1) {
+      const volume = Math.floor(keys[i]! / TWO_32)
+      const block = keys[i]! - volume * TWO_32
+      this.volumes[i] = volume
+      this.blocks[i] = block
+      this.pages[i] = index.lookup(volume, block)
+      assert(this.pages[i] !== NOT_DIRTY, 'a key of the index is in the index')
+    }
+  }
+
+  pageAddress(page: number): number {
+    return this.#ring.pageAddress(page)
+  }
+
+  pageChecksum(page: number): number {
+    return this.#ring.pageChecksum(page)
+  }
+
+  zeroRanges(volume: number): readonly BlockRange[] {
+    return this.#index.rangesOf(volume)
+  }
+
+  touchedVolumes(): readonly number[] {
+    const touched = new Set(this.#index.rangedVolumes())
+    let last = 0
+    for (const volume of this.volumes) {
+      if (volume !== last) touched.add(volume)
+      last = volume
+    }
+    return [...touched].sort((a, b) => a - b)
+  }
+}

@@ -1,0 +1,286 @@
+import { assert, unreachable } from '../base/assert.ts'
+import { KIB, MIB } from '../base/units.ts'
+import {
+  CLIENT_FLAGS_BYTE_LENGTH,
+  HandshakeFlag,
+  Info,
+  OPTION_HEADER_BYTE_LENGTH,
+  OPTION_MAGIC,
+  Option,
+  OptionReply,
+  TEXT_BYTE_LENGTH_MAX,
+} from '../format/nbd.ts'
+import { type ExportCatalog, type ExportInfo, findExport, transmissionFlags } from './export.ts'
+import { encodeGreeting, OptionReplies } from './option-reply.ts'
+import { decodeInfoRequest, decodeName } from './option-request.ts'
+
+export interface HandshakeLimits {
+  /** options in one session; one more ends it */
+  readonly optionCount: number
+  /** longest data of an option that is looked at; longer is answered ERR_TOO_BIG */
+  readonly optionByteLength: number
+  /** longest data that is skipped to get to the next option; longer ends the session */
+  readonly skippedByteLength: number
+}
+
+export const defaultHandshakeLimits: HandshakeLimits = {
+  optionCount: 64,
+  optionByteLength: 64 * KIB,
+  skippedByteLength: 32 * MIB,
+}
+
+/** Exports that are named to a client that asked for one that is not there. */
+const NAMES_SHOWN = 8
+
+/** What follows from the bytes that came in. `send` goes out first, whatever the kind. */
+export type HandshakeStep =
+  | { readonly kind: 'more'; readonly send: Uint8Array }
+  | { readonly kind: 'close'; readonly send: Uint8Array; readonly reason: string }
+  | {
+      readonly kind: 'transmission'
+      readonly send: Uint8Array
+      readonly exportInfo: ExportInfo
+      readonly structuredReplies: boolean
+      /** a view of the bytes that came after the handshake: the first requests */
+      readonly leftover: Uint8Array
+    }
+
+type Phase = 'flags' | 'header' | 'data' | 'skip'
+type Outcome = { exportInfo: ExportInfo } | { reason: string }
+
+/**
+ * The server's side of the fixed newstyle handshake of one session, without a socket: bytes in,
+ * bytes and a verdict out. The cost of a session is bounded by the limits; time is the caller's.
+ */
+export class Handshake {
+  readonly #catalog: ExportCatalog
+  readonly #limits: HandshakeLimits
+  readonly #replies = new OptionReplies()
+  #phase: Phase = 'flags'
+  /** what has come of the present phase; grows up to `optionByteLength` */
+  #buffer = new Uint8Array(64)
+  #filled = 0
+  #missing = CLIENT_FLAGS_BYTE_LENGTH
+  #clientFlags = 0
+  #option = 0
+  #optionByteLength = 0
+  #optionCount = 0
+  #structuredReplies = false
+  #stopping = false
+  #outcome: Outcome | undefined
+
+  constructor(catalog: ExportCatalog, limits: HandshakeLimits = defaultHandshakeLimits) {
+    assert(limits.optionByteLength >= 4 + TEXT_BYTE_LENGTH_MAX + 2, 'an option has room for a name')
+    this.#catalog = catalog
+    this.#limits = limits
+  }
+
+  /** What the server says before the client says anything. */
+  greeting(): Uint8Array {
+    return encodeGreeting()
+  }
+
+  /** The node is shutting down: from now on options are answered ERR_SHUTDOWN. */
+  stop(): void {
+    this.#stopping = true
+  }
+
+  /** Takes the next bytes of the client. `close` is final and repeated; after `transmission` it is over. */
+  feed(bytes: Uint8Array): HandshakeStep {
+    assert(!this.#outcome || 'reason' in this.#outcome, 'a handshake is not fed once it has succeeded')
+    let at = 0
+    while (!this.#outcome) {
+      at += this.#take(bytes, at)
+      if (this.#missing > 0) break
+      this.#advance()
+    }
+    return this.#step(bytes, at)
+  }
+
+  #step(bytes: Uint8Array, at: number): HandshakeStep {
+    const send = this.#replies.take()
+    const outcome = this.#outcome
+    if (!outcome) return { kind: 'more', send }
+    if ('reason' in outcome) return { kind: 'close', send, reason: outcome.reason }
+    const { exportInfo } = outcome
+    const leftover = bytes.subarray(at)
+    return { kind: 'transmission', send, exportInfo, structuredReplies: this.#structuredReplies, leftover }
+  }
+
+  /** Moves what the present phase still misses from `bytes`; returns how much that was. */
+  #take(bytes: Uint8Array, at: number): number {
+    const count = Math.min(this.#missing, bytes.length - at)
+    if (this.#phase !== 'skip') this.#keep(bytes.subarray(at, at + count))
+    this.#missing -= count
+    return count
+  }
+
+  #keep(piece: Uint8Array): void {
+    const needed = this.#filled + piece.length
+    if (needed > this.#buffer.length) {
+      // grows with what has come, not with what is announced: an announcement costs nothing
+      const larger = new Uint8Array(Math.max(needed, this.#buffer.length * 2))
+      larger.set(this.#buffer.subarray(0, this.#filled))
+      this.#buffer = larger
+    }
+    this.#buffer.set(piece, this.#filled)
+    this.#filled = needed
+  }
+
+  #want(phase: Phase, byteLength: number): void {
+    this.#phase = phase
+    this.#missing = byteLength
+    this.#filled = 0
+  }
+
+  #close(reason: string): void {
+    this.#outcome = { reason }
+  }
+
+  #advance(): void {
+    switch (this.#phase) {
+      case 'flags':
+        return this.#readClientFlags()
+      case 'header':
+        return this.#readOptionHeader()
+      case 'data':
+        return this.#endOption(this.#buffer.subarray(0, this.#filled))
+      case 'skip':
+        return this.#endOption(undefined)
+      default:
+        return unreachable(this.#phase)
+    }
+  }
+
+  #view(): DataView {
+    return new DataView(this.#buffer.buffer, 0, this.#filled)
+  }
+
+  #readClientFlags(): void {
+    const flags = this.#view().getUint32(0)
+    const known = HandshakeFlag.FIXED_NEWSTYLE | HandshakeFlag.NO_ZEROES
+    if ((flags & ~known) !== 0) return this.#close(`unknown client flags 0x${flags.toString(16)}`)
+    this.#clientFlags = flags
+    this.#want('header', OPTION_HEADER_BYTE_LENGTH)
+  }
+
+  #readOptionHeader(): void {
+    const view = this.#view()
+    const ofOption = view.getUint32(0) === OPTION_MAGIC.high && view.getUint32(4) === OPTION_MAGIC.low
+    if (!ofOption) return this.#close('an option does not start with its magic')
+    this.#option = view.getUint32(8)
+    this.#optionByteLength = view.getUint32(12)
+    this.#optionCount += 1
+    const refused = this.#refusal()
+    if (refused !== undefined) return this.#close(refused)
+    const looksAtData = usesData(this.#option) && this.#optionByteLength <= this.#limits.optionByteLength
+    this.#want(looksAtData ? 'data' : 'skip', this.#optionByteLength)
+  }
+
+  /** Why an option ends the session before its data is read. */
+  #refusal(): string | undefined {
+    if (this.#optionCount > this.#limits.optionCount) return `more than ${this.#limits.optionCount} options`
+    if (this.#option === Option.EXPORT_NAME) {
+      if (this.#optionByteLength > TEXT_BYTE_LENGTH_MAX) return 'the name of the export is too long'
+      return undefined
+    }
+    if (!(this.#clientFlags & HandshakeFlag.FIXED_NEWSTYLE)) {
+      return `option ${this.#option} of a client that announced nothing but EXPORT_NAME`
+    }
+    const tooLong = this.#optionByteLength > this.#limits.skippedByteLength
+    return tooLong ? `option ${this.#option} with ${this.#optionByteLength} bytes` : undefined
+  }
+
+  /** An option is complete. `data` is undefined if nobody looks at it. */
+  #endOption(data: Uint8Array | undefined): void {
+    const option = this.#option
+    if (option === Option.EXPORT_NAME) this.#exportName(data)
+    else if (option === Option.ABORT) this.#abort()
+    else if (this.#stopping) this.#refuse(OptionReply.ERR_SHUTDOWN, 'the node is shutting down')
+    else if (option === Option.LIST) this.#list()
+    else if (option === Option.STRUCTURED_REPLY) this.#structuredReply()
+    else if (option === Option.INFO || option === Option.GO) this.#info(data)
+    // STARTTLS, LIST_META_CONTEXT, SET_META_CONTEXT and EXTENDED_HEADERS get a branch above when we speak
+    // them; those whose data matters also a place in usesData()
+    else this.#refuse(OptionReply.ERR_UNSUP, `option ${option} is not supported`)
+    if (!this.#outcome) this.#want('header', OPTION_HEADER_BYTE_LENGTH)
+  }
+
+  #refuse(error: number, text: string): void {
+    this.#replies.refuse(this.#option, error, text)
+  }
+
+  /** The old way in: there is no way to answer an error, so it ends the session. */
+  #exportName(data: Uint8Array | undefined): void {
+    assert(data, 'the name of an export was kept')
+    if (this.#stopping) return this.#close('the node is shutting down')
+    const decoded = decodeName(data)
+    if ('mistake' in decoded) return this.#close(decoded.mistake)
+    const exportInfo = findExport(this.#catalog, decoded.name)
+    if (!exportInfo) return this.#close(`no export ${quoted(decoded.name)} is served here`)
+    const flags = transmissionFlags(exportInfo, this.#structuredReplies)
+    const withZeroes = !(this.#clientFlags & HandshakeFlag.NO_ZEROES)
+    this.#replies.exportName(exportInfo.byteLength, flags, withZeroes)
+    this.#outcome = { exportInfo }
+  }
+
+  #abort(): void {
+    this.#replies.acknowledge(this.#option)
+    this.#close('the client ended the handshake')
+  }
+
+  #list(): void {
+    if (this.#optionByteLength > 0) return this.#refuse(OptionReply.ERR_INVALID, 'LIST takes no data')
+    for (const exportInfo of this.#catalog.list()) this.#replies.server(this.#option, exportInfo)
+    this.#replies.acknowledge(this.#option)
+  }
+
+  #structuredReply(): void {
+    if (this.#optionByteLength > 0) {
+      return this.#refuse(OptionReply.ERR_INVALID, 'STRUCTURED_REPLY takes no data')
+    }
+    this.#structuredReplies = true
+    this.#replies.acknowledge(this.#option)
+  }
+
+  #info(data: Uint8Array | undefined): void {
+    if (!data) return this.#refuse(OptionReply.ERR_TOO_BIG, `${this.#optionByteLength} bytes of data`)
+    const request = decodeInfoRequest(data)
+    if ('mistake' in request) return this.#refuse(OptionReply.ERR_INVALID, request.mistake)
+    const exportInfo = findExport(this.#catalog, request.name)
+    if (!exportInfo) return this.#refuse(OptionReply.ERR_UNKNOWN, this.#unknown(request.name))
+    this.#describe(exportInfo, request.wanted)
+    this.#replies.acknowledge(this.#option)
+    if (this.#option === Option.GO) this.#outcome = { exportInfo }
+  }
+
+  #describe(exportInfo: ExportInfo, wanted: ReadonlySet<number>): void {
+    const option = this.#option
+    const flags = transmissionFlags(exportInfo, this.#structuredReplies)
+    this.#replies.infoExport(option, exportInfo.byteLength, flags)
+    if (wanted.has(Info.NAME)) this.#replies.infoText(option, Info.NAME, exportInfo.name)
+    if (wanted.has(Info.DESCRIPTION) && exportInfo.description !== '') {
+      this.#replies.infoText(option, Info.DESCRIPTION, exportInfo.description)
+    }
+    if (wanted.has(Info.BLOCK_SIZE)) this.#replies.infoBlockSize(option)
+  }
+
+  #unknown(name: string): string {
+    const names = this.#catalog.list().map((exportInfo) => quoted(exportInfo.name))
+    if (names.length === 0) return 'this node serves no export now; try its partner'
+    const more = names.length > NAMES_SHOWN ? ` and ${names.length - NAMES_SHOWN} more` : ''
+    const shown = `${names.slice(0, NAMES_SHOWN).join(', ')}${more}`
+    const asked = name === '' ? 'there is no default export' : `no export ${quoted(name)} is served here`
+    return `${asked}; this node serves ${shown}`
+  }
+}
+
+/** Options whose data decides the answer; that of all others is skipped without being kept. */
+function usesData(option: number): boolean {
+  return option === Option.EXPORT_NAME || option === Option.INFO || option === Option.GO
+}
+
+/** A name for a message: control characters escaped, not too long. */
+function quoted(name: string): string {
+  return JSON.stringify(name.length > 64 ? `${name.slice(0, 64)}...` : name)
+}

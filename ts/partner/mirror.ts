@@ -1,0 +1,124 @@
+import { assert } from '../base/assert.ts'
+import type { Gather } from '../base/gather.ts'
+import { BLOCK_SIZE } from '../base/units.ts'
+import { FRAME_PAYLOAD_MAX, FrameKind } from '../format/link-frame.ts'
+import { ENTRY_PAGES_MAX, LogEntry } from '../format/log-ring.ts'
+import { sameIdentity } from '../format/identity.ts'
+import type { LogRing } from '../log/ring.ts'
+import type { Memory, MemoryPort } from '../ports/memory.ts'
+import { encodeFrame, FRAME_BYTES, type FrameReader } from './frame.ts'
+
+const BATCH_BYTES = FRAME_PAYLOAD_MAX - ENTRY_PAGES_MAX * (BLOCK_SIZE + LogEntry.byteLength)
+const NO_PIN = Number.MAX_SAFE_INTEGER
+
+/**
+ * The owner's half of the mirrored log: sends entries exactly as they lie in the ring, in order, and
+ * knows how far the partner has them. The same loop brings a returning partner up to date: catching
+ * up is sending from the tail instead of from the head.
+ */
+export class Mirror {
+  /** the partner said that it has every entry up to here */
+  acknowledged = 0
+  /** entries before this were never sent to the partner's present copy */
+  base = 0
+  entriesSent = 0
+  #next = 0
+  #inFlightFrom = NO_PIN
+  readonly #ring: LogRing
+  readonly #epoch: number
+  readonly #incarnation: Uint8Array
+  #partnerIncarnation = new Uint8Array(16)
+  readonly #header: Memory
+
+  constructor(ring: LogRing, epoch: number, incarnation: Uint8Array, memory: MemoryPort) {
+    this.#ring = ring
+    this.#epoch = epoch
+    this.#incarnation = incarnation
+    this.#header = memory.allocate(BLOCK_SIZE)
+  }
+
+  /** The partner's copy starts afresh at the tail. */
+  start(partnerIncarnation: Uint8Array): void {
+    this.#partnerIncarnation = partnerIncarnation.slice()
+    this.restart()
+  }
+
+  /** Released entries that were not sent yet cannot be sent any more: begin again at the tail. */
+  restart(): void {
+    this.base = this.#ring.tail
+    this.#next = this.#ring.tail
+    this.acknowledged = this.#ring.tail - 1
+  }
+
+  get hasFallenBehind(): boolean {
+    return this.#next < this.#ring.tail
+  }
+
+  /** All but what was just appended has been sent. */
+  get isCaughtUp(): boolean {
+    return this.#ring.head - 1 - this.acknowledged <= Math.max(64, this.#ring.layout.descriptorCount / 64)
+  }
+
+  get backlog(): number {
+    return this.#ring.head - this.#next
+  }
+
+  /** Entries from here on are being sent and must not be released. */
+  get pinnedFrom(): number {
+    return this.#inFlightFrom
+  }
+
+  sendEnded(): void {
+    this.#inFlightFrom = NO_PIN
+  }
+
+  /** Adds one frame with the next entries: header, descriptors, pages; four pieces of memory, no copy. */
+  addEntries(gather: Gather): void {
+    const ring = this.#ring
+    if (this.#next >= ring.head || this.hasFallenBehind) return
+    const first = this.#next
+    let end = first
+    let pages = 0
+    let firstPage = -1
+    while (end < ring.head && pages * BLOCK_SIZE + (end - first) * LogEntry.byteLength < BATCH_BYTES) {
+      const count = ring.pageCount(end)
+      if (count > 0) {
+        if (firstPage < 0) firstPage = ring.firstPage(end)
+        else if (ring.firstPage(end) !== firstPage + pages) break // wrapped
+        pages += count
+      }
+      end += 1
+    }
+    assert(end > first, 'a batch has at least one entry')
+    this.#writeHeader(first, end - first, Math.max(0, firstPage), pages)
+    gather.add(this.#header.address, FRAME_BYTES)
+    this.#addDescriptors(gather, first, end - first)
+    if (pages > 0) gather.add(ring.pageAddress(firstPage), pages * BLOCK_SIZE)
+    this.#next = end
+    this.#inFlightFrom = first
+    this.entriesSent += end - first
+  }
+
+  /** Takes an acknowledgement; one of another incarnation or epoch counts for nothing. */
+  take(frame: FrameReader): string | undefined {
+    if (frame.epoch !== this.#epoch || !sameIdentity(frame.incarnation, this.#partnerIncarnation)) return undefined
+    if (frame.sequence >= this.#next) return 'the partner acknowledges what it was never sent'
+    if (frame.sequence > this.acknowledged) this.acknowledged = frame.sequence
+    return undefined
+  }
+
+  #writeHeader(first: number, count: number, firstPage: number, pageCount: number): void {
+    const payload = count * LogEntry.byteLength + pageCount * BLOCK_SIZE
+    const values = { kind: FrameKind.ENTRIES, epoch: this.#epoch, sequence: first, count, firstPage, pageCount }
+    encodeFrame(this.#header.bytes, 0, values, this.#incarnation, payload, 0)
+  }
+
+  #addDescriptors(gather: Gather, first: number, count: number): void {
+    const { descriptorCount } = this.#ring.layout
+    const beforeWrap = Math.min(count, descriptorCount - (first % descriptorCount))
+    gather.add(this.#ring.descriptorAddress(first), beforeWrap * LogEntry.byteLength)
+    if (count > beforeWrap) {
+      gather.add(this.#ring.descriptorAddress(first + beforeWrap), (count - beforeWrap) * LogEntry.byteLength)
+    }
+  }
+}

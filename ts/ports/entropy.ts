@@ -1,0 +1,4 @@
+export interface Entropy {
+  /** Fills with random bytes: identities of rings, disks, boots. */
+  fill(bytes: Uint8Array): void
+}
