@@ -1,6 +1,6 @@
 import { assert } from '../base/assert.ts'
 import { MemoryBatch } from '../base/memory-batch.ts'
-import { lowWord } from '../base/units.ts'
+import { BLOCK_SIZE, lowWord } from '../base/units.ts'
 import { ENTRY_PAGES_MAX, EntryKind } from '../format/log-ring.ts'
 import { Command } from '../format/nbd.ts'
 import type { LogCopy } from '../log/copy.ts'
@@ -73,7 +73,12 @@ export class Aggregate implements Server {
   readonly #reads: ReadOperation[] = []
 
   constructor(
-    log: LogCopy, image: Image, memory: MemoryPort, epoch: number, limits: AggregateLimits, around: Surroundings,
+    log: LogCopy,
+    image: Image,
+    memory: MemoryPort,
+    epoch: number,
+    limits: AggregateLimits,
+    around: Surroundings,
   ) {
     this.log = log
     this.image = image
@@ -138,6 +143,17 @@ export class Aggregate implements Server {
     return reserved
   }
 
+  /** What a logged entry was promised when it was logged, it is promised again. */
+  reserveForReplay(sequence: number): void {
+    const { ring } = this.log
+    const pages = ring.pageCount(sequence)
+    const height = this.image.directory.get(ring.volume(sequence))?.heightNeeded ?? 4
+    const first = Math.floor(ring.offset(sequence) / BLOCK_SIZE)
+    const blocks = pages > 0 ? worstCaseBlocks(first, pages, height) : 2 * height + 2
+    this.image.space.reserveAlways(blocks)
+    this.activeReserved += blocks
+  }
+
   /** After a failed reservation: whether consistency points may still free enough. Stalls the client if so. */
   mayStillFindSpace(client: Client): boolean {
     const { generation } = this.image
@@ -154,15 +170,31 @@ export class Aggregate implements Server {
 
   /** Logs a change whose place, data and space have been settled, and applies it. */
   append(
-    kind: number, flags: number, client: Client, offset: number, length: number, firstPage: number, pages: number,
+    kind: number,
+    flags: number,
+    client: Client,
+    offset: number,
+    length: number,
+    firstPage: number,
+    pages: number,
   ): number {
     assert(pages <= ENTRY_PAGES_MAX, 'an entry has at most 64 pages')
     const { cookieLow, cookieHigh } = client.request
-    this.admission.spend(pages * 4096)
+    this.admission.spend(pages * BLOCK_SIZE)
     const generation = this.image.generation + 1
     const sequence = this.log.ring.append(
-      this.batch, this.epoch, kind, flags, client.volume, generation, offset, length, firstPage, pages,
-      cookieLow, cookieHigh,
+      this.batch,
+      this.epoch,
+      kind,
+      flags,
+      client.volume,
+      generation,
+      offset,
+      length,
+      firstPage,
+      pages,
+      cookieLow,
+      cookieHigh,
     )
     apply(this, sequence)
     return sequence
@@ -175,7 +207,20 @@ export class Aggregate implements Server {
     const address = ring.pageAddress(firstPage)
     this.batch.copyWithChecksums(address, address, 1, ring.checksumAddress(firstPage))
     const generation = this.image.generation + 1
-    const sequence = ring.append(this.batch, this.epoch, kind, 0, volume, generation, 0, page.length, firstPage, 1, 0, 0)
+    const sequence = ring.append(
+      this.batch,
+      this.epoch,
+      kind,
+      0,
+      volume,
+      generation,
+      0,
+      page.length,
+      firstPage,
+      1,
+      0,
+      0,
+    )
     apply(this, sequence)
     return sequence
   }
@@ -185,13 +230,26 @@ export class Aggregate implements Server {
     const { ring } = this.log
     const place = ring.placeOfMark()
     assert(place >= 0, 'the first entry of an epoch finds a place')
-    return ring.append(this.batch, this.epoch, EntryKind.NOTHING, 0, 0, this.image.generation + 1, 0, 0, place, 0, 0, 0)
+    return ring.append(
+      this.batch,
+      this.epoch,
+      EntryKind.NOTHING,
+      0,
+      0,
+      this.image.generation + 1,
+      0,
+      0,
+      place,
+      0,
+      0,
+      0,
+    )
   }
 
   // --- clients -------------------------------------------------------------------------------------
 
   admitClient(arrival: ClientArrival): boolean {
-    const client = this.clients.find(one => one.isFree) ?? this.#newClient()
+    const client = this.clients.find((one) => one.isFree) ?? this.#newClient()
     if (client === undefined) return false
     client.open(arrival)
     return true
@@ -263,8 +321,10 @@ export class Aggregate implements Server {
   }
 
   #count(
-    what: 'reads' | 'writes' | 'ranges' | 'flushes', bytes: 'bytesRead' | 'bytesWritten' | undefined,
-    client: Client, progress: Progress,
+    what: 'reads' | 'writes' | 'ranges' | 'flushes',
+    bytes: 'bytesRead' | 'bytesWritten' | undefined,
+    client: Client,
+    progress: Progress,
   ): Progress {
     if (progress === Progress.DONE) {
       this.counters[what] += 1
@@ -390,4 +450,3 @@ export class Aggregate implements Server {
     return REQUESTS_IN_FLIGHT_MAX
   }
 }
-

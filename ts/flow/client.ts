@@ -140,7 +140,8 @@ export class Client implements Completion {
   complete(result: number): void {
     this.#receiving = false
     if (!this.isOpen) return
-    if (result <= 0) return this.drop(result === 0 ? 'the client closed the connection' : 'the connection was lost')
+    if (result <= 0)
+      return this.drop(result === 0 ? 'the client closed the connection' : 'the connection was lost')
     this.#filled += result
     this.#server.ready(this)
   }

@@ -31,6 +31,8 @@ export class Consistency {
   lastDurationMs = 0
   published = 0
   failures = 0
+  /** why the last one failed; empty if it did not */
+  failure = ''
   #wanted: string | undefined
   #running: Procedure | undefined
   #failedAttempts = 0
@@ -45,8 +47,12 @@ export class Consistency {
   readonly #stillOwner: () => boolean
 
   constructor(
-    aggregate: Aggregate, settings: ConsistencySettings, clock: Clock, node: Uint8Array,
-    stillOwner: () => boolean, events: ConsistencyEvents,
+    aggregate: Aggregate,
+    settings: ConsistencySettings,
+    clock: Clock,
+    node: Uint8Array,
+    stillOwner: () => boolean,
+    events: ConsistencyEvents,
   ) {
     this.#aggregate = aggregate
     this.#settings = settings
@@ -100,7 +106,8 @@ export class Consistency {
 
   nextWakeMs(): number {
     if (this.#running !== undefined && this.#notBeforeMs > 0) return this.#notBeforeMs
-    if (this.#running !== undefined || this.isHeld || this.#dirtySinceMs === 0) return Number.POSITIVE_INFINITY
+    if (this.#running !== undefined || this.isHeld || this.#dirtySinceMs === 0)
+      return Number.POSITIVE_INFINITY
     return this.#dirtySinceMs + this.#settings.intervalMs
   }
 
@@ -166,18 +173,20 @@ export class Consistency {
   #published(cut: number, pagesBefore: number): void {
     const aggregate = this.#aggregate
     this.published += 1
+    this.failure = ''
     this.lastDurationMs = this.#clock.now() - this.lastStartedMs
     aggregate.admission.freed(pagesBefore * BLOCK_SIZE, this.lastDurationMs)
     const { generation } = aggregate.image
     this.#events.published(generation, cut)
-    const due = this.#waiters.filter(waiter => waiter.generation <= generation)
-    this.#waiters = this.#waiters.filter(waiter => waiter.generation > generation)
+    const due = this.#waiters.filter((waiter) => waiter.generation <= generation)
+    this.#waiters = this.#waiters.filter((waiter) => waiter.generation > generation)
     for (const waiter of due) waiter.done()
     if (this.#waiters.length > 0) this.request('it was asked for')
   }
 
   #failed(error: StoreError, nowMs: number): void {
     this.failures += 1
+    this.failure = error.message
     const retryMs = Math.min(RETRY_MAX_MS, RETRY_FIRST_MS * 2 ** this.#failedAttempts)
     this.#failedAttempts += 1
     this.#notBeforeMs = nowMs + retryMs

@@ -1,9 +1,9 @@
 import { StoreError } from '../base/errors.ts'
 import { BLOCK_SIZE } from '../base/units.ts'
 import { EntryKind, VolumeRequest } from '../format/log-ring.ts'
+import { NO_ROOM } from '../log/ring.ts'
 import type { Entropy } from '../ports/entropy.ts'
 import type { Volume } from '../volume/directory.ts'
-import { NO_ROOM } from '../log/ring.ts'
 import type { Aggregate } from './aggregate.ts'
 
 /** Blocks that a change of the directory dirties at worst: its block, its tree, a grown root path. */
@@ -19,7 +19,11 @@ export type VolumeChange =
  * Requests to the server are log entries, too: ordered with the data, mirrored, replayed by the same
  * code. Returns the sequence to wait for, or undefined when the ring has no room now.
  */
-export function changeVolume(aggregate: Aggregate, change: VolumeChange, entropy: Entropy): number | undefined {
+export function changeVolume(
+  aggregate: Aggregate,
+  change: VolumeChange,
+  entropy: Entropy,
+): number | undefined {
   const { directory, space } = aggregate.image
   const mistake = mistakeIn(aggregate, change)
   if (mistake !== undefined) throw mistake
@@ -30,7 +34,8 @@ export function changeVolume(aggregate: Aggregate, change: VolumeChange, entropy
   }
   const blocks = change.kind === 'create' ? DIRECTORY_BLOCKS : DIRECTORY_BLOCKS * 2
   const reserved = change.kind === 'create' ? space.reserve(blocks) : space.reserveForFreeing(blocks)
-  if (!reserved) throw new StoreError('SPACE_EXHAUSTED', 'the aggregate is full; delete a volume or trim one first')
+  if (!reserved)
+    throw new StoreError('SPACE_EXHAUSTED', 'the aggregate is full; delete a volume or trim one first')
   aggregate.activeReserved += blocks
   const volume = change.kind === 'create' ? directory.nextVolume : find(aggregate, change.name).volume
   const sequence = aggregate.appendRequest(kindOf(change), volume, encode(change, entropy), firstPage)
@@ -58,7 +63,10 @@ function mistakeIn(aggregate: Aggregate, change: VolumeChange): StoreError | und
 function find(aggregate: Aggregate, name: string): Volume {
   const volume = aggregate.image.directory.find(name)
   if (volume !== undefined) return volume
-  throw new StoreError('VOLUME_UNKNOWN', `volume '${name}': no such volume; \`pollux volume list\` shows them`)
+  throw new StoreError(
+    'VOLUME_UNKNOWN',
+    `volume '${name}': no such volume; \`pollux volume list\` shows them`,
+  )
 }
 
 function kindOf(change: VolumeChange): number {

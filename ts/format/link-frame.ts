@@ -42,12 +42,8 @@ export const FrameKind = {
   HEARTBEAT: 6,
   /** owner to keeper: your copy starts afresh at `sequence`, in this epoch */
   BASE: 7,
-  /** owner to keeper: your copy is complete (the record says in sync) */
-  COMPLETE: 8,
   /** owner to keeper: the record names you owner now */
-  HANDOVER: 9,
-  /** asks for entries `sequence`..+count from the other copy; answered by ENTRIES */
-  FETCH: 10,
+  HANDOVER: 8,
 } as const
 
 export const LinkHello = struct('LinkHello', 448, {

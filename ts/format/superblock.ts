@@ -39,7 +39,8 @@ export const Superblock = struct('Superblock', 4096, {
   plex0: u32,
   plex1: u32,
   mapIndexCount: u32,
-  reserved: u32,
+  /** the block at which the sweep for free space of the next generation begins */
+  cursor: u32,
   writtenAtMs: u64,
   /** per index block of the free map: CRC32C and side (0 or 1) */
   mapIndex: bytes(MAP_INDEX_ENTRIES_MAX * 8),

@@ -1,4 +1,3 @@
-import { StoreError as Failure, type StoreError } from '../base/errors.ts'
 import { BLOCK_SIZE } from '../base/units.ts'
 import { identityText, sameIdentity } from '../format/identity.ts'
 import {
@@ -69,21 +68,22 @@ export class LogCopy {
     }
     const lost = file.found !== 'kept' || mistake === 'blank'
     const damage = lost ? '' : `${file.path}: ${mistake}`
-    const incarnation = writeHeader(world, file.memory, layout, whose)
+    const incarnation = new Uint8Array(16)
+    world.entropy.fill(incarnation)
+    writeHeader(file.memory, layout, whose, incarnation)
     const copy = new LogCopy(file, layout, incarnation, lost, damage)
     copy.marks.begin(0, 1, false)
     return copy
   }
 }
 
+/** Says whose ring this is. A new incarnation makes every acknowledgement for an older one void. */
 export function writeHeader(
-  world: World,
   memory: Memory,
   layout: LogLayout,
   whose: LogOwnership,
-): Uint8Array {
-  const incarnation = new Uint8Array(16)
-  world.entropy.fill(incarnation)
+  incarnation: Uint8Array,
+): void {
   const header = memory.bytes.subarray(0, LogRingHeader.byteLength)
   LogRingHeader.encode(
     {
@@ -100,7 +100,6 @@ export function writeHeader(
     header,
   )
   seal(header)
-  return incarnation
 }
 
 function headerMistake(file: NvramFile, layout: LogLayout, whose: LogOwnership): string | undefined {
@@ -116,5 +115,3 @@ function headerMistake(file: NvramFile, layout: LogLayout, whose: LogOwnership):
   if (!sameIdentity(header.node, whose.node)) return 'belongs to another node'
   return header.pageCount === layout.pageCount ? undefined : 'has another size than its header says'
 }
-
-export const logDamaged = (text: string): StoreError => new Failure('LOG_DAMAGED', text)

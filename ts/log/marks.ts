@@ -46,12 +46,12 @@ export class Marks {
     return { epoch: this.epoch, complete: this.complete, base: this.base, acknowledged: this.acknowledged }
   }
 
-  /** A new beginning: everything from `base` on, in `epoch`. */
-  begin(epoch: number, base: number, complete: boolean): void {
+  /** A new beginning: everything from `base` on, in `epoch`; what it holds already counts as acknowledged. */
+  begin(epoch: number, base: number, complete: boolean, acknowledged = base - 1): void {
     this.epoch = epoch
     this.base = base
     this.complete = complete
-    this.acknowledged = base - 1
+    this.acknowledged = acknowledged
     this.#write(MARKS_AT[0])
     this.#write(MARKS_AT[1])
   }

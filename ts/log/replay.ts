@@ -1,6 +1,6 @@
 import { StoreError } from '../base/errors.ts'
 import { MemoryBatch } from '../base/memory-batch.ts'
-import { LOG_ENTRY_MAGIC, ENTRY_PAGES_MAX } from '../format/log-ring.ts'
+import { ENTRY_PAGES_MAX, LOG_ENTRY_MAGIC } from '../format/log-ring.ts'
 import type { MemoryPort } from '../ports/memory.ts'
 import type { MarksFound } from './marks.ts'
 import type { LogRing } from './ring.ts'
@@ -26,16 +26,70 @@ interface ReplayCase {
 
 /** Each combination matches exactly one row (test/unit/log/replay.test.ts). */
 export const replayCases: readonly ReplayCase[] = [
-  { name: 'good entry', whole: true, epochFits: true, dataGood: true, mayBeAcknowledged: 'any', decision: 'apply' },
-  { name: 'data rotted', whole: true, epochFits: true, dataGood: false, mayBeAcknowledged: true, decision: 'damage' },
-  { name: 'torn while written', whole: true, epochFits: true, dataGood: false, mayBeAcknowledged: false, decision: 'end' },
-  { name: 'overwritten by another epoch', whole: true, epochFits: false, dataGood: 'any', mayBeAcknowledged: true, decision: 'damage' },
-  { name: 'left by a fenced epoch', whole: true, epochFits: false, dataGood: 'any', mayBeAcknowledged: false, decision: 'end' },
-  { name: 'descriptor rotted', whole: false, epochFits: 'any', dataGood: 'any', mayBeAcknowledged: true, decision: 'damage' },
-  { name: 'nothing there yet', whole: false, epochFits: 'any', dataGood: 'any', mayBeAcknowledged: false, decision: 'end' },
+  {
+    name: 'good entry',
+    whole: true,
+    epochFits: true,
+    dataGood: true,
+    mayBeAcknowledged: 'any',
+    decision: 'apply',
+  },
+  {
+    name: 'data rotted',
+    whole: true,
+    epochFits: true,
+    dataGood: false,
+    mayBeAcknowledged: true,
+    decision: 'damage',
+  },
+  {
+    name: 'torn while written',
+    whole: true,
+    epochFits: true,
+    dataGood: false,
+    mayBeAcknowledged: false,
+    decision: 'end',
+  },
+  {
+    name: 'overwritten by another epoch',
+    whole: true,
+    epochFits: false,
+    dataGood: 'any',
+    mayBeAcknowledged: true,
+    decision: 'damage',
+  },
+  {
+    name: 'left by a fenced epoch',
+    whole: true,
+    epochFits: false,
+    dataGood: 'any',
+    mayBeAcknowledged: false,
+    decision: 'end',
+  },
+  {
+    name: 'descriptor rotted',
+    whole: false,
+    epochFits: 'any',
+    dataGood: 'any',
+    mayBeAcknowledged: true,
+    decision: 'damage',
+  },
+  {
+    name: 'nothing there yet',
+    whole: false,
+    epochFits: 'any',
+    dataGood: 'any',
+    mayBeAcknowledged: false,
+    decision: 'end',
+  },
 ]
 
-export function decide(whole: boolean, epochFits: boolean, dataGood: boolean, mayBeAcknowledged: boolean): Decision {
+export function decide(
+  whole: boolean,
+  epochFits: boolean,
+  dataGood: boolean,
+  mayBeAcknowledged: boolean,
+): Decision {
   const matches = (wanted: boolean | 'any', is: boolean) => wanted === 'any' || wanted === is
   for (const row of replayCases) {
     if (
@@ -67,7 +121,11 @@ export interface ReplayLimits {
  */
 export function recover(ring: LogRing, memory: MemoryPort, limits: ReplayLimits): { applied: number } {
   const first = limits.contained + 1
-  if (limits.marks !== undefined && limits.marks.base > first && limits.marks.acknowledged >= limits.marks.base) {
+  if (
+    limits.marks !== undefined &&
+    limits.marks.base > first &&
+    limits.marks.acknowledged >= limits.marks.base
+  ) {
     throw new StoreError(
       'LOG_DAMAGED',
       `this copy of the log begins at entry ${limits.marks.base}, but the disks only contain entries up to ${limits.contained}`,
@@ -91,7 +149,12 @@ export function recover(ring: LogRing, memory: MemoryPort, limits: ReplayLimits)
 }
 
 function judge(
-  ring: LogRing, memory: MemoryPort, batch: MemoryBatch, sequence: number, epoch: number, limits: ReplayLimits,
+  ring: LogRing,
+  memory: MemoryPort,
+  batch: MemoryBatch,
+  sequence: number,
+  epoch: number,
+  limits: ReplayLimits,
 ): Decision {
   const whole = isWhole(ring, memory, batch, sequence)
   const entryEpoch = ring.epoch(sequence)
@@ -115,7 +178,12 @@ function isWhole(ring: LogRing, memory: MemoryPort, batch: MemoryBatch, sequence
 }
 
 function mayBeAcknowledged(
-  ring: LogRing, memory: MemoryPort, batch: MemoryBatch, sequence: number, epoch: number, limits: ReplayLimits,
+  ring: LogRing,
+  memory: MemoryPort,
+  batch: MemoryBatch,
+  sequence: number,
+  epoch: number,
+  limits: ReplayLimits,
 ): boolean {
   if (limits.marks !== undefined) return sequence <= limits.marks.acknowledged
   // Without marks, a whole later entry of a fitting epoch shows that this one had been there, too.
@@ -128,7 +196,10 @@ function mayBeAcknowledged(
 }
 
 function damagedAt(sequence: number, limits: ReplayLimits): StoreError {
-  const through = limits.marks === undefined ? 'later entries are whole' : `acknowledged through ${limits.marks.acknowledged}`
+  const through =
+    limits.marks === undefined
+      ? 'later entries are whole'
+      : `acknowledged through ${limits.marks.acknowledged}`
   return new StoreError(
     'LOG_DAMAGED',
     `log entry ${sequence} does not check, but may have been acknowledged (${through}); ` +

@@ -1,4 +1,5 @@
 import { assert } from '../base/assert.ts'
+import { StoreError } from '../base/errors.ts'
 import { Gather } from '../base/gather.ts'
 import { Pending, type Procedure } from '../base/procedure.ts'
 import { BLOCK_SIZE, MIB, roundDown, roundUp } from '../base/units.ts'
@@ -72,6 +73,26 @@ export class Vault implements Completion {
     this.#phase = 'writing'
     this.#failed = false
     this.#writeGroup()
+  }
+
+  /** Writes the descriptor of one entry ahead of the groups: a dead branch in the vault ends there. */
+  *stamp(sequence: number): Procedure {
+    assert(this.isIdle, 'a stamp is written before any group')
+    const pending = new Pending()
+    const { layout } = this.#ring
+    const entry = layout.descriptorsAt + (sequence % layout.descriptorCount) * LogEntry.byteLength
+    const at = roundDown(entry, BLOCK_SIZE)
+    const gather = this.#gathers[0]!
+    gather.clear()
+    gather.add(this.#ring.memory.address + at, BLOCK_SIZE)
+    this.#zone.write(at, gather, pending.expect())
+    yield* pending.all()
+    if (pending.failure === 0) {
+      this.#zone.flush(pending.expect())
+      yield* pending.all()
+    }
+    if (pending.failure < 0)
+      throw new StoreError('DISK_FAILED', `the vault cannot be written (errno ${-pending.failure})`)
   }
 
   /** Entries up to here are on disk by a consistency point; the vault need not hold them. */
@@ -178,7 +199,7 @@ function forEachStretch(
 }
 
 /** Brings the vault's bytes back into a ring that lost its memory. */
-export function* loadVault(zone: VaultZone, into: Memory, layout: LogLayout): Procedure<boolean> {
+export function* loadVault(zone: VaultZone, into: Memory, layout: LogLayout): Procedure {
   const pending = new Pending()
   const gathers = Array.from({ length: 4 }, () => new Gather())
   for (let at = 0; at < layout.byteLength; ) {
@@ -192,5 +213,6 @@ export function* loadVault(zone: VaultZone, into: Memory, layout: LogLayout): Pr
     }
     yield* pending.all()
   }
-  return pending.failure === 0
+  if (pending.failure < 0)
+    throw new StoreError('DISK_FAILED', `the vault cannot be read (errno ${-pending.failure})`)
 }

@@ -1,6 +1,13 @@
 import { crc32c } from '../base/crc32c.ts'
 import { fromWords } from '../base/units.ts'
-import { FRAME_PAYLOAD_MAX, FRAME_SEALED_FROM, FrameKind, LINK_MAGIC, LINK_VERSION, LinkFrame } from '../format/link-frame.ts'
+import {
+  FRAME_PAYLOAD_MAX,
+  FRAME_SEALED_FROM,
+  FrameKind,
+  LINK_MAGIC,
+  LINK_VERSION,
+  LinkFrame,
+} from '../format/link-frame.ts'
 
 export const FRAME_BYTES = LinkFrame.byteLength
 const at = LinkFrame.at
@@ -18,8 +25,12 @@ export interface FrameValues {
 
 /** Writes and seals a frame header; `payloadSeal` 0 means that the payload has seals of its own. */
 export function encodeFrame(
-  into: Uint8Array, offset: number, values: FrameValues, incarnation: Uint8Array,
-  payloadByteLength: number, payloadSeal: number,
+  into: Uint8Array,
+  offset: number,
+  values: FrameValues,
+  incarnation: Uint8Array,
+  payloadByteLength: number,
+  payloadSeal: number,
 ): void {
   LinkFrame.encode(
     {
@@ -60,7 +71,8 @@ export class FrameReader {
 
   /** Reads the header at `offset`. Returns what is wrong with it, or undefined. */
   read(bytes: Uint8Array, view: DataView, offset: number): string | undefined {
-    if (view.getUint32(offset + at.magic, true) !== LINK_MAGIC) return 'what came is no frame of a Pollux link'
+    if (view.getUint32(offset + at.magic, true) !== LINK_MAGIC)
+      return 'what came is no frame of a Pollux link'
     const sum = crc32c(bytes, offset + FRAME_SEALED_FROM, offset + FRAME_BYTES)
     if (view.getUint32(offset + at.seal, true) !== sum) return 'a frame header does not check'
     this.kind = view.getUint16(offset + at.kind, true)

@@ -1,5 +1,5 @@
-import { LINK_VERSION, LinkHello } from '../format/link-frame.ts'
 import { sameIdentity } from '../format/identity.ts'
+import { LINK_VERSION, LinkHello } from '../format/link-frame.ts'
 import { LOG_RING_VERSION } from '../format/log-ring.ts'
 import { SUPERBLOCK_VERSION } from '../format/superblock.ts'
 
@@ -59,10 +59,14 @@ export function judgeHello(payload: Uint8Array, linkVersion: number, own: LinkId
   const hello = LinkHello.decode(payload)
   const who = `node '${hello.nodeName}'`
   if (!sameIdentity(hello.pair, own.pair)) return `${who} belongs to another pair`
-  if (!sameIdentity(hello.aggregate, own.aggregate)) return `${who} means another aggregate ('${hello.aggregateName}')`
-  if (sameIdentity(hello.node, own.node)) return `${who} has this node's own identity; give each node one of its own`
-  if (!sameIdentity(hello.node, own.partner)) return `${who} is not the partner of '${own.nodeName}' (that is '${own.partnerName}')`
-  if (linkVersion !== LINK_VERSION) return `${who} speaks link version ${linkVersion}, this node ${LINK_VERSION}; upgrade the older one`
+  if (!sameIdentity(hello.aggregate, own.aggregate))
+    return `${who} means another aggregate ('${hello.aggregateName}')`
+  if (sameIdentity(hello.node, own.node))
+    return `${who} has this node's own identity; give each node one of its own`
+  if (!sameIdentity(hello.node, own.partner))
+    return `${who} is not the partner of '${own.nodeName}' (that is '${own.partnerName}')`
+  if (linkVersion !== LINK_VERSION)
+    return `${who} speaks link version ${linkVersion}, this node ${LINK_VERSION}; upgrade the older one`
   if (hello.logRingVersion !== LOG_RING_VERSION) {
     return `${who} has log format ${hello.logRingVersion}, this node ${LOG_RING_VERSION}; upgrade the older one`
   }

@@ -48,14 +48,16 @@ export class Keeper {
   /** Adds the copies and checks for a frame of entries. A text: it does not fit, the session must end. */
   take(frame: FrameReader, input: Memory, payload: number): string | undefined {
     const { ring } = this.#copy
-    if (!this.isFilling || frame.epoch !== this.epoch) return `entries of epoch ${frame.epoch} came in epoch ${this.epoch}`
+    if (!this.isFilling || frame.epoch !== this.epoch)
+      return `entries of epoch ${frame.epoch} came in epoch ${this.epoch}`
     const { count, firstPage, pageCount, sequence } = frame
     if (count === 0 || frame.payloadByteLength !== count * LogEntry.byteLength + pageCount * BLOCK_SIZE) {
       return 'a frame of entries has a wrong length'
     }
     if (sequence !== this.#expected) return `entry ${sequence} came, ${this.#expected} was expected`
     if (firstPage + pageCount > ring.layout.pageCount) return 'pages lie outside of the ring'
-    if (sequence + count - ring.tail > ring.layout.descriptorCount) return 'more entries came than the ring has places for'
+    if (sequence + count - ring.tail > ring.layout.descriptorCount)
+      return 'more entries came than the ring has places for'
     const mistake = this.#checkDescriptors(input, payload, frame)
     if (mistake !== undefined) return mistake
     this.#copyIn(input, payload, frame)
@@ -70,7 +72,8 @@ export class Keeper {
       const word = payload / 4 + i * ENTRY_WORDS
       const pages = input.u32[word + at.pageCount / 4]!
       if (input.u32[word + at.magic / 4] !== LOG_ENTRY_MAGIC) return 'a descriptor has no magic'
-      if (input.u32[word + at.sequence / 4] !== (frame.sequence + i) >>> 0) return 'a descriptor is out of order'
+      if (input.u32[word + at.sequence / 4] !== (frame.sequence + i) >>> 0)
+        return 'a descriptor is out of order'
       if (input.u32[word + at.epoch / 4]! > this.epoch) return 'a descriptor is of a later epoch'
       if (pages > 0 && input.u32[word + at.firstPage / 4] !== page) return 'pages are out of order'
       page += pages

@@ -1,9 +1,9 @@
 import { assert } from '../base/assert.ts'
 import type { Gather } from '../base/gather.ts'
 import { BLOCK_SIZE } from '../base/units.ts'
+import { sameIdentity } from '../format/identity.ts'
 import { FRAME_PAYLOAD_MAX, FrameKind } from '../format/link-frame.ts'
 import { ENTRY_PAGES_MAX, LogEntry } from '../format/log-ring.ts'
-import { sameIdentity } from '../format/identity.ts'
 import type { LogRing } from '../log/ring.ts'
 import type { Memory, MemoryPort } from '../ports/memory.ts'
 import { encodeFrame, FRAME_BYTES, type FrameReader } from './frame.ts'
@@ -68,6 +68,10 @@ export class Mirror {
     return this.#inFlightFrom
   }
 
+  get isSending(): boolean {
+    return this.#inFlightFrom !== NO_PIN
+  }
+
   sendEnded(): void {
     this.#inFlightFrom = NO_PIN
   }
@@ -101,7 +105,8 @@ export class Mirror {
 
   /** Takes an acknowledgement; one of another incarnation or epoch counts for nothing. */
   take(frame: FrameReader): string | undefined {
-    if (frame.epoch !== this.#epoch || !sameIdentity(frame.incarnation, this.#partnerIncarnation)) return undefined
+    if (frame.epoch !== this.#epoch || !sameIdentity(frame.incarnation, this.#partnerIncarnation))
+      return undefined
     if (frame.sequence >= this.#next) return 'the partner acknowledges what it was never sent'
     if (frame.sequence > this.acknowledged) this.acknowledged = frame.sequence
     return undefined
@@ -109,7 +114,14 @@ export class Mirror {
 
   #writeHeader(first: number, count: number, firstPage: number, pageCount: number): void {
     const payload = count * LogEntry.byteLength + pageCount * BLOCK_SIZE
-    const values = { kind: FrameKind.ENTRIES, epoch: this.#epoch, sequence: first, count, firstPage, pageCount }
+    const values = {
+      kind: FrameKind.ENTRIES,
+      epoch: this.#epoch,
+      sequence: first,
+      count,
+      firstPage,
+      pageCount,
+    }
     encodeFrame(this.#header.bytes, 0, values, this.#incarnation, payload, 0)
   }
 

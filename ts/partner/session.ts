@@ -43,11 +43,12 @@ export class Session implements Completion {
   #filled = 0
   #receiving = false
   #sending = false
+  #closing = false
   #heard = false
   /** the outbox has two halves: one is being sent, the other filled */
   #half = 0
   #fill = 0
-  readonly #sendDone: Completion = { complete: result => this.#sent(result) }
+  readonly #sendDone: Completion = { complete: (result) => this.#sent(result) }
 
   constructor(memory: MemoryPort, user: SessionUser) {
     this.#user = user
@@ -79,18 +80,31 @@ export class Session implements Completion {
     this.#heard = true
   }
 
+  /** Ends the session. What is queued still leaves if it can within a moment; nothing more is received. */
   close(reason: string): void {
     if (!this.isOpen) return
+    if (!this.#sending && this.#fill > 0) this.#sendOutbox()
     this.isOpen = false
-    this.#stream!.close()
+    if (this.#sending) this.#closing = true
+    else this.#stream!.close()
     this.#user.closed(reason)
+  }
+
+  /** The last words did not get through in time. */
+  giveUp(): void {
+    if (!this.#closing) return
+    this.#closing = false
+    this.#stream!.close()
+  }
+
+  get isClosing(): boolean {
+    return this.#closing
   }
 
   /** Ends the session with the reason told to the partner, as far as it still listens. */
   goodbye(reason: string, epoch: number, incarnation: Uint8Array): void {
     if (!this.isOpen) return
     this.queue({ kind: FrameKind.GOODBYE, epoch }, incarnation, new TextEncoder().encode(reason))
-    if (!this.#sending) this.pump()
     this.close(reason)
   }
 
@@ -102,7 +116,14 @@ export class Session implements Completion {
     const base = this.#half * OUTBOX_BYTES + this.#fill
     const padded = new Uint8Array(payloadBytes)
     if (payload !== undefined) padded.set(payload)
-    encodeFrame(this.#outbox.bytes, base, values, incarnation, payloadBytes, payloadBytes === 0 ? 0 : crc32c(padded))
+    encodeFrame(
+      this.#outbox.bytes,
+      base,
+      values,
+      incarnation,
+      payloadBytes,
+      payloadBytes === 0 ? 0 : crc32c(padded),
+    )
     this.#outbox.bytes.set(padded, base + FRAME_BYTES)
     this.#fill += FRAME_BYTES + payloadBytes
   }
@@ -113,6 +134,16 @@ export class Session implements Completion {
     this.#gather.clear()
     if (this.#fill > 0) this.#gather.add(this.#outbox.address + this.#half * OUTBOX_BYTES, this.#fill)
     this.#user.addEntries(this.#gather)
+    this.#send()
+  }
+
+  #sendOutbox(): void {
+    this.#gather.clear()
+    this.#gather.add(this.#outbox.address + this.#half * OUTBOX_BYTES, this.#fill)
+    this.#send()
+  }
+
+  #send(): void {
     if (this.#gather.count === 0) return
     this.#half = 1 - this.#half
     this.#fill = 0
@@ -125,7 +156,8 @@ export class Session implements Completion {
   complete(result: number): void {
     this.#receiving = false
     if (!this.isOpen) return
-    if (result <= 0) return this.close(result === 0 ? 'the partner closed the link' : `the link failed (errno ${-result})`)
+    if (result <= 0)
+      return this.close(result === 0 ? 'the partner closed the link' : `the link failed (errno ${-result})`)
     this.#filled += result
     this.#heard = true
   }
@@ -171,8 +203,8 @@ export class Session implements Completion {
 
   #sent(result: number): void {
     this.#sending = false
+    this.giveUp()
     if (result < 0 && this.isOpen) this.close(`the link failed (errno ${-result})`)
     this.#user.sent()
   }
 }
-

@@ -190,7 +190,10 @@ t.test('malformed INFO and GO are ERR_INVALID, and the session lives on', async 
 })
 
 t.test('a name of 4,096 bytes is read as a name', async (t) => {
-  t.same(kindsOf(go('a'.repeat(4096))), [optionReply.errUnknown])
+  const longest = 'a'.repeat(4096)
+  t.same(kindsOf(go(longest)), [optionReply.errUnknown])
+  const longNamed = new Handshake(catalogOf(exportOf(longest)))
+  t.equal(converse(longNamed, encodeOption(option.exportName, longest)).kind, 'transmission')
 })
 
 t.test('a byte order mark is part of a name', async (t) => {
@@ -243,7 +246,11 @@ t.test('strangers are shown the door at once', async (t) => {
 })
 
 t.test('an option without its magic, and a request before GO, end the session', async (t) => {
-  t.equal(converse(new Handshake(catalog), Buffer.from('IHAVEOPX00000000')).kind, 'close')
+  for (const at of [0, 7]) {
+    const damaged = encodeOption(option.list)
+    damaged[at]! ^= 1
+    t.equal(converse(new Handshake(catalog), damaged).kind, 'close')
+  }
   const request = Buffer.alloc(28)
   request.writeUInt32BE(0x25609513)
   t.equal(converse(new Handshake(catalog), request).kind, 'close')
@@ -292,5 +299,7 @@ t.test('with many exports, a refusal names only some', async (t) => {
   const step = converse(new Handshake(catalogOf(...many)), go('nope'.repeat(500)))
   const { data } = decodeOptionReplies(step.send)[0]!
   t.match(data.toString(), /"volume-7" and 492 more$/)
+  const eight = decodeOptionReplies(converse(new Handshake(catalogOf(...many.slice(0, 8))), go('x')).send)
+  t.match(eight[0]!.data.toString(), /"volume-7"$/)
   t.ok(data.length < 400)
 })

@@ -1,0 +1,132 @@
+import { existsSync } from 'node:fs'
+import { createRequire } from 'node:module'
+import { dirname, join } from 'node:path'
+import { fileURLToPath } from 'node:url'
+import { getSystemErrorName } from 'node:util'
+import { StoreError } from '../base/errors.ts'
+
+/** What native/binding exports. Arguments are checked here and in the adapters; C++ trusts them. */
+interface Addon {
+  runBatch(steps: Float64Array, count: number): 0 | { failures: number; firstFailure: number }
+  checksum(address: number, byteLength: number, seed: number): number
+  allocate(byteLength: number): MappedMemory | number
+  mapShared(path: string, byteLength: number): (MappedMemory & { found: 'kept' | 'new' | 'resized' }) | number
+  uringCreate(entries: number): NativeRing | number
+  uringEnter(
+    ring: unknown,
+    toSubmit: number,
+    consumed: number,
+    minComplete: number,
+    timeoutMs: number,
+    notAfterMs: number,
+    clock: Float64Array,
+  ): number
+  uringDestroy(ring: unknown): void
+  monotonicMs(): number
+  openDisk(path: string): OpenedDisk | number
+  isPersistent(directory: string): boolean
+  preallocate(path: string, byteLength: number): number
+  lockFile(descriptor: number): number
+  takeSocket(descriptor: number): number
+  listenNewest(host: string, port: number, backlog: number): number
+  portOf(descriptor: number): number
+  makeEventfd(): number
+  signalEventfd(descriptor: number): number
+  shutdownSocket(descriptor: number): number
+  closeDescriptor(descriptor: number): number
+}
+
+export interface MappedMemory {
+  readonly buffer: ArrayBuffer
+  readonly address: number
+}
+
+export interface NativeRing {
+  readonly ring: unknown
+  readonly sqes: ArrayBuffer
+  readonly completions: ArrayBuffer
+  readonly completionsOffset: number
+  readonly submissionEntries: number
+  readonly completionEntries: number
+}
+
+export interface OpenedDisk {
+  readonly descriptor: number
+  readonly byteLength: number
+  readonly sectorByteLength: number
+  readonly isBlockDevice: boolean
+  readonly isDirect: boolean
+  /** device and inode: two paths to the same disk have the same one */
+  readonly identity: string
+}
+
+function findAddon(): string {
+  const fromEnvironment = process.env['POLLUX_NATIVE']
+  if (fromEnvironment !== undefined && fromEnvironment !== '') return fromEnvironment
+  for (let directory = dirname(fileURLToPath(import.meta.url)); ; directory = dirname(directory)) {
+    const candidate = join(directory, 'build', 'Release', 'pollux.node')
+    if (existsSync(candidate)) return candidate
+    if (directory === dirname(directory)) {
+      throw new StoreError(
+        'USAGE',
+        'the addon is not built (build/Release/pollux.node): run `npm ci` in the project',
+      )
+    }
+  }
+}
+
+export const native = createRequire(import.meta.url)(findAddon()) as Addon
+
+/** The name of an errno, for messages: 'ENOSPC'. */
+export function errnoName(errno: number): string {
+  return getSystemErrorName(-Math.abs(errno))
+}
+
+/** A descriptor of our own for a connected socket; the given one may be closed afterwards. */
+export function takeSocket(descriptor: number): number {
+  return mustSucceed('take over a socket', native.takeSocket(descriptor))
+}
+
+/** Listens so that all new connections come here, even if a stopped process still holds the address. */
+export function listenSocket(host: string, port: number, backlog = 511): number {
+  const result = native.listenNewest(host, port, backlog)
+  if (result >= 0) return result
+  const why = errnoName(result)
+  const remedy =
+    why === 'EADDRINUSE' ? 'another process has it; choose another port or end that process' : why
+  throw new StoreError('PORT_IN_USE', `cannot listen on ${host}:${port}: ${remedy}`)
+}
+
+export function portOf(descriptor: number): number {
+  return mustSucceed('ask for the port of a socket', native.portOf(descriptor))
+}
+
+export function makeEventfd(): number {
+  return mustSucceed('make an eventfd', native.makeEventfd())
+}
+
+/** Wakes an engine that is blocked in the kernel. */
+export function signalEventfd(descriptor: number): void {
+  native.signalEventfd(descriptor)
+}
+
+/** Takes the exclusive lock of an open file for as long as it is open. False: somebody has it. */
+export function flock(descriptor: number): boolean {
+  return native.lockFile(descriptor) === 0
+}
+
+/** Allocates all blocks of a file, so that writing it cannot run out of space later. */
+export function preallocate(path: string, byteLength: number): void {
+  const result = native.preallocate(path, byteLength)
+  if (result === 0) return
+  throw new StoreError('DISK_UNUSABLE', `${path}: cannot allocate ${byteLength} bytes: ${errnoName(result)}`)
+}
+
+export function monotonicMs(): number {
+  return native.monotonicMs()
+}
+
+function mustSucceed(what: string, result: number): number {
+  if (result >= 0) return result
+  throw new StoreError('USAGE', `cannot ${what}: ${errnoName(result)}`)
+}

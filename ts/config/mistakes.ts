@@ -1,0 +1,158 @@
+import { isAbsolute } from 'node:path'
+import { Ajv, type ErrorObject } from 'ajv'
+import { BLOCK_SIZE, GIB } from '../base/units.ts'
+import { LOG_PAGES_MIN } from '../format/log-ring.ts'
+import { type Address, addressText, parseAddress } from './address.ts'
+import { type Parsed, parseByteLength, parseDurationMs } from './quantities.ts'
+import { type AggregateTable, NodeFile } from './schema.ts'
+import type { KeyPath } from './toml-lines.ts'
+
+export interface Mistake {
+  readonly path: KeyPath
+  readonly text: string
+}
+
+/** A ring is one mapping of at most 4 GiB; this power of two leaves room for its descriptors. */
+const LOG_BYTE_LENGTH_MAX = 2 * GIB
+const LOG_BYTE_LENGTH_MIN = LOG_PAGES_MIN * BLOCK_SIZE
+
+const matchesSchema = new Ajv({ allErrors: true, strict: true, allowUnionTypes: true }).compile<NodeFile>(
+  NodeFile,
+)
+
+/** Every mistake of shape; none means that the document is a `NodeFile`. */
+export function schemaMistakes(document: unknown): Mistake[] {
+  return matchesSchema(document) ? [] : (matchesSchema.errors ?? []).map(describe)
+}
+
+function describe(error: ErrorObject): Mistake {
+  const path = error.instancePath
+    .split('/')
+    .slice(1)
+    .map((part) => (/^[0-9]+$/.test(part) ? Number(part) : part))
+  const parameters = error.params as Record<string, unknown>
+  switch (error.keyword) {
+    case 'additionalProperties':
+      return { path: [...path, String(parameters['additionalProperty'])], text: 'is not a known key' }
+    case 'required':
+      return { path: [...path, String(parameters['missingProperty'])], text: 'is missing' }
+    case 'enum':
+      return { path, text: `must be one of ${(parameters['allowedValues'] as string[]).join(', ')}` }
+    case 'pattern':
+      return { path, text: patternText(String(parameters['pattern'])) }
+    case 'minItems':
+    case 'minLength':
+      return { path, text: 'must not be empty' }
+    default:
+      return { path, text: error.message ?? 'is wrong' }
+  }
+}
+
+const patternText = (pattern: string): string =>
+  pattern.includes('a-f')
+    ? 'must be an identity: 32 hexadecimal digits'
+    : 'must be a name: letters, digits, . _ -'
+
+/** What shape alone does not show: units, addresses, and how keys relate to each other. */
+export function meaningMistakes(file: NodeFile): Mistake[] {
+  const found: Mistake[] = []
+  const add = (path: KeyPath, text: string | undefined) => text !== undefined && found.push({ path, text })
+  if (file.partner.name === file.node.name) add(['partner', 'name'], 'must differ from node.name')
+  if (file.partner.identity === file.node.identity)
+    add(['partner', 'identity'], 'must differ from node.identity')
+  add(['link', 'listen'], addressMistake(file.link.listen, 0))
+  add(['partner', 'link'], addressMistake(file.partner.link, 1))
+  add(['nvram', 'directory'], absoluteMistake(file.nvram.directory))
+  add(['arbiter', 'directory'], absoluteMistake(file.arbiter.directory))
+  add(['api', 'socket'], absoluteMistake(file.api.socket) ?? socketMistake(file.api.socket))
+  for (const [key, value] of Object.entries(file.timing ?? {})) {
+    add(['timing', key], quantityMistake(parseDurationMs(value), 1, 600_000, 'between 1ms and 10min'))
+  }
+  file.aggregate.forEach((aggregate, index) => {
+    for (const { path, text } of aggregateMistakes(file, aggregate)) add(['aggregate', index, ...path], text)
+  })
+  return [...found, ...repeated(file), ...portMistakes(file)]
+}
+
+function aggregateMistakes(file: NodeFile, aggregate: AggregateTable): Mistake[] {
+  const found: Mistake[] = []
+  const add = (path: KeyPath, text: string | undefined) => text !== undefined && found.push({ path, text })
+  if (aggregate.home !== file.node.name && aggregate.home !== file.partner.name) {
+    add(['home'], `must be ${file.node.name} or ${file.partner.name}`)
+  }
+  add(['service'], addressMistake(aggregate.service, 1))
+  for (const disk of aggregate.disks) add(['disks'], absoluteMistake(disk))
+  if (aggregate.log_size !== undefined) add(['log_size'], logSizeMistake(aggregate.log_size))
+  if (aggregate.cache_size !== undefined) {
+    const parsed = parseByteLength(aggregate.cache_size)
+    add(['cache_size'], quantityMistake(parsed, 1024 * 1024, 4 * GIB, 'between 1MiB and 4GiB'))
+  }
+  if (aggregate.cp_interval !== undefined) {
+    const parsed = parseDurationMs(aggregate.cp_interval)
+    add(['cp_interval'], quantityMistake(parsed, 10, 3_600_000, 'between 10ms and 60min'))
+  }
+  return found
+}
+
+/** Names, identities and disks that must be there once only. */
+function repeated(file: NodeFile): Mistake[] {
+  const seen = new Map<string, string>()
+  const found: Mistake[] = []
+  const once = (path: KeyPath, what: string, value: string) => {
+    const before = seen.get(`${what} ${value}`)
+    if (before !== undefined) found.push({ path, text: `repeats the ${what} of ${before}` })
+    else seen.set(`${what} ${value}`, path.join('.'))
+  }
+  file.aggregate.forEach((aggregate, index) => {
+    once(['aggregate', index, 'name'], 'name', aggregate.name)
+    once(['aggregate', index, 'identity'], 'identity', aggregate.identity)
+    for (const disk of aggregate.disks) once(['aggregate', index, 'disks'], 'disk', disk)
+  })
+  return found
+}
+
+/** Aggregates of one home share a service address; those of two homes cannot. */
+function portMistakes(file: NodeFile): Mistake[] {
+  const used = new Map<string, string>()
+  const claim = (address: string, by: string): string | undefined => {
+    const parsed = parseAddress(address)
+    if (!parsed || parsed.port === 0) return undefined
+    const name = addressText(parsed)
+    const before = used.get(name) ?? by
+    used.set(name, before)
+    return before === by ? undefined : `${name} is taken by ${before}`
+  }
+  const found: Mistake[] = []
+  const add = (path: KeyPath, text: string | undefined) => text !== undefined && found.push({ path, text })
+  add(['link', 'listen'], claim(file.link.listen, 'link.listen'))
+  add(['partner', 'link'], claim(file.partner.link, 'partner.link'))
+  file.aggregate.forEach(({ service, home }, index) => {
+    add(['aggregate', index, 'service'], claim(service, `the aggregates of ${home}`))
+  })
+  return found
+}
+
+function addressMistake(text: string, portMin: number): string | undefined {
+  const address: Address | undefined = parseAddress(text)
+  if (!address) return `must be an address like "127.0.0.1:10809", not ${JSON.stringify(text)}`
+  return address.port < portMin ? 'must name a port' : undefined
+}
+
+const absoluteMistake = (path: string): string | undefined =>
+  isAbsolute(path) ? undefined : `must be an absolute path, not ${JSON.stringify(path)}`
+
+/** sockaddr_un has 108 bytes, one of them for the end. */
+const socketMistake = (path: string): string | undefined =>
+  Buffer.byteLength(path) > 107 ? 'is longer than the 107 bytes that a socket path may have' : undefined
+
+function logSizeMistake(text: string): string | undefined {
+  const parsed = parseByteLength(text)
+  const outside = quantityMistake(parsed, LOG_BYTE_LENGTH_MIN, LOG_BYTE_LENGTH_MAX, 'between 1MiB and 2GiB')
+  if (outside !== undefined || 'mistake' in parsed) return outside
+  return Number.isInteger(Math.log2(parsed.value)) ? undefined : 'must be a power of two, as 128MiB is'
+}
+
+function quantityMistake(parsed: Parsed, min: number, max: number, range: string): string | undefined {
+  if ('mistake' in parsed) return parsed.mistake
+  return parsed.value < min || parsed.value > max ? `must be ${range}` : undefined
+}

@@ -1,0 +1,191 @@
+import { readFileSync } from 'node:fs'
+import { parse, TomlError } from 'smol-toml'
+import { assert } from '../base/assert.ts'
+import { StoreError } from '../base/errors.ts'
+import { BLOCK_SIZE, MIB } from '../base/units.ts'
+import { type Address, parseAddress } from './address.ts'
+import type { Durability, EngineSettings, Named } from './engine-settings.ts'
+import { type Mistake, meaningMistakes, schemaMistakes } from './mistakes.ts'
+import { type Parsed, parseByteLength, parseDurationMs } from './quantities.ts'
+import type { AggregateTable, NodeFile, TimingTable } from './schema.ts'
+import { lineOf, pathText } from './toml-lines.ts'
+
+/** node.toml with defaults filled in and units taken off. */
+export interface NodeConfig {
+  readonly pair: string
+  readonly node: Named
+  readonly partner: Named
+  readonly nvram: { readonly directory: string; readonly persistent: boolean | undefined }
+  readonly arbiterDirectory: string
+  readonly linkListen: Address
+  readonly linkPartner: Address
+  readonly apiSocket: string
+  readonly timing: Timing
+  readonly aggregates: readonly AggregateConfig[]
+}
+
+export interface Timing {
+  readonly leaseMs: number
+  readonly leaseMarginMs: number
+  readonly heartbeatMs: number
+  readonly linkTimeoutMs: number
+  readonly partnerGraceMs: number
+}
+
+export interface AggregateConfig {
+  readonly name: string
+  readonly identity: string
+  readonly home: string
+  readonly disks: readonly string[]
+  /** where clients find it while its home node, or the partner in its place, serves it */
+  readonly service: Address
+  readonly durability: Durability | undefined
+  readonly logByteLength: number
+  readonly cacheByteLength: number
+  readonly takeover: 'automatic' | 'manual'
+  readonly cpIntervalMs: number
+  readonly cpFillMark: number
+  readonly connectionsMax: number
+}
+
+export const LOG_BYTE_LENGTH_DEFAULT = 128 * MIB
+const CACHE_BYTE_LENGTH_DEFAULT = 64 * MIB
+
+export function readNodeConfig(path: string): NodeConfig {
+  let text: string
+  try {
+    text = readFileSync(path, 'utf8')
+  } catch (error) {
+    const reason = (error as NodeJS.ErrnoException).code ?? String(error)
+    throw new StoreError('CONFIG_INVALID', `${path} cannot be read (${reason})`, { cause: error })
+  }
+  return parseNodeConfig(text, path)
+}
+
+/** Throws CONFIG_INVALID with every mistake, one per line, each with its line and its key. */
+export function parseNodeConfig(text: string, path: string): NodeConfig {
+  const document = parseToml(text, path)
+  const wrongShape = schemaMistakes(document)
+  if (wrongShape.length > 0) throw invalid(text, path, wrongShape)
+  const file = document as NodeFile
+  const wrongMeaning = meaningMistakes(file)
+  if (wrongMeaning.length > 0) throw invalid(text, path, wrongMeaning)
+  const timing = resolveTiming(file.timing ?? {})
+  const wrongTiming = timingMistakes(timing)
+  if (wrongTiming.length > 0) throw invalid(text, path, wrongTiming)
+  return resolve(file, timing)
+}
+
+function parseToml(text: string, path: string): unknown {
+  try {
+    return parse(text)
+  } catch (error) {
+    if (!(error instanceof TomlError)) throw error
+    const what = error.message.split('\n', 1)[0]!.replace('Invalid TOML document: ', '')
+    throw new StoreError('CONFIG_INVALID', `${path}:${error.line}: ${what}`, { cause: error })
+  }
+}
+
+function invalid(text: string, path: string, mistakes: readonly Mistake[]): StoreError {
+  const lines = mistakes.map((mistake) => {
+    const line = lineOf(text, mistake.path)
+    return `${path}${line === undefined ? '' : `:${line}`}: ${pathText(mistake.path) || 'the file'} ${mistake.text}`
+  })
+  return new StoreError('CONFIG_INVALID', lines.join('\n'))
+}
+
+function resolve(file: NodeFile, timing: Timing): NodeConfig {
+  return {
+    pair: file.pair,
+    node: file.node,
+    partner: { name: file.partner.name, identity: file.partner.identity },
+    nvram: { directory: file.nvram.directory, persistent: file.nvram.persistent },
+    arbiterDirectory: file.arbiter.directory,
+    linkListen: address(file.link.listen),
+    linkPartner: address(file.partner.link),
+    apiSocket: file.api.socket,
+    timing,
+    aggregates: file.aggregate.map(resolveAggregate),
+  }
+}
+
+function resolveAggregate(table: AggregateTable): AggregateConfig {
+  return {
+    name: table.name,
+    identity: table.identity,
+    home: table.home,
+    disks: table.disks,
+    service: address(table.service),
+    durability: table.durability,
+    logByteLength: quantity(table.log_size, parseByteLength, LOG_BYTE_LENGTH_DEFAULT),
+    cacheByteLength: quantity(table.cache_size, parseByteLength, CACHE_BYTE_LENGTH_DEFAULT),
+    takeover: table.takeover ?? 'automatic',
+    cpIntervalMs: quantity(table.cp_interval, parseDurationMs, 10_000),
+    cpFillMark: table.cp_fill_mark ?? 0.5,
+    connectionsMax: table.connections_max ?? 1024,
+  }
+}
+
+function resolveTiming(table: TimingTable): Timing {
+  return {
+    leaseMs: quantity(table.lease, parseDurationMs, 2000),
+    leaseMarginMs: quantity(table.lease_margin, parseDurationMs, 400),
+    heartbeatMs: quantity(table.heartbeat, parseDurationMs, 200),
+    linkTimeoutMs: quantity(table.link_timeout, parseDurationMs, 1000),
+    partnerGraceMs: quantity(table.partner_grace, parseDurationMs, 1500),
+  }
+}
+
+function timingMistakes(timing: Timing): Mistake[] {
+  const found: Mistake[] = []
+  if (timing.leaseMarginMs * 2 > timing.leaseMs) {
+    found.push({ path: ['timing', 'lease_margin'], text: 'must be at most half of timing.lease' })
+  }
+  if (timing.heartbeatMs * 2 > timing.linkTimeoutMs) {
+    found.push({ path: ['timing', 'heartbeat'], text: 'must be at most half of timing.link_timeout' })
+  }
+  return found
+}
+
+function quantity(text: string | undefined, parser: (text: string) => Parsed, otherwise: number): number {
+  if (text === undefined) return otherwise
+  const parsed = parser(text)
+  assert('value' in parsed, 'quantities have been checked')
+  return parsed.value
+}
+
+function address(text: string): Address {
+  const parsed = parseAddress(text)
+  assert(parsed, 'addresses have been checked')
+  return parsed
+}
+
+/** What the engine of one aggregate is told. `nvramPersistent`: what the NVRAM directory was found to be. */
+export function engineSettings(
+  config: NodeConfig,
+  aggregate: AggregateConfig,
+  found: { boot: string; nvramPersistent: boolean },
+): EngineSettings {
+  const persistent = config.nvram.persistent ?? found.nvramPersistent
+  return {
+    aggregate: {
+      name: aggregate.name,
+      identity: aggregate.identity,
+      home: aggregate.home,
+      disks: aggregate.disks,
+    },
+    node: config.node,
+    partner: config.partner,
+    pair: config.pair,
+    boot: found.boot,
+    durability: aggregate.durability ?? (persistent ? 'nvram' : 'vault'),
+    logPages: aggregate.logByteLength / BLOCK_SIZE,
+    nvramDirectory: config.nvram.directory,
+    cacheByteLength: aggregate.cacheByteLength,
+    ...config.timing,
+    takeover: aggregate.takeover,
+    cpIntervalMs: aggregate.cpIntervalMs,
+    cpFillMark: aggregate.cpFillMark,
+    connectionsMax: aggregate.connectionsMax,
+  }
+}

@@ -1,0 +1,59 @@
+import { type Static, type TString, Type } from 'typebox'
+
+/**
+ * The shape of node.toml. What a value means beyond its shape (units, addresses, relations between
+ * keys) is checked in `mistakes.ts`. Unknown keys are refused: a typo must not become a default.
+ */
+const table = { additionalProperties: false } as const
+const name = Type.String({ pattern: '^[A-Za-z0-9][A-Za-z0-9._-]{0,62}$' })
+const text = Type.String({ minLength: 1 })
+const identity = Type.String({ pattern: '^[0-9a-f]{8}(-?[0-9a-f]{4}){3}-?[0-9a-f]{12}$' })
+const optional = (type: TString) => Type.Optional(type)
+
+const Aggregate = Type.Object(
+  {
+    name,
+    identity,
+    home: name,
+    disks: Type.Array(text, { minItems: 1, maxItems: 64 }),
+    service: text,
+    durability: Type.Optional(Type.Enum(['nvram', 'pair', 'vault'])),
+    log_size: optional(text),
+    cache_size: optional(text),
+    takeover: Type.Optional(Type.Enum(['automatic', 'manual'])),
+    cp_interval: optional(text),
+    cp_fill_mark: Type.Optional(Type.Number({ exclusiveMinimum: 0, maximum: 0.75 })),
+    connections_max: Type.Optional(Type.Integer({ minimum: 1, maximum: 65536 })),
+  },
+  table,
+)
+
+export const NodeFile = Type.Object(
+  {
+    pair: identity,
+    node: Type.Object({ name, identity }, table),
+    partner: Type.Object({ name, identity, link: text }, table),
+    nvram: Type.Object({ directory: text, persistent: Type.Optional(Type.Boolean()) }, table),
+    arbiter: Type.Object({ kind: Type.Enum(['file']), directory: text }, table),
+    link: Type.Object({ listen: text }, table),
+    api: Type.Object({ socket: text }, table),
+    timing: Type.Optional(
+      Type.Object(
+        {
+          lease: optional(text),
+          lease_margin: optional(text),
+          heartbeat: optional(text),
+          link_timeout: optional(text),
+          partner_grace: optional(text),
+        },
+        table,
+      ),
+    ),
+    aggregate: Type.Array(Aggregate, { minItems: 1, maxItems: 64 }),
+  },
+  table,
+)
+
+export type NodeFile = Static<typeof NodeFile>
+export type AggregateTable = Static<typeof Aggregate>
+export type TimingTable = NonNullable<NodeFile['timing']>

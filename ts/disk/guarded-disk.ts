@@ -1,0 +1,236 @@
+import { assert } from '../base/assert.ts'
+import { Gather } from '../base/gather.ts'
+import { BLOCK_SIZE, isMultiple, roundDown } from '../base/units.ts'
+import type { Completion } from '../ports/completion.ts'
+import type { Disk } from '../ports/disk.ts'
+import type { Memory } from '../ports/memory.ts'
+import { sliceGather } from './slice-gather.ts'
+
+export const DISK_IO_ERROR = -5
+
+/** A disk that fails block after block is not probed any further within one read. */
+const BAD_BLOCKS_PER_READ = 8
+
+type Kind = 'read' | 'write' | 'flush' | 'refusal'
+
+/** One operation on its way; reused, so that I/O allocates nothing. */
+class Operation implements Completion {
+  kind: Kind = 'read'
+  at = 0
+  gather: Gather | undefined
+  done: Completion | undefined
+  bisection: Bisection | undefined
+  readonly #disk: GuardedDisk
+
+  constructor(disk: GuardedDisk) {
+    this.#disk = disk
+  }
+
+  complete(result: number): void {
+    this.#disk.ended(this, result)
+  }
+}
+
+/** The parts of a failed read that are still to be tried, as pairs of offset and length. */
+class Bisection {
+  readonly part = new Gather()
+  readonly todo: number[] = []
+  length = 0
+  from = 0
+  badBlocks = 0
+}
+
+export interface DiskCounters {
+  reads: number
+  writes: number
+  flushes: number
+  readBytes: number
+  writtenBytes: number
+  readErrors: number
+  writeErrors: number
+  badBlocks: number
+  refused: number
+}
+
+/**
+ * A disk that can be believed. After a failed write or flush nobody knows what the disk holds, and
+ * the kernel reports such an error only once: so every later write and flush is refused until
+ * `readmit`. A failed read of many blocks is halved down to the bad ones: the others still arrive.
+ */
+export class GuardedDisk implements Disk {
+  readonly inner: Disk
+  readonly counters: DiskCounters = {
+    reads: 0,
+    writes: 0,
+    flushes: 0,
+    readBytes: 0,
+    writtenBytes: 0,
+    readErrors: 0,
+    writeErrors: 0,
+    badBlocks: 0,
+    refused: 0,
+  }
+  /** what failed; undefined while the disk is good */
+  failure: string | undefined
+  /** told once when the disk goes bad */
+  onFailure: ((disk: GuardedDisk, what: string) => void) | undefined
+  /** told the byte offset of each block that cannot be read */
+  onBadBlock: ((disk: GuardedDisk, at: number) => void) | undefined
+  inFlight = 0
+  readonly #idle: Operation[] = []
+  readonly #refusal = new Gather()
+  #closing: (() => void) | undefined
+
+  /** `scratch`: one block of memory for this disk alone. */
+  constructor(inner: Disk, scratch: Memory) {
+    this.inner = inner
+    this.#refusal.add(scratch.address, BLOCK_SIZE)
+  }
+
+  get path(): string {
+    return this.inner.path
+  }
+
+  get byteLength(): number {
+    return this.inner.byteLength
+  }
+
+  read(at: number, into: Gather, done: Completion): void {
+    this.#check(at, into)
+    this.counters.reads += 1
+    this.inner.read(at, into, this.#begin('read', at, into, done))
+  }
+
+  write(at: number, from: Gather, done: Completion): void {
+    this.#check(at, from)
+    if (this.failure !== undefined) return this.#refuse(done)
+    this.counters.writes += 1
+    this.inner.write(at, from, this.#begin('write', at, from, done))
+  }
+
+  flush(done: Completion): void {
+    if (this.failure !== undefined) return this.#refuse(done)
+    this.counters.flushes += 1
+    this.inner.flush(this.#begin('flush', 0, undefined, done))
+  }
+
+  /** The operator's or the resync's word that the disk may be written again. */
+  readmit(): void {
+    this.failure = undefined
+  }
+
+  /** Closes the disk as soon as nothing is in flight. */
+  close(whenClosed?: () => void): void {
+    assert(this.#closing === undefined, 'a disk is closed once')
+    this.#closing = whenClosed ?? (() => {})
+    this.#closeIfIdle()
+  }
+
+  ended(operation: Operation, result: number): void {
+    if (operation.kind === 'read') {
+      if (operation.bisection !== undefined) return this.#probe(operation, result)
+      if (result < 0 && operation.gather!.byteLength > BLOCK_SIZE) return this.#bisect(operation)
+      if (result < 0) this.#badBlock(operation.at)
+    }
+    this.#count(operation, result)
+    this.#finish(operation, operation.kind === 'refusal' ? DISK_IO_ERROR : result)
+  }
+
+  #check(at: number, gather: Gather): void {
+    assert(this.#closing === undefined, `${this.path} is closed`)
+    assert(isMultiple(at, BLOCK_SIZE) && isMultiple(gather.byteLength, BLOCK_SIZE), 'disk I/O is aligned')
+    assert(at + gather.byteLength <= this.byteLength, `I/O lies within ${this.path}`)
+  }
+
+  #begin(kind: Kind, at: number, gather: Gather | undefined, done: Completion): Operation {
+    const operation = this.#idle.pop() ?? new Operation(this)
+    operation.kind = kind
+    operation.at = at
+    operation.gather = gather
+    operation.done = done
+    this.inFlight += 1
+    return operation
+  }
+
+  /** An answer must not come before the call has returned, so it takes the way of a harmless read. */
+  #refuse(done: Completion): void {
+    this.counters.refused += 1
+    this.inner.read(0, this.#refusal, this.#begin('refusal', 0, undefined, done))
+  }
+
+  #count(operation: Operation, result: number): void {
+    const { counters } = this
+    if (operation.kind === 'read') {
+      if (result < 0) counters.readErrors += 1
+      else counters.readBytes += result
+      return
+    }
+    if (operation.kind === 'refusal') return
+    if (result >= 0) {
+      counters.writtenBytes += operation.gather?.byteLength ?? 0
+      return
+    }
+    counters.writeErrors += 1
+    if (this.failure !== undefined) return
+    this.failure = `${operation.kind} at ${operation.at} failed with error ${-result}`
+    this.onFailure?.(this, this.failure)
+  }
+
+  #finish(operation: Operation, result: number): void {
+    const done = operation.done!
+    operation.done = undefined
+    operation.gather = undefined
+    operation.bisection = undefined
+    this.#idle.push(operation)
+    this.inFlight -= 1
+    done.complete(result)
+    this.#closeIfIdle()
+  }
+
+  #closeIfIdle(): void {
+    if (this.#closing === undefined || this.inFlight > 0) return
+    const whenClosed = this.#closing
+    this.inner.close()
+    whenClosed()
+  }
+
+  #bisect(operation: Operation): void {
+    const bisection = new Bisection()
+    operation.bisection = bisection
+    this.#halve(bisection, 0, operation.gather!.byteLength)
+    this.#tryNext(operation, bisection)
+  }
+
+  #halve(bisection: Bisection, from: number, byteLength: number): void {
+    const half = Math.max(BLOCK_SIZE, roundDown(byteLength / 2, BLOCK_SIZE))
+    bisection.todo.push(from + half, byteLength - half, from, half)
+  }
+
+  #tryNext(operation: Operation, bisection: Bisection): void {
+    bisection.length = bisection.todo.pop()!
+    bisection.from = bisection.todo.pop()!
+    sliceGather(operation.gather!, bisection.from, bisection.length, bisection.part)
+    this.inner.read(operation.at + bisection.from, bisection.part, operation)
+  }
+
+  #probe(operation: Operation, result: number): void {
+    const bisection = operation.bisection!
+    if (result < 0 && bisection.length > BLOCK_SIZE) {
+      this.#halve(bisection, bisection.from, bisection.length)
+    } else if (result < 0) {
+      bisection.badBlocks += 1
+      this.#badBlock(operation.at + bisection.from)
+    }
+    if (bisection.todo.length > 0 && bisection.badBlocks < BAD_BLOCKS_PER_READ) {
+      return this.#tryNext(operation, bisection)
+    }
+    const answer = bisection.badBlocks > 0 ? DISK_IO_ERROR : operation.gather!.byteLength
+    this.#count(operation, answer)
+    this.#finish(operation, answer)
+  }
+
+  #badBlock(at: number): void {
+    this.counters.badBlocks += 1
+    this.onBadBlock?.(this, at)
+  }
+}

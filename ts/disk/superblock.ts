@@ -1,0 +1,122 @@
+import { assert } from '../base/assert.ts'
+import type { Procedure } from '../base/procedure.ts'
+import { BLOCK_SIZE, KIB } from '../base/units.ts'
+import { sameIdentity } from '../format/identity.ts'
+import { judgeSeal, seal } from '../format/sealed.ts'
+import {
+  MAP_INDEX_ENTRIES_MAX,
+  SUPERBLOCK_MAGIC,
+  SUPERBLOCK_SLOTS,
+  SUPERBLOCK_VERSION,
+  Superblock,
+  superblockSlot,
+} from '../format/superblock.ts'
+import type { MemoryPort } from '../ports/memory.ts'
+import type { LabelledDisk } from './labelled-disk.ts'
+import { memoryPool } from './memory-pool.ts'
+import { Transfers } from './transfers.ts'
+
+export type SuperblockValues = ReturnType<typeof Superblock.decode>
+
+/** Every superblock is written twice per disk: one rotten sector must not cost the newest generation. */
+export const SUPERBLOCK_COPIES_AT = [0, 512 * KIB] as const
+const SLOTS_BYTES = SUPERBLOCK_SLOTS * BLOCK_SIZE
+
+export interface FoundSuperblocks {
+  /** highest epoch, then highest generation, of those allowed */
+  readonly newest: SuperblockValues | undefined
+  /** the generation before the newest */
+  readonly previous: SuperblockValues | undefined
+  /** the highest epoch found beyond the allowed one, or -1 */
+  readonly refusedEpoch: number
+  /** slots that hold something which is not whole, in words */
+  readonly problems: readonly string[]
+}
+
+/** Reads all slots of all disks. One disk that has the newest superblock is enough: data was flushed on all before. */
+export function* readSuperblocks(
+  disks: readonly LabelledDisk[],
+  allowedEpoch: number,
+  port: MemoryPort,
+): Procedure<FoundSuperblocks> {
+  const pool = memoryPool(port)
+  const scratch = pool.borrow(SLOTS_BYTES)
+  const good: SuperblockValues[] = []
+  const problems: string[] = []
+  for (const labelled of disks) {
+    for (const copyAt of SUPERBLOCK_COPIES_AT) {
+      const at = labelled.zones.superblocksAt + copyAt
+      const transfers = new Transfers(SUPERBLOCK_SLOTS)
+      const unread = new Set<number>()
+      for (let slot = 0; slot < SUPERBLOCK_SLOTS; slot += 1) {
+        const from = slot * BLOCK_SIZE
+        yield* transfers.start(
+          scratch.address + from,
+          BLOCK_SIZE,
+          (gather, done) => labelled.disk.read(at + from, gather, done),
+          (result) => result < 0 && unread.add(slot),
+        )
+      }
+      yield* transfers.drain()
+      for (let slot = 0; slot < SUPERBLOCK_SLOTS; slot += 1) {
+        const block = scratch.bytes.subarray(slot * BLOCK_SIZE, (slot + 1) * BLOCK_SIZE)
+        const verdict = unread.has(slot) ? 'cannot be read' : judgeSlot(block, slot, labelled)
+        if (verdict === 'good') good.push(Superblock.decode(block))
+        else if (verdict !== 'blank') problems.push(`${labelled.disk.path}: superblock slot ${slot} ${verdict}`)
+      }
+    }
+  }
+  pool.giveBack(scratch)
+  return choose(good, allowedEpoch, problems)
+}
+
+function judgeSlot(block: Uint8Array, slot: number, { label, disk }: LabelledDisk): string {
+  const verdict = judgeSeal(block, SUPERBLOCK_MAGIC, SUPERBLOCK_VERSION)
+  if (verdict === 'blank') return 'blank'
+  if (verdict === 'version') return 'is of another format version'
+  if (verdict !== 'good') return 'does not check'
+  const found = Superblock.decode(block)
+  if (found.slot !== slot || superblockSlot(found.epoch, found.generation) !== slot) return 'belongs into another slot'
+  if (!sameIdentity(found.disk, label.disk)) return `was written for another disk than ${disk.path}`
+  if (!sameIdentity(found.aggregate, label.aggregate)) return 'belongs to another aggregate'
+  if (!sameIdentity(found.pair, label.pair)) return 'belongs to another pair'
+  if (found.mapIndexCount > MAP_INDEX_ENTRIES_MAX) return 'has an impossible map index'
+  return 'good'
+}
+
+function choose(good: readonly SuperblockValues[], allowedEpoch: number, problems: string[]): FoundSuperblocks {
+  const refusedEpoch = Math.max(-1, ...good.map((each) => each.epoch).filter((epoch) => epoch > allowedEpoch))
+  const allowed = good.filter((each) => each.epoch <= allowedEpoch).sort(newestFirst)
+  const newest = allowed[0]
+  const previous = newest && allowed.find((each) => each.generation === newest.generation - 1)
+  return { newest, previous, refusedEpoch, problems }
+}
+
+const newestFirst = (a: SuperblockValues, b: SuperblockValues): number =>
+  b.epoch - a.epoch || b.generation - a.generation
+
+/** Writes a superblock to its slot on every disk and waits. Returns 0 or -errno; flush comes after. */
+export function* writeSuperblock(
+  disks: readonly LabelledDisk[],
+  values: SuperblockValues,
+  port: MemoryPort,
+): Procedure<number> {
+  const slot = superblockSlot(values.epoch, values.generation)
+  assert(values.slot === slot, 'a superblock is written to its own slot')
+  const pool = memoryPool(port)
+  const scratch = pool.borrow(disks.length * BLOCK_SIZE)
+  const transfers = new Transfers(disks.length * SUPERBLOCK_COPIES_AT.length)
+  for (const [index, { disk, label, zones }] of disks.entries()) {
+    const from = index * BLOCK_SIZE
+    const block = scratch.bytes.subarray(from, from + BLOCK_SIZE)
+    Superblock.encode({ ...values, disk: label.disk }, block)
+    seal(block)
+    for (const copyAt of SUPERBLOCK_COPIES_AT) {
+      const at = zones.superblocksAt + copyAt + slot * BLOCK_SIZE
+      yield* transfers.start(scratch.address + from, BLOCK_SIZE, (gather, done) => disk.write(at, gather, done))
+    }
+  }
+  const failure = yield* transfers.drain()
+  pool.giveBack(scratch)
+  return failure
+}

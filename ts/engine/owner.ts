@@ -1,0 +1,222 @@
+import { StoreError } from '../base/errors.ts'
+import type { Procedure } from '../base/procedure.ts'
+import { MIB } from '../base/units.ts'
+import type { EngineSettings } from '../config/engine-settings.ts'
+import { Aggregate, type Surroundings } from '../flow/aggregate.ts'
+import { apply } from '../flow/apply.ts'
+import { Consistency, type ConsistencyEvents } from '../flow/consistency.ts'
+import { sameIdentity } from '../format/identity.ts'
+import { LOG_RING_MAGIC, LOG_RING_VERSION, LogRingHeader } from '../format/log-ring.ts'
+import { judgeSeal } from '../format/sealed.ts'
+import { type LogCopy, type LogOwnership, writeHeader } from '../log/copy.ts'
+import { recover } from '../log/replay.ts'
+import { loadVault, Vault } from '../log/vault.ts'
+import { Mirror } from '../partner/mirror.ts'
+import type { World } from '../ports/world.ts'
+import { Image } from '../volume/image.ts'
+
+/** Unvaulted bytes at which the vault is written without anybody waiting for it. */
+const VAULT_LAG_BYTES = 4 * MIB
+
+export interface RecoveryReport {
+  readonly source: 'ring' | 'vault' | 'none'
+  /** the last sequence that the superblock contained, and the generation */
+  readonly contained: number
+  readonly generation: number
+  readonly first: number
+  readonly last: number
+  readonly entries: number
+  readonly durationMs: number
+}
+
+export interface OwnerParts {
+  readonly world: World
+  readonly settings: EngineSettings
+  readonly log: LogCopy
+  readonly whose: LogOwnership
+  readonly epoch: number
+  readonly node: Uint8Array
+  readonly stillOwner: () => boolean
+  readonly surroundings: Surroundings
+  readonly consistencyEvents: ConsistencyEvents
+}
+
+/** How safe an acknowledgement is at this moment; told by the ownership rules. */
+export interface Safety {
+  /** acknowledgements need the partner */
+  readonly mirrored: boolean
+  /** the record says stale for sure: this node's copy alone decides */
+  readonly solo: boolean
+}
+
+/** The role of owner: what exists only while this node may serve the aggregate. */
+export class Owner {
+  readonly aggregate: Aggregate
+  readonly consistency: Consistency
+  readonly vault: Vault
+  readonly mirror: Mirror
+  readonly recovery: RecoveryReport
+  /** no new requests are taken up: ownership is about to be handed over, or the node stops */
+  isQuiet = false
+  #releaseThrough: number
+  readonly #parts: OwnerParts
+
+  private constructor(parts: OwnerParts, aggregate: Aggregate, vault: Vault, recovery: RecoveryReport) {
+    const { world, settings, log, epoch } = parts
+    this.#parts = parts
+    this.aggregate = aggregate
+    this.vault = vault
+    this.recovery = recovery
+    this.#releaseThrough = aggregate.image.lastSequence
+    this.mirror = new Mirror(log.ring, epoch, log.incarnation, world.memory)
+    const marks = { fillMark: settings.cpFillMark, intervalMs: settings.cpIntervalMs }
+    this.consistency = new Consistency(aggregate, marks, world.clock, parts.node, parts.stillOwner, {
+      published: (generation, sequence) => {
+        this.#releaseThrough = sequence
+        this.vault.contained(sequence)
+        parts.consistencyEvents.published(generation, sequence)
+      },
+      failed: parts.consistencyEvents.failed,
+    })
+  }
+
+  /**
+   * Opens the image and applies exactly the log entries that it does not contain. The same code for
+   * a restart, a takeover and a giveback: only where the log lies may differ (claim 83).
+   */
+  static *open(parts: OwnerParts, source: 'ring' | 'vault' | 'none'): Procedure<Owner> {
+    const { world, settings, log, epoch } = parts
+    const startedMs = world.clock.now()
+    const disks = settings.aggregate.disks.map((path) => world.disks.open(path))
+    const image = yield* Image.open(world, disks, {
+      pair: settings.pair,
+      aggregate: settings.aggregate.identity,
+      allowedEpoch: epoch,
+      cacheByteLength: settings.cacheByteLength,
+      logPages: settings.logPages,
+    })
+    if (source === 'vault') yield* bringBack(parts, image)
+    if (source === 'none') log.ring.reset(image.lastSequence + 1)
+    else {
+      recover(log.ring, world.memory, {
+        contained: image.lastSequence,
+        imageEpoch: image.epoch,
+        allowedEpoch: epoch,
+        marks: log.marks.load(),
+      })
+    }
+    const { tail, head } = log.ring
+    log.marks.begin(epoch, tail, true, head - 1)
+    const limits = { connectionsMax: settings.connectionsMax }
+    const aggregate = new Aggregate(log, image, world.memory, epoch, limits, parts.surroundings)
+    for (let sequence = tail; sequence < head; sequence += 1) {
+      aggregate.reserveForReplay(sequence)
+      apply(aggregate, sequence)
+    }
+    const report: RecoveryReport = {
+      source,
+      contained: image.lastSequence,
+      generation: image.generation,
+      first: tail,
+      last: head - 1,
+      entries: head - tail,
+      durationMs: world.clock.now() - startedMs,
+    }
+    const vault = new Vault(log.ring, log.marks, image.vault, world.memory, image.lastSequence)
+    const owner = new Owner(parts, aggregate, vault, report)
+    yield* owner.#markEpoch()
+    return owner
+  }
+
+  /** The first entry of the epoch, on disk before anything is served: entries of a dead branch end there. */
+  *#markEpoch(): Procedure {
+    const sequence = this.aggregate.appendNothing()
+    this.aggregate.runBatch()
+    yield* this.vault.stamp(sequence)
+  }
+
+  /** Everything before the kernel is entered again. Returns whether there is more to do at once. */
+  turn(nowMs: number, safety: Safety): boolean {
+    const { aggregate } = this
+    this.#release(safety)
+    if (!this.isQuiet) aggregate.takeRequests(nowMs)
+    aggregate.runBatch()
+    if (!safety.mirrored && aggregate.acknowledged < aggregate.ring.head - 1) {
+      this.#release(safety)
+      aggregate.runBatch()
+    }
+    aggregate.rearm()
+    this.consistency.step(nowMs)
+    aggregate.image.cache.submit()
+    this.#freeRing(safety)
+    this.#keepVault(safety)
+    return this.consistency.hasWork || (!this.isQuiet && aggregate.hasWork)
+  }
+
+  nextWakeMs(nowMs: number): number {
+    const stalled = this.aggregate.hasStalled && !this.isQuiet
+    const admission = stalled
+      ? nowMs + this.aggregate.admission.waitMs(this.aggregate.ring.fill)
+      : Number.POSITIVE_INFINITY
+    return Math.min(admission, this.consistency.nextWakeMs())
+  }
+
+  /** Everything logged is in all copies and all replies are out. */
+  get isSettled(): boolean {
+    return this.aggregate.acknowledged === this.aggregate.ring.head - 1
+  }
+
+  close(reason: string): void {
+    this.consistency.abandon(new StoreError('FENCED', reason))
+    this.aggregate.dropClients(reason)
+    this.aggregate.image.close()
+  }
+
+  #release(safety: Safety): void {
+    const { aggregate } = this
+    const logged = aggregate.ring.head - 1
+    const target = safety.mirrored ? Math.min(logged, this.mirror.acknowledged) : safety.solo ? logged : 0
+    const acknowledged = Math.max(aggregate.acknowledged, target)
+    aggregate.releaseReplies(
+      acknowledged,
+      this.#promises(safety) === 'memory' ? acknowledged : this.vault.durable,
+    )
+  }
+
+  /** What FLUSH and FUA wait for. With the partner gone, `pair` behaves as `vault`. */
+  #promises(safety: Safety): 'memory' | 'vault' {
+    const { durability } = this.#parts.settings
+    if (durability === 'nvram') return 'memory'
+    return durability === 'pair' && safety.mirrored ? 'memory' : 'vault'
+  }
+
+  /** The tail moves when the disks contain an entry, and nobody is sending or writing from its pages. */
+  #freeRing(safety: Safety): void {
+    const { ring } = this.aggregate
+    const partnerHas = safety.mirrored ? this.mirror.acknowledged : Number.MAX_SAFE_INTEGER
+    const unpinned = Math.min(this.mirror.pinnedFrom, this.vault.pinnedFrom) - 1
+    const through = Math.min(this.#releaseThrough, partnerHas, unpinned, ring.head - 1)
+    if (through >= ring.tail) ring.release(through)
+  }
+
+  #keepVault(safety: Safety): void {
+    if (this.#promises(safety) === 'memory') return
+    const { ring, stabilities } = this.aggregate
+    const lag = ring.head - 1 - this.vault.durable
+    if (lag <= 0) return
+    const awaited = stabilities.nextSequence > this.vault.durable && stabilities.count > 0
+    if (awaited || lag * 4096 >= VAULT_LAG_BYTES) this.vault.start()
+  }
+}
+
+/** The NVRAM did not survive, the vault did: its bytes become the ring again, under this incarnation. */
+function* bringBack(parts: OwnerParts, image: Image): Procedure {
+  const { log, whose } = parts
+  yield* loadVault(image.vault, log.memory, log.layout)
+  const header = log.memory.bytes.subarray(0, LogRingHeader.byteLength)
+  const isOurs =
+    judgeSeal(header, LOG_RING_MAGIC, LOG_RING_VERSION) === 'good' &&
+    sameIdentity(LogRingHeader.decode(header).aggregate, whose.aggregate)
+  writeHeader(log.memory, log.layout, whose, log.incarnation)
+  if (!isOurs) throw new StoreError('LOG_LOST', 'the vault on disk holds no log of this aggregate')
+}

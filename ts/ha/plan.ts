@@ -1,0 +1,91 @@
+import type { OwnerRecord } from '../format/owner-record.ts'
+import type { LogFacts, LogSource, PartnerFacts } from './facts.ts'
+
+/** What an image would be opened with, or what is missing, in words. */
+export type Plan = { readonly log: LogSource } | { readonly obstacle: string }
+
+export interface View {
+  readonly node: string
+  readonly partner: string
+  readonly record: OwnerRecord
+  readonly log: LogFacts
+  /** undefined while the link is down */
+  readonly partnerFacts: PartnerFacts | undefined
+}
+
+/**
+ * A ring that the record lists has everything that was acknowledged: the record is swapped before an owner
+ * acknowledges anything without it, and a claim leaves the list alone until the new owner announces itself.
+ */
+const isListed = (record: OwnerRecord, node: string, incarnation: string): boolean =>
+  record.incarnations[node] === incarnation
+
+/** Why this node's ring cannot be the log; empty if it can. */
+function ringObstacle(view: View): string {
+  const { node, record, log } = view
+  if (log.lost) return `${node} has lost its log: its NVRAM was empty or of another size at the start`
+  if (!log.usable) return `the log copy of ${node} is damaged: ${log.damage}`
+  if (isListed(record, node, log.incarnation)) return ''
+  return `the log copy of ${node} does not have everything: the record does not list it as in sync`
+}
+
+/** An arbiter that was set back would let old data win. */
+function recordObstacle({ node, record, log }: View): string {
+  if (!log.usable || log.epoch <= record.epoch) return ''
+  return (
+    `the log of ${node} is of epoch ${log.epoch}, the arbiter's record only of ${record.epoch}: ` +
+    "the record is from the past; restore the arbiter's data"
+  )
+}
+
+/** For the node that the record names: its own ring, or what makes it unnecessary. */
+export function planAsOwner(view: View): Plan {
+  const { node, partner, record, log } = view
+  const past = recordObstacle(view)
+  if (past) return { obstacle: past }
+  const missing = ringObstacle(view)
+  if (!missing) return { log: 'ring' }
+  if (record.clean) return { log: 'none' }
+  const partnerHas = record.log === 'in-sync' ? partnerLog(view) : 'lost'
+  if (partnerHas === 'lost') {
+    if (log.vaultPossible) return { log: 'vault' }
+    return { obstacle: `${missing}; no other copy of the log is left. ${forcedRemedy(node)}` }
+  }
+  if (partnerHas === 'there') return { obstacle: `${missing}; ${partner} has it and takes over` }
+  return { obstacle: `${missing}; ${partner} should have it, but the link to ${partner} is down` }
+}
+
+/** Whether the partner has the log that the record calls in sync. */
+function partnerLog({ partner, record, partnerFacts }: View): 'there' | 'lost' | 'unknown' {
+  if (record.incarnations[partner] === undefined) return 'lost'
+  if (!partnerFacts) return 'unknown'
+  if (partnerFacts.logState === 0) return 'lost'
+  return isListed(record, partner, partnerFacts.incarnation) ? 'there' : 'lost'
+}
+
+/** For the other node: only with a log in sync, or with none to miss. Says nothing about the lease. */
+export function planAsKeeper(view: View): Plan {
+  const { node, record, log } = view
+  const past = recordObstacle(view)
+  if (past) return { obstacle: past }
+  if (record.log === 'in-sync' && !ringObstacle(view) && log.complete) return { log: 'ring' }
+  if (record.clean) return { log: 'none' }
+  if (record.log === 'stale') {
+    return {
+      obstacle: `${record.owner} has acknowledged changes alone: the log of ${node} does not have them`,
+    }
+  }
+  return { obstacle: ringObstacle(view) || `the log copy of ${node} is still being filled` }
+}
+
+/** By the operator's word: whatever has most. The vault has what an owner did alone, a stale ring has not. */
+export function planForced(view: View): LogSource {
+  const { record, log } = view
+  if (!ringObstacle(view)) return 'ring'
+  if (record.clean) return 'none'
+  if (log.vaultPossible) return 'vault'
+  return log.usable && log.epoch >= record.epoch ? 'ring' : 'none'
+}
+
+export const forcedRemedy = (node: string): string =>
+  `Bring the log back, or accept the loss: pollux takeover --force --accept-data-loss (${node} serves then)`

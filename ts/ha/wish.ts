@@ -1,0 +1,95 @@
+import { assert } from '../base/assert.ts'
+import type { OwnerRecord } from '../format/owner-record.ts'
+import type { State } from './transitions.ts'
+
+/** What decides which record an owner wants next. */
+export interface Wishes {
+  readonly node: string
+  readonly partner: string
+  readonly incarnation: string
+  readonly partnerIncarnation: string
+  readonly isLinked: boolean
+  /** the record says in-sync, or a swap to it is in doubt */
+  readonly mayBeInSync: boolean
+  /** quiesced, and all is on the disks */
+  readonly isClean: boolean
+  /** a link that comes and goes does not wear out the arbiter */
+  readonly mayJoin: boolean
+}
+
+/** The record that the state calls for, but for its lease; undefined: as it is, only renewed in time. */
+export function wishedRecord(state: State, record: OwnerRecord, wishes: Wishes): OwnerRecord | undefined {
+  const { node, partner } = wishes
+  switch (state) {
+    case 'announcing':
+    case 'parting':
+      return alone(record, wishes)
+    case 'stopping':
+      return !wishes.isLinked && wishes.mayBeInSync ? alone(record, wishes) : undefined
+    case 'joining':
+      if (!wishes.mayJoin) return undefined
+      return {
+        ...record,
+        log: 'in-sync',
+        incarnations: { [node]: wishes.incarnation, [partner]: wishes.partnerIncarnation },
+      }
+    case 'handing':
+      assert(record.log === 'in-sync' && partner in record.incarnations, 'only a mirrored log is handed over')
+      return { ...record, owner: partner, lease: null, clean: true }
+    case 'releasing':
+      return { ...record, lease: null, clean: record.clean || wishes.isClean }
+    case 'withdrawing':
+      return { ...record, lease: null }
+    default:
+      return undefined
+  }
+}
+
+const alone = (record: OwnerRecord, { node, incarnation }: Wishes): OwnerRecord => ({
+  ...record,
+  log: 'stale',
+  incarnations: { [node]: incarnation },
+  clean: false,
+})
+
+/** Whether the record says, for sure, that only this node's ring is the log. */
+export function isAlone(record: OwnerRecord, { node, incarnation, mayBeInSync }: Wishes): boolean {
+  const listed = Object.keys(record.incarnations)
+  const onlyOwn = listed.length === 1 && record.incarnations[node] === incarnation
+  return !mayBeInSync && onlyOwn && !record.clean
+}
+
+/** A claim changes the owner, the epoch and the lease. What the record says of the data stays true until then. */
+export function claimOf(
+  record: OwnerRecord,
+  node: string,
+  epoch: number,
+  lease: NonNullable<OwnerRecord['lease']>,
+): OwnerRecord {
+  assert(epoch > record.epoch, 'every claim raises the epoch')
+  return { ...record, owner: node, epoch, lease }
+}
+
+/** The record of an aggregate that has none. Without an incarnation nothing was ever acknowledged: clean. */
+export function firstRecord(
+  aggregate: string,
+  node: string,
+  epoch: number,
+  lease: NonNullable<OwnerRecord['lease']>,
+  incarnations: Record<string, string>,
+  clean: boolean,
+): OwnerRecord {
+  return {
+    version: 0,
+    aggregate,
+    owner: node,
+    epoch,
+    log: 'stale',
+    incarnations,
+    plex0: 'in-sync',
+    plex1: 'absent',
+    lease,
+    clean,
+    forced: [],
+  }
+}

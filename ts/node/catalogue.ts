@@ -1,0 +1,34 @@
+import type { ExportCatalog, ExportInfo } from '../nbd/export.ts'
+import type { ServingState } from '../ports/host.ts'
+
+/** The exports behind one service address: the volumes of its aggregates that are served here now. */
+export class Catalogue implements ExportCatalog {
+  readonly #exports = new Map<string, readonly ExportInfo[]>()
+
+  update(aggregate: string, state: ServingState): void {
+    const volumes = state.serves ? state.volumes : []
+    this.#exports.set(
+      aggregate,
+      volumes.map(({ volume, name, size }) => ({
+        name,
+        description: `volume of aggregate ${aggregate}`,
+        byteLength: size,
+        readOnly: false,
+        volume,
+        aggregate,
+      })),
+    )
+  }
+
+  list(): readonly ExportInfo[] {
+    return [...this.#exports.values()].flat()
+  }
+
+  find(name: string): ExportInfo | undefined {
+    for (const exports of this.#exports.values()) {
+      const found = exports.find((exportInfo) => exportInfo.name === name)
+      if (found) return found
+    }
+    return undefined
+  }
+}

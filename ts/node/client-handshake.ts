@@ -1,0 +1,93 @@
+import type { Socket } from 'node:net'
+import type { ExportCatalog, ExportInfo } from '../nbd/export.ts'
+import { Handshake } from '../nbd/handshake.ts'
+import { peerText, type SocketTools, takeOffLoop } from './sockets.ts'
+
+/** A client that is through with the handshake, ready for its engine. */
+export interface GreetedClient {
+  readonly exportInfo: ExportInfo
+  readonly structuredReplies: boolean
+  readonly descriptor: number
+  readonly peer: string
+  readonly leftover: Uint8Array
+}
+
+export interface HandshakeOptions {
+  readonly catalogue: ExportCatalog
+  readonly tools: SocketTools
+  readonly timeoutMs: number
+  /** the descriptor belongs to whoever is told */
+  readonly greeted: (client: GreetedClient) => void
+  /** called exactly once, when the handshake is over in any way */
+  readonly ended: () => void
+}
+
+/** The NBD handshake of one client on the main thread; its socket then leaves node for good. */
+export class ClientHandshake {
+  readonly #socket: Socket
+  readonly #options: HandshakeOptions
+  readonly #handshake: Handshake
+  readonly #timer: NodeJS.Timeout
+  #over = false
+
+  constructor(socket: Socket, options: HandshakeOptions) {
+    this.#socket = socket
+    this.#options = options
+    this.#handshake = new Handshake(options.catalogue)
+    this.#timer = setTimeout(() => this.close(), options.timeoutMs)
+    socket.on('data', this.#feed)
+    socket.once('end', () => this.close())
+    socket.once('close', () => this.#end())
+    // a client that resets the connection is no event: 'close' follows
+    socket.on('error', () => {})
+    socket.write(this.#handshake.greeting())
+  }
+
+  /** Drops the client. */
+  close(): void {
+    if (!this.#over) this.#socket.destroy()
+    this.#end()
+  }
+
+  #feed = (bytes: Uint8Array): void => {
+    const step = this.#handshake.feed(bytes)
+    switch (step.kind) {
+      case 'more':
+        if (step.send.length > 0) this.#socket.write(step.send)
+        // a client that does not read what it asked for is not listened to meanwhile
+        if (this.#socket.writableNeedDrain) this.#waitForDrain()
+        return
+      case 'close':
+        this.#socket.off('data', this.#feed)
+        this.#socket.end(step.send)
+        return
+      case 'transmission': {
+        this.#socket.off('data', this.#feed)
+        this.#socket.pause()
+        // views of what was read stay valid: node allocates anew for each read
+        const { exportInfo, structuredReplies, leftover } = step
+        this.#socket.write(step.send, () => this.#takeOff(exportInfo, structuredReplies, leftover))
+      }
+    }
+  }
+
+  #waitForDrain(): void {
+    this.#socket.pause()
+    this.#socket.once('drain', () => this.#socket.resume())
+  }
+
+  #takeOff(exportInfo: ExportInfo, structuredReplies: boolean, already: Uint8Array): void {
+    if (this.#over) return
+    const peer = peerText(this.#socket)
+    const taken = takeOffLoop(this.#socket, already, this.#options.tools)
+    this.#end()
+    if (taken) this.#options.greeted({ exportInfo, structuredReplies, peer, ...taken })
+  }
+
+  #end(): void {
+    if (this.#over) return
+    this.#over = true
+    clearTimeout(this.#timer)
+    this.#options.ended()
+  }
+}

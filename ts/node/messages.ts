@@ -1,0 +1,179 @@
+import type { MessagePort } from 'node:worker_threads'
+import type { ErrorCode } from '../base/errors.ts'
+import type { EngineSettings } from '../config/engine-settings.ts'
+import type { OwnerRecord } from '../format/owner-record.ts'
+import type { ArbiterAnswer } from '../ports/arbiter.ts'
+import type { ServingState } from '../ports/host.ts'
+
+export type { Durability, EngineSettings, Named } from '../config/engine-settings.ts'
+
+/**
+ * What the main thread of a node and an engine worker say to each other. Messages go over `port`,
+ * since a worker that is blocked in the kernel has no event loop: it takes them with
+ * `receiveMessageOnPort` when the eventfd of its `ready` message has been signalled.
+ */
+export interface EngineWorkerData {
+  readonly settings: EngineSettings
+  readonly port: MessagePort
+}
+
+/** Requests of the control path: the body that comes with each, and the result of each. */
+export interface Requests {
+  status: { body: Record<string, never>; result: EngineStatus }
+  'volume-create': { body: { name: string; size: number }; result: VolumeStatus }
+  'volume-delete': { body: { name: string }; result: VolumeStatus }
+  'volume-resize': { body: { name: string; size: number }; result: VolumeStatus }
+  'volume-rename': { body: { name: string; newName: string }; result: VolumeStatus }
+  /** this node takes over from its partner */
+  takeover: {
+    body: { force: boolean; acceptDataLoss: boolean; reason: string; dryRun: boolean }
+    result: RoleChange
+  }
+  /** this node, the owner, hands over to its partner */
+  handover: { body: { dryRun: boolean }; result: RoleChange }
+  /** answered when the consistency point is complete */
+  'cp-now': { body: Record<string, never>; result: ConsistencyPointStatus }
+  'cp-hold': { body: Record<string, never>; result: ConsistencyPointStatus }
+  'cp-resume': { body: Record<string, never>; result: ConsistencyPointStatus }
+  'cp-info': { body: Record<string, never>; result: ConsistencyPointStatus }
+  'log-dump': { body: { copy: 'own' | 'partner'; limit: number }; result: LogDump }
+}
+
+export type RequestName = keyof Requests
+export type RequestBody<N extends RequestName> = Requests[N]['body']
+export type RequestResult<N extends RequestName> = Requests[N]['result']
+
+/** One request with the body that belongs to its name. */
+export type EngineRequest = {
+  [N in RequestName]: { kind: 'request'; request: number; name: N; body: RequestBody<N> }
+}[RequestName]
+
+export type ToEngine =
+  /** a client whose handshake is over. The descriptor is the engine's from now on */
+  | {
+      kind: 'client'
+      descriptor: number
+      peer: string
+      volume: number
+      structuredReplies: boolean
+      readOnly: boolean
+      leftover: Uint8Array
+    }
+  /** a connection to the partner; `leftover` begins with its HELLO if it was not dialed by us */
+  | { kind: 'link'; descriptor: number; peer: string; dialed: boolean; leftover: Uint8Array }
+  | EngineRequest
+  | { kind: 'arbiter'; call: number; answer: ArbiterAnswer }
+  /** `pair`: the whole pair goes down, so nobody takes over */
+  | { kind: 'stop'; pair: boolean }
+
+export type EventLevel = 'info' | 'warn' | 'error'
+
+export type FromEngine =
+  | { kind: 'ready'; wakeDescriptor: number }
+  | { kind: 'event'; level: EventLevel; event: string; text: string; facts?: Record<string, unknown> }
+  | { kind: 'serving'; state: ServingState }
+  | { kind: 'answer'; request: number; result?: unknown; error?: { code: ErrorCode; message: string } }
+  | { kind: 'wantLink'; wanted: boolean }
+  | { kind: 'arbiter'; call: number; operation: 'read'; aggregate: string }
+  | {
+      kind: 'arbiter'
+      call: number
+      operation: 'swap'
+      aggregate: string
+      expected: number | undefined
+      next: OwnerRecord
+    }
+  | { kind: 'stopped' }
+  /** an assertion failed: the node ends, the partner takes over */
+  | { kind: 'died'; message: string }
+
+export interface VolumeStatus {
+  readonly volume: number
+  readonly name: string
+  readonly size: number
+  /** bytes of it that take space on the disks */
+  readonly usedByteLength: number
+}
+
+export interface RoleChange {
+  /** false for a dry run, and when there was nothing to do */
+  readonly changed: boolean
+  /** what was done, or would be done, in words */
+  readonly text: string
+  readonly epoch: number
+}
+
+export interface ConsistencyPointStatus {
+  readonly generation: number
+  readonly state: 'idle' | 'running' | 'held'
+  /** why the last one failed; empty if it did not */
+  readonly failure: string
+  readonly lastDurationMs: number
+  readonly lastEndedMs: number
+  readonly blocksWritten: number
+  readonly metadataBlocksWritten: number
+}
+
+/** Counters only rise while the process lives; rates are made by whoever asks twice. */
+export interface EngineCounters {
+  readonly reads: number
+  readonly writes: number
+  readonly flushes: number
+  readonly trims: number
+  readonly readByteLength: number
+  readonly writtenByteLength: number
+  readonly errors: number
+}
+
+export interface EngineStatus {
+  readonly aggregate: string
+  /** state of the ownership machine */
+  readonly state: string
+  readonly role: 'owner' | 'keeper' | 'none'
+  readonly serves: boolean
+  /** why it does not serve, in words; empty if it does */
+  readonly because: string
+  readonly owner: string
+  readonly home: string
+  readonly epoch: number
+  readonly durability: string
+  readonly takeover: { readonly possible: boolean; readonly because: string }
+  readonly link: { readonly up: boolean; readonly peer: string; readonly because: string }
+  readonly log: {
+    /** as the record has it */
+    readonly state: 'in-sync' | 'stale'
+    /** whether the copy on this node has everything that was acknowledged */
+    readonly complete: boolean
+    readonly pagesUsed: number
+    readonly pageCount: number
+    readonly lastSequence: number
+    /** acknowledged by the partner through; 0 when there is no link */
+    readonly partnerSequence: number
+  }
+  readonly consistencyPoint: ConsistencyPointStatus
+  /** of the aggregate; null while the image is not open here */
+  readonly space: { readonly byteLength: number; readonly usedByteLength: number } | null
+  readonly clients: number
+  readonly counters: EngineCounters
+  readonly volumes: readonly VolumeStatus[]
+}
+
+export interface LogDump {
+  readonly copy: 'own' | 'partner'
+  readonly incarnation: string
+  readonly entries: readonly LogDumpEntry[]
+}
+
+export interface LogDumpEntry {
+  readonly sequence: number
+  readonly epoch: number
+  readonly kind: string
+  readonly volume: number
+  readonly offset: number
+  readonly length: number
+  readonly generation: number
+  readonly firstPage: number
+  readonly pageCount: number
+  /** whether its checksums hold */
+  readonly good: boolean
+}

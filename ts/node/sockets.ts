@@ -1,0 +1,46 @@
+import type { Socket } from 'node:net'
+import { assert } from '../base/assert.ts'
+
+/** What the addon does with descriptors that node itself cannot. */
+export interface SocketTools {
+  /** A blocking duplicate of a connected socket, with TCP_NODELAY: whoever gets it owns it. */
+  takeSocket(descriptor: number): number
+  /** A listening socket of a group in which the newest one gets all connections. */
+  listenSocket(host: string, port: number): number
+  closeDescriptor(descriptor: number): void
+  signal(eventDescriptor: number): void
+}
+
+/** A connection that was taken off node's event loop. */
+export interface TakenSocket {
+  readonly descriptor: number
+  /** bytes that had been read from it already, in order */
+  readonly leftover: Uint8Array
+}
+
+/**
+ * Takes the descriptor of a connected socket out of node's hands. Nothing gets lost: what node has
+ * read is returned, and no read can happen between that and the closing of node's own descriptor,
+ * because all of it is one synchronous step. Closing sends no FIN: the duplicate keeps the connection.
+ */
+export function takeOffLoop(socket: Socket, already: Uint8Array, tools: SocketTools): TakenSocket | undefined {
+  assert(socket.writableLength === 0, 'everything said so far has been sent')
+  const descriptor = descriptorOf(socket)
+  if (descriptor < 0) return undefined
+  const taken = tools.takeSocket(descriptor)
+  const pieces = [already]
+  for (let piece = socket.read(); piece !== null; piece = socket.read()) pieces.push(piece)
+  socket.destroy()
+  // a copy: a pooled buffer would be transferred whole
+  return { descriptor: taken, leftover: Uint8Array.from(Buffer.concat(pieces)) }
+}
+
+/** The descriptor under a node socket, or -1 if it is closed. Node has no public name for it. */
+function descriptorOf(socket: Socket): number {
+  const handle = (socket as unknown as { _handle?: { fd?: number } | null })._handle
+  return handle?.fd ?? -1
+}
+
+export function peerText(socket: Socket): string {
+  return `${socket.remoteAddress ?? 'unknown'}:${socket.remotePort ?? 0}`
+}

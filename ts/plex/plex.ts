@@ -1,0 +1,160 @@
+import { assert } from '../base/assert.ts'
+import { Gather } from '../base/gather.ts'
+import type { Procedure } from '../base/procedure.ts'
+import { BLOCK_SIZE, roundUp } from '../base/units.ts'
+import { flushDisk, Transfers } from '../disk/transfers.ts'
+import type { LabelledDisk } from '../disk/labelled-disk.ts'
+import { sliceGather } from '../disk/slice-gather.ts'
+import { AGGREGATE_BLOCKS_MAX, BITS_PER_MAP_BLOCK } from '../format/free-map.ts'
+import type { Completion } from '../ports/completion.ts'
+
+/** The blocks [first, end) of the block space that lie on one disk. */
+export interface PlexSegment {
+  readonly labelled: LabelledDisk
+  readonly first: number
+  readonly end: number
+}
+
+/** One request that goes to several disks. */
+class Split implements Completion {
+  remaining = 1
+  #failure = 0
+  #byteLength = 0
+  readonly #done: Completion
+
+  constructor(done: Completion) {
+    this.#done = done
+  }
+
+  complete(result: number): void {
+    if (result < 0) this.#failure ||= result
+    else this.#byteLength += result
+    this.remaining -= 1
+    if (this.remaining === 0) this.#done.complete(this.#failure || this.#byteLength)
+  }
+}
+
+/**
+ * One complete copy of an aggregate's blocks: its disks, one behind the other, in one block space.
+ * Each disk begins at a multiple of a map block's reach, so that each has map blocks of its own;
+ * block numbers in the gaps between disks do not exist.
+ */
+export class Plex {
+  readonly segments: readonly PlexSegment[]
+  /** one more than the highest block number */
+  readonly blockCount: number
+  /** blocks that exist */
+  readonly usableBlocks: number
+
+  constructor(disks: readonly LabelledDisk[]) {
+    assert(disks.length > 0, 'a plex has disks')
+    const segments: PlexSegment[] = []
+    let first = 0
+    for (const labelled of disks) {
+      const end = first + labelled.zones.blockCount
+      assert(end <= AGGREGATE_BLOCKS_MAX, 'block numbers are 32 bits')
+      segments.push({ labelled, first, end })
+      first = roundUp(end, BITS_PER_MAP_BLOCK)
+    }
+    this.segments = segments
+    this.blockCount = segments.at(-1)!.end
+    this.usableBlocks = segments.reduce((sum, segment) => sum + segment.end - segment.first, 0)
+  }
+
+  get disks(): readonly LabelledDisk[] {
+    return this.segments.map((segment) => segment.labelled)
+  }
+
+  /** Whether `blockCount` blocks from `first` on exist. */
+  holds(first: number, blockCount = 1): boolean {
+    if (first + blockCount > this.blockCount) return false
+    if (this.segments.length === 1) return true
+    for (let block = first; block < first + blockCount; ) {
+      const segment = this.#segmentAt(block)
+      if (segment === undefined) return false
+      block = segment.end
+    }
+    return true
+  }
+
+  /** Reads blocks from `first` on. A part that cannot be read fails the request; the rest still arrives. */
+  read(first: number, into: Gather, done: Completion): void {
+    this.#forEachDisk('read', first, into, done)
+  }
+
+  write(first: number, from: Gather, done: Completion): void {
+    this.#forEachDisk('write', first, from, done)
+  }
+
+  flush(done: Completion): void {
+    const split = new Split(done)
+    split.remaining = this.segments.length
+    for (const { labelled } of this.segments) labelled.disk.flush(split)
+  }
+
+  /** Flushes and waits; returns 0 or -errno. */
+  *flushed(): Procedure<number> {
+    return yield* flushDisk(this)
+  }
+
+  /** Reads blocks into memory and waits; returns the number of bytes or -errno. */
+  *readBlocks(first: number, address: number, blockCount: number): Procedure<number> {
+    const transfers = new Transfers(1)
+    yield* transfers.start(address, blockCount * BLOCK_SIZE, (gather, done) => this.read(first, gather, done))
+    return yield* transfers.drain()
+  }
+
+  /** What failed, with the disk's path; undefined if every disk is good. */
+  get failure(): string | undefined {
+    for (const { labelled } of this.segments) {
+      if (labelled.disk.failure !== undefined) return `${labelled.disk.path}: ${labelled.disk.failure}`
+    }
+    return undefined
+  }
+
+  /** Closes all disks once nothing is in flight on any. */
+  close(whenClosed: () => void): void {
+    let open = this.segments.length
+    for (const { labelled } of this.segments) {
+      labelled.disk.close(() => {
+        open -= 1
+        if (open === 0) whenClosed()
+      })
+    }
+  }
+
+  #forEachDisk(kind: 'read' | 'write', first: number, gather: Gather, done: Completion): void {
+    const blockCount = gather.byteLength / BLOCK_SIZE
+    const segment = this.#segmentAt(first)
+    assert(segment !== undefined, 'a request begins at a block that exists')
+    if (first + blockCount <= segment.end) return this.#one(kind, segment, first, gather, done)
+    const split = new Split(done)
+    let from = 0
+    for (let block = first; block < first + blockCount; ) {
+      const part = this.#segmentAt(block)
+      assert(part !== undefined, 'a request lies on blocks that exist')
+      const end = Math.min(part.end, first + blockCount)
+      const slice = new Gather()
+      sliceGather(gather, from, (end - block) * BLOCK_SIZE, slice)
+      split.remaining += 1
+      this.#one(kind, part, block, slice, split)
+      from += (end - block) * BLOCK_SIZE
+      block = end
+    }
+    split.remaining -= 1
+  }
+
+  #one(kind: 'read' | 'write', segment: PlexSegment, first: number, gather: Gather, done: Completion): void {
+    const { disk, zones } = segment.labelled
+    const at = zones.blocksAt + (first - segment.first) * BLOCK_SIZE
+    if (kind === 'read') disk.read(at, gather, done)
+    else disk.write(at, gather, done)
+  }
+
+  #segmentAt(block: number): PlexSegment | undefined {
+    for (const segment of this.segments) {
+      if (block < segment.end) return block >= segment.first ? segment : undefined
+    }
+    return undefined
+  }
+}

@@ -1,0 +1,308 @@
+import { assert } from '../base/assert.ts'
+import { Gather } from '../base/gather.ts'
+import { BLOCK_SIZE } from '../base/units.ts'
+import { type MemoryPool, memoryPool } from '../disk/memory-pool.ts'
+import type { Plex } from '../plex/plex.ts'
+import type { Completion } from '../ports/completion.ts'
+import type { Memory, MemoryPort } from '../ports/memory.ts'
+import { FrameTable, NO_FRAME } from './frame-table.ts'
+import { Waiters } from './waiters.ts'
+
+/** Somebody who wants to ask again; may be woken more often than needed. */
+export interface Waiter {
+  wake(): void
+}
+
+/** Answers of `get` instead of a frame. */
+export const WAIT = -2
+export const FAILED = -3
+
+const FREE = 0
+const WANTED = 1
+const FETCHING = 2
+const READY = 3
+const BAD = 4
+
+/** Neighbours are read together up to this many blocks. */
+const FETCH_BLOCKS_MAX = 256
+/** A block that could not be had is asked of the disk again after this many refusals. */
+const REFUSALS = 16
+export const CACHE_FRAMES_MIN = 256
+
+class Fetch implements Completion {
+  readonly gather = new Gather()
+  readonly frames = new Int32Array(FETCH_BLOCKS_MAX)
+  count = 0
+  first = 0
+  readonly #cache: BlockCache
+
+  constructor(cache: BlockCache) {
+    this.#cache = cache
+  }
+
+  complete(result: number): void {
+    this.#cache.fetched(this, result)
+  }
+}
+
+/**
+ * Blocks of the plex in memory, each checked against the checksum in its pointer. A fixed number of
+ * frames, replaced by CLOCK. Nothing is pinned: whoever gets a frame copies out of it in the same
+ * turn. Frames that were given out in this turn are not reused before the next `submit`.
+ */
+export class BlockCache {
+  readonly frameCount: number
+  readonly u32: Uint32Array
+  readonly counters = { hits: 0, misses: 0, fetches: 0, checksumErrors: 0, readErrors: 0 }
+  /** told of each block that could not be read or did not match its checksum, twice */
+  onDamage: (physical: number, why: 'unreadable' | 'checksum' | 'pointer') => void = () => {}
+  readonly #memory: Memory
+  readonly #port: MemoryPort
+  readonly #pool: MemoryPool
+  readonly #plex: Plex
+  readonly #table: FrameTable
+  readonly #waiters: Waiters
+  readonly #state: Uint8Array
+  readonly #checksum: Uint32Array
+  readonly #recent: Uint8Array
+  readonly #turn: Uint32Array
+  readonly #attempts: Uint8Array
+  readonly #stale: Uint8Array
+  #wanted: Int32Array
+  #wantedCount = 0
+  #turnNumber = 1
+  #hand = 0
+  readonly #idle: Fetch[] = []
+  readonly #starved: Waiter[] = []
+
+  constructor(plex: Plex, port: MemoryPort, byteLength: number) {
+    this.frameCount = Math.max(CACHE_FRAMES_MIN, Math.floor(byteLength / BLOCK_SIZE))
+    this.#plex = plex
+    this.#port = port
+    this.#pool = memoryPool(port)
+    this.#memory = this.#pool.borrow(this.frameCount * BLOCK_SIZE)
+    this.u32 = this.#memory.u32
+    this.#table = new FrameTable(this.frameCount)
+    this.#waiters = new Waiters(this.frameCount)
+    this.#state = new Uint8Array(this.frameCount)
+    this.#checksum = new Uint32Array(this.frameCount)
+    this.#recent = new Uint8Array(this.frameCount)
+    this.#turn = new Uint32Array(this.frameCount)
+    this.#attempts = new Uint8Array(this.frameCount)
+    this.#stale = new Uint8Array(this.frameCount)
+    this.#wanted = new Int32Array(this.frameCount)
+  }
+
+  /**
+   * The frame that holds the block, or WAIT: it is on its way, and `waiter` will be woken; or FAILED.
+   */
+  get(physical: number, checksum: number, waiter: Waiter | undefined): number {
+    const frame = this.#table.find(physical)
+    if (frame === NO_FRAME) return this.#miss(physical, checksum, waiter)
+    const state = this.#state[frame]
+    if (this.#checksum[frame] !== checksum || this.#stale[frame] === 1) {
+      return this.#replace(frame, physical, checksum, waiter)
+    }
+    if (state === READY) {
+      this.#recent[frame] = 1
+      this.#turn[frame] = this.#turnNumber
+      this.counters.hits += 1
+      return frame
+    }
+    if (state === BAD) return this.#refuse(frame)
+    if (waiter !== undefined) this.#waiters.add(frame, waiter)
+    return WAIT
+  }
+
+  frameAddress(frame: number): number {
+    return this.#memory.address + frame * BLOCK_SIZE
+  }
+
+  /** Where the words of a frame begin in `u32`. */
+  frameWord(frame: number): number {
+    return frame * (BLOCK_SIZE / 4)
+  }
+
+  frameBytes(frame: number): Uint8Array {
+    return this.#memory.bytes.subarray(frame * BLOCK_SIZE, (frame + 1) * BLOCK_SIZE)
+  }
+
+  /** Takes a fresh block in, that is being written to `physical`. `source` holds it from byte `from` on. */
+  put(physical: number, checksum: number, source: Memory, from: number): void {
+    let frame = this.#table.find(physical)
+    if (frame !== NO_FRAME) {
+      this.#abandon(frame)
+      frame = this.#table.find(physical)
+      if (frame !== NO_FRAME) return
+    }
+    frame = this.#take()
+    if (frame === NO_FRAME) return
+    this.#memory.bytes.set(source.bytes.subarray(from, from + BLOCK_SIZE), frame * BLOCK_SIZE)
+    this.#enter(frame, physical, checksum, READY)
+  }
+
+  /** The block at this place is about to be overwritten. */
+  invalidate(physical: number): void {
+    const frame = this.#table.find(physical)
+    if (frame !== NO_FRAME) this.#abandon(frame)
+  }
+
+  /** Asks the disks again for blocks that could not be had. */
+  forgetFailures(): void {
+    for (let frame = 0; frame < this.frameCount; frame += 1) {
+      if (this.#state[frame] === BAD) this.#drop(frame)
+    }
+  }
+
+  /**
+   * Once per turn, after copies out of frames have been carried out and procedures have been
+   * stepped: sends what was missed to the disks, neighbours together.
+   */
+  submit(): void {
+    this.#turnNumber = (this.#turnNumber + 1) >>> 0
+    if (this.#wantedCount === 0) return
+    const wanted = this.#wanted.subarray(0, this.#wantedCount)
+    this.#wantedCount = 0
+    if (wanted.length > 1) wanted.sort((a, b) => this.#table.physical(a) - this.#table.physical(b))
+    let fetch = this.#startFetch(wanted[0]!)
+    for (let i = 1; i < wanted.length; i += 1) {
+      const frame = wanted[i]!
+      const follows = this.#table.physical(frame) === fetch.first + fetch.count
+      if (follows && fetch.count < FETCH_BLOCKS_MAX && this.#plex.holds(fetch.first, fetch.count + 1)) {
+        this.#addToFetch(fetch, frame)
+      } else {
+        this.#send(fetch)
+        fetch = this.#startFetch(frame)
+      }
+    }
+    this.#send(fetch)
+  }
+
+  fetched(fetch: Fetch, result: number): void {
+    for (let i = 0; i < fetch.count; i += 1) this.#arrived(fetch.frames[i]!, result)
+    this.#idle.push(fetch)
+    while (this.#starved.length > 0) this.#starved.pop()!.wake()
+  }
+
+  /** To be called when nothing is in flight any more. */
+  close(): void {
+    this.#pool.giveBack(this.#memory)
+  }
+
+  #miss(physical: number, checksum: number, waiter: Waiter | undefined): number {
+    this.counters.misses += 1
+    const frame = this.#take()
+    if (frame === NO_FRAME) {
+      if (waiter !== undefined) this.#starved.push(waiter)
+      return WAIT
+    }
+    this.#enter(frame, physical, checksum, WANTED)
+    this.#want(frame)
+    if (waiter !== undefined) this.#waiters.add(frame, waiter)
+    return WAIT
+  }
+
+  /** The frame holds another content of this place than the one asked for. */
+  #replace(frame: number, physical: number, checksum: number, waiter: Waiter | undefined): number {
+    if (this.#state[frame] === WANTED || this.#state[frame] === FETCHING) {
+      if (waiter !== undefined) this.#waiters.add(frame, waiter)
+      this.#stale[frame] = 1
+      return WAIT
+    }
+    this.#drop(frame)
+    return this.#miss(physical, checksum, waiter)
+  }
+
+  #refuse(frame: number): number {
+    if (this.#attempts[frame]! >= REFUSALS) this.#drop(frame)
+    else this.#attempts[frame] = this.#attempts[frame]! + 1
+    return FAILED
+  }
+
+  #want(frame: number): void {
+    this.#state[frame] = WANTED
+    this.#wanted[this.#wantedCount] = frame
+    this.#wantedCount += 1
+  }
+
+  #enter(frame: number, physical: number, checksum: number, state: number): void {
+    this.#table.insert(physical, frame)
+    this.#checksum[frame] = checksum
+    this.#state[frame] = state
+    this.#attempts[frame] = 0
+    this.#recent[frame] = 0
+    this.#stale[frame] = 0
+  }
+
+  #abandon(frame: number): void {
+    if (this.#state[frame] === WANTED || this.#state[frame] === FETCHING) this.#stale[frame] = 1
+    else this.#drop(frame)
+  }
+
+  #drop(frame: number): void {
+    this.#table.remove(frame)
+    this.#state[frame] = FREE
+  }
+
+  #startFetch(frame: number): Fetch {
+    const fetch = this.#idle.pop() ?? new Fetch(this)
+    fetch.gather.clear()
+    fetch.count = 0
+    fetch.first = this.#table.physical(frame)
+    this.#addToFetch(fetch, frame)
+    return fetch
+  }
+
+  #addToFetch(fetch: Fetch, frame: number): void {
+    assert(this.#state[frame] === WANTED, 'only wanted frames are fetched')
+    this.#state[frame] = FETCHING
+    fetch.frames[fetch.count] = frame
+    fetch.count += 1
+    fetch.gather.add(this.frameAddress(frame), BLOCK_SIZE)
+  }
+
+  #send(fetch: Fetch): void {
+    this.counters.fetches += 1
+    this.#plex.read(fetch.first, fetch.gather, fetch)
+  }
+
+  /** A failed read may still have brought this block: its checksum decides. */
+  #arrived(frame: number, result: number): void {
+    if (this.#stale[frame] === 1) {
+      this.#drop(frame)
+    } else if (this.#port.checksum(this.frameAddress(frame), BLOCK_SIZE) === this.#checksum[frame]) {
+      this.#state[frame] = READY
+    } else if (this.#attempts[frame] === 0) {
+      this.#attempts[frame] = 1
+      return this.#want(frame)
+    } else {
+      this.#damaged(frame, result)
+    }
+    this.#waiters.wake(frame)
+  }
+
+  #damaged(frame: number, result: number): void {
+    this.#state[frame] = BAD
+    if (result < 0) this.counters.readErrors += 1
+    else this.counters.checksumErrors += 1
+    this.onDamage(this.#table.physical(frame), result < 0 ? 'unreadable' : 'checksum')
+  }
+
+  /** A frame to use, evicting by CLOCK; NO_FRAME if all are on their way or given out in this turn. */
+  #take(): number {
+    for (let step = 0; step < 2 * this.frameCount; step += 1) {
+      const frame = this.#hand
+      this.#hand = frame + 1 === this.frameCount ? 0 : frame + 1
+      const state = this.#state[frame]!
+      if (state === FREE) return frame
+      if (state === WANTED || state === FETCHING || this.#turn[frame] === this.#turnNumber) continue
+      if (this.#recent[frame] === 1) {
+        this.#recent[frame] = 0
+        continue
+      }
+      this.#table.remove(frame)
+      return frame
+    }
+    return NO_FRAME
+  }
+}

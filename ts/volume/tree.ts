@@ -1,0 +1,73 @@
+import {
+  BIRTH,
+  CHECKSUM,
+  FLAGS,
+  PHYSICAL,
+  POINTER_PRESENT,
+  POINTER_WORDS,
+  POINTERS_PER_BLOCK,
+  POINTERS_SHIFT,
+} from '../format/block-pointer.ts'
+import type { Plex } from '../plex/plex.ts'
+import { type BlockCache, FAILED, type Waiter } from './cache.ts'
+
+/** Answer of `resolve`: nothing was ever written there, it reads as zeroes. */
+export const HOLE = -1
+
+/** Index, among all nodes of its level, of the node that `block` lies under. */
+export function nodeIndex(block: number, level: number): number {
+  return level >= 4 ? 0 : block >>> (level * POINTERS_SHIFT)
+}
+
+/** Data blocks under one pointer of the given level. */
+export const reachOf = (level: number): number => POINTERS_PER_BLOCK ** level
+
+/** Whether a tree of this height has a place for the block. */
+export const isWithinTree = (block: number, height: number): boolean => block < reachOf(height)
+
+/**
+ * Finds where a block of a volume is on disk. What was found is left in fields, so that a look-up
+ * allocates nothing.
+ */
+export class Tree {
+  checksum = 0
+  birth = 0
+  readonly #cache: BlockCache
+  readonly #plex: Plex
+
+  constructor(cache: BlockCache, plex: Plex) {
+    this.#cache = cache
+    this.#plex = plex
+  }
+
+  /** The physical block of a volume's block, or HOLE, WAIT or FAILED (of the cache). */
+  resolve(root: Uint32Array, height: number, block: number, waiter: Waiter | undefined): number {
+    return this.locate(root, height, block, 0, waiter)
+  }
+
+  /** The same for the pointer block of a given level above the block. */
+  locate(root: Uint32Array, height: number, block: number, downTo: number, waiter: Waiter | undefined): number {
+    if (!isWithinTree(block, height)) return HOLE
+    let words = root
+    let at = 0
+    for (let level = height; ; level -= 1) {
+      if (words[at + FLAGS] === 0) return HOLE
+      const physical = words[at + PHYSICAL]!
+      const checksum = words[at + CHECKSUM]!
+      const birth = words[at + BIRTH]!
+      if (words[at + FLAGS] !== POINTER_PRESENT || !this.#plex.holds(physical)) {
+        this.#cache.onDamage(physical, 'pointer')
+        return FAILED
+      }
+      if (level === downTo) {
+        this.checksum = checksum
+        this.birth = birth
+        return physical
+      }
+      const frame = this.#cache.get(physical, checksum, waiter)
+      if (frame < 0) return frame
+      words = this.#cache.u32
+      at = this.#cache.frameWord(frame) + (nodeIndex(block, level - 1) & (POINTERS_PER_BLOCK - 1)) * POINTER_WORDS
+    }
+  }
+}
