@@ -25,11 +25,17 @@ function findNodeGyp() {
 }
 
 const options = hasHeaders() ? [`--nodedir=${prefix}`] : []
-const built = spawnSync(process.execPath, [findNodeGyp(), 'configure', 'build', '--loglevel=error', ...options], {
-  cwd: root,
-  stdio: 'inherit',
-})
+const built = spawnSync(
+  process.execPath,
+  [findNodeGyp(), 'configure', 'build', '--loglevel=error', ...options],
+  {
+    cwd: root,
+    stdio: 'inherit',
+  },
+)
 if (built.status !== 0) {
-  console.error('pollux: the addon could not be built; it needs a C++ compiler, make and python3 (apt: build-essential python3)')
+  console.error(
+    'pollux: the addon could not be built; it needs a C++ compiler, make and python3 (apt: build-essential python3)',
+  )
 }
 process.exit(built.status ?? 1)

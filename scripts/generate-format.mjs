@@ -32,7 +32,7 @@ const text = lines.join('\n')
 const target = join(root, 'native', 'generated', 'format.hpp')
 if (process.argv.includes('--check')) {
   if (readFileSync(target, 'utf8') !== text) {
-    console.error(`${target} is out of date: run \`npm run format:generate\``)
+    console.error(`${target} is out of date: run \`node scripts/generate-format.mjs\``)
     process.exit(1)
   }
 } else {

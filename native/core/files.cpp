@@ -2,21 +2,15 @@
 
 #include <fcntl.h>
 #include <linux/fs.h>
-#include <linux/magic.h>
 #include <sys/file.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
-#include <sys/vfs.h>
 #include <unistd.h>
 
 #include <cerrno>
 #include <cstdio>
 #include <string>
-
-#ifndef STATX_ATTR_DAX
-#define STATX_ATTR_DAX 0x00200000
-#endif
 
 namespace pollux {
 namespace {
@@ -34,16 +28,75 @@ int measure(int fd, const struct stat& info, OpenedDisk* disk) {
   return 0;
 }
 
-// Both nodes of a pair open a shared disk, so the lasting open claims nothing; this one only asks.
+constexpr int kProbes = 10;
+constexpr useconds_t kProbePauseUs = 10'000;
+
+// Both nodes of a pair open a shared disk, so the lasting open claims nothing; this one only asks. The
+// partner may be asking at the same moment, hence again.
 int probe_exclusive(const char* path) {
-  const int fd = open(path, O_RDONLY | O_EXCL | O_CLOEXEC);
-  if (fd < 0) return -errno;
-  close(fd);
-  return 0;
+  int error = 0;
+  for (int i = 0; i < kProbes; ++i) {
+    const int fd = open(path, O_RDONLY | O_EXCL | O_CLOEXEC);
+    if (fd >= 0) return close(fd);
+    error = -errno;
+    if (error != -EBUSY) break;
+    usleep(kProbePauseUs);
+  }
+  return error;
 }
 
 int set_aside(const std::string& path) {
   return rename(path.c_str(), (path + ".damaged").c_str()) == 0 ? 0 : -errno;
+}
+
+void sync_directory(const std::string& path) {
+  const auto slash = path.rfind('/');
+  const int fd = open(slash == std::string::npos ? "." : path.substr(0, slash + 1).c_str(), O_RDONLY | O_CLOEXEC);
+  if (fd < 0) return;
+  fsync(fd);
+  close(fd);
+}
+
+// On DAX the file's metadata are durable before a page can be written; elsewhere there is no such mapping.
+void* map_synchronous(int fd, size_t byte_length) {
+  constexpr int flags = MAP_SHARED_VALIDATE | MAP_SYNC | MAP_POPULATE;
+  return mmap(nullptr, byte_length, PROT_READ | PROT_WRITE, flags, fd, 0);
+}
+
+int map_whole(int fd, size_t byte_length, void** address) {
+  // Without its blocks a full tmpfs would be a SIGBUS in the middle of a write.
+  const int full = posix_fallocate(fd, 0, static_cast<off_t>(byte_length));
+  if (full != 0) return -full;
+  void* mapped = map_synchronous(fd, byte_length);
+  if (mapped == MAP_FAILED) {
+    mapped = mmap(nullptr, byte_length, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_POPULATE, fd, 0);
+  }
+  if (mapped == MAP_FAILED) return -errno;
+  *address = mapped;
+  return 0;
+}
+
+int map_existing(const std::string& path, size_t byte_length, void** address) {
+  const int fd = open(path.c_str(), O_RDWR | O_CLOEXEC);
+  if (fd < 0) return -errno;
+  const int result = map_whole(fd, byte_length, address);
+  close(fd);
+  return result;
+}
+
+int map_new(const std::string& path, size_t byte_length, void** address) {
+  const std::string unnamed = path + ".new";
+  const int fd = open(unnamed.c_str(), O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
+  if (fd < 0) return -errno;
+  int result = map_whole(fd, byte_length, address);
+  close(fd);
+  if (result == 0 && rename(unnamed.c_str(), path.c_str()) != 0) {
+    result = -errno;
+    munmap(*address, byte_length);
+  }
+  if (result < 0) unlink(unnamed.c_str());
+  sync_directory(path);
+  return result;
 }
 
 }  // namespace
@@ -74,28 +127,12 @@ int open_disk(const char* path, OpenedDisk* disk) {
 int map_shared(const char* path, size_t byte_length, void** address, Found* found) {
   struct stat info {};
   *found = Found::kNew;
-  if (stat(path, &info) == 0) {
-    *found = static_cast<size_t>(info.st_size) == byte_length ? Found::kKept : Found::kResized;
-    if (*found == Found::kResized) {
-      const int moved = set_aside(path);
-      if (moved < 0) return moved;
-    }
-  }
-  const int fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
-  if (fd < 0) return -errno;
-  // Without its blocks a full tmpfs would be a SIGBUS in the middle of a write.
-  int result = -posix_fallocate(fd, 0, static_cast<off_t>(byte_length));
-  if (result == 0) {
-    void* mapped = mmap(nullptr, byte_length, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_POPULATE, fd, 0);
-    if (mapped == MAP_FAILED) {
-      result = -errno;
-    } else {
-      *address = mapped;
-    }
-  }
-  close(fd);
-  if (result < 0 && *found != Found::kKept) unlink(path);
-  return result;
+  if (stat(path, &info) != 0) return errno == ENOENT ? map_new(path, byte_length, address) : -errno;
+  if (!S_ISREG(info.st_mode)) return -EINVAL;
+  *found = static_cast<size_t>(info.st_size) == byte_length ? Found::kKept : Found::kResized;
+  if (*found == Found::kKept) return map_existing(path, byte_length, address);
+  const int moved = set_aside(path);
+  return moved < 0 ? moved : map_new(path, byte_length, address);
 }
 
 int allocate_pages(size_t byte_length, void** address) {
@@ -106,11 +143,15 @@ int allocate_pages(size_t byte_length, void** address) {
 }
 
 Persistence persistence_of(const char* directory) {
-  struct statfs system {};
-  if (statfs(directory, &system) != 0 || system.f_type == TMPFS_MAGIC) return Persistence::kVolatile;
-  struct statx info {};
-  if (statx(AT_FDCWD, directory, 0, STATX_BASIC_STATS, &info) != 0) return Persistence::kVolatile;
-  return (info.stx_attributes & STATX_ATTR_DAX) != 0 ? Persistence::kPersistent : Persistence::kVolatile;
+  const int fd = open(directory, O_TMPFILE | O_RDWR | O_CLOEXEC, 0600);
+  if (fd < 0) return Persistence::kVolatile;
+  const auto byte_length = static_cast<size_t>(sysconf(_SC_PAGESIZE));
+  void* mapped = posix_fallocate(fd, 0, static_cast<off_t>(byte_length)) == 0 ? map_synchronous(fd, byte_length)
+                                                                              : MAP_FAILED;
+  close(fd);
+  if (mapped == MAP_FAILED) return Persistence::kVolatile;
+  munmap(mapped, byte_length);
+  return Persistence::kPersistent;
 }
 
 int preallocate(const char* path, uint64_t byte_length) {

@@ -22,14 +22,15 @@ int open_disk(const char* path, OpenedDisk* disk);
 enum class Found { kKept, kNew, kResized };
 
 /// Maps `byte_length` bytes of the file, shared, with all its blocks allocated. A file of another length is
-/// renamed to PATH.damaged first.
+/// renamed to PATH.damaged first. A new file gets its name when it is complete.
 int map_shared(const char* path, size_t byte_length, void** address, Found* found);
 
 /// Zeroed, page-aligned, private to the process.
 int allocate_pages(size_t byte_length, void** address);
 
 enum class Persistence { kVolatile, kPersistent };
-/// Whether what is mapped from this directory survives a loss of power (DAX).
+/// Whether what is mapped from this directory survives a loss of power: only DAX file systems can map with
+/// MAP_SYNC. The processor's caches must be inside of the power-fail domain (eADR); that cannot be asked for.
 Persistence persistence_of(const char* directory);
 
 /// Allocates the blocks of a file of this length, made if it is not there.

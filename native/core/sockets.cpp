@@ -12,6 +12,7 @@
 #include <cerrno>
 #include <cstdint>
 #include <cstdio>
+#include <cstring>
 #include <string>
 
 namespace pollux {
@@ -30,19 +31,35 @@ int always_choose(int fd, uint32_t index) {
   return setsockopt(fd, SOL_SOCKET, SO_ATTACH_REUSEPORT_CBPF, &program, sizeof(program)) == 0 ? 0 : -errno;
 }
 
-/// How many sockets listen on this address already: each gets a place in the group in order of arrival.
-uint32_t listeners_on(uint16_t port, bool is_v6) {
-  FILE* table = fopen(is_v6 ? "/proc/net/tcp6" : "/proc/net/tcp", "re");
+/// An address as /proc/net/tcp and tcp6 write it: the words in the order of this machine, then the port.
+std::string text_in_proc(const sockaddr* address) {
+  const auto* v6 = reinterpret_cast<const sockaddr_in6*>(address);
+  const auto* v4 = reinterpret_cast<const sockaddr_in*>(address);
+  uint32_t words[4] = {v4->sin_addr.s_addr, 0, 0, 0};
+  const bool is_v6 = address->sa_family == AF_INET6;
+  if (is_v6) std::memcpy(words, &v6->sin6_addr, sizeof(words));
+  std::string text;
+  char piece[16];
+  for (int i = 0; i < (is_v6 ? 4 : 1); ++i) {
+    snprintf(piece, sizeof(piece), "%08X", words[i]);
+    text += piece;
+  }
+  snprintf(piece, sizeof(piece), ":%04X", ntohs(is_v6 ? v6->sin6_port : v4->sin_port));
+  return text + piece;
+}
+
+/// How many sockets listen on exactly this address already: they have the first places in its group.
+uint32_t listeners_on(const sockaddr* address) {
+  FILE* table = fopen(address->sa_family == AF_INET6 ? "/proc/net/tcp6" : "/proc/net/tcp", "re");
   if (table == nullptr) return 0;
+  const std::string wanted = text_in_proc(address);
   char line[512];
   uint32_t count = 0;
   while (fgets(line, sizeof(line), table) != nullptr) {
     char local[64];
     unsigned state = 0;
-    if (sscanf(line, " %*d: %63s %*s %x", local, &state) != 2 || state != TCP_LISTEN) continue;
-    const std::string address(local);
-    const auto colon = address.find(':');
-    if (colon != std::string::npos && std::stoul(address.substr(colon + 1), nullptr, 16) == port) ++count;
+    if (sscanf(line, " %*d: %63s %*s %x", local, &state) != 2) continue;
+    if (state == TCP_LISTEN && wanted == local) ++count;
   }
   fclose(table);
   return count;
@@ -52,7 +69,7 @@ int bind_and_listen(int fd, const addrinfo& address, uint16_t port, int backlog)
   set(fd, SOL_SOCKET, SO_REUSEADDR, 1);
   set(fd, SOL_SOCKET, SO_REUSEPORT, 1);
   if (bind(fd, address.ai_addr, address.ai_addrlen) != 0) return -errno;
-  const uint32_t before = listeners_on(port, address.ai_family == AF_INET6);
+  const uint32_t before = listeners_on(address.ai_addr);
   if (listen(fd, backlog) != 0) return -errno;
   return port == 0 ? 0 : always_choose(fd, before);
 }

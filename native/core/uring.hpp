@@ -5,7 +5,6 @@
 
 #include <cstddef>
 #include <cstdint>
-#include <memory>
 
 namespace pollux {
 
@@ -20,10 +19,13 @@ class Uring {
   Uring(const Uring&) = delete;
   Uring& operator=(const Uring&) = delete;
 
-  /// Hands the next `to_submit` entries of the submission queue to the kernel, gives `consumed` completions
-  /// back, and waits for `min_complete` of them for at most `timeout_ms` (negative: for ever). If
-  /// `not_after_ms` is not 0 and has passed, nothing is submitted. Returns completions ready, or -errno.
-  int enter(uint32_t to_submit, uint32_t consumed, uint32_t min_complete, double timeout_ms, double not_after_ms);
+  /// Hands the first `to_submit` entries of the submission array to the kernel, gives `consumed` completions
+  /// back, and waits for one for at most `timeout_ms` (0: not at all, negative: for ever). If `not_after_ms`
+  /// is not 0 and has come, nothing is submitted. Returns completions ready, kFenced, or -errno.
+  int enter(uint32_t to_submit, uint32_t consumed, double timeout_ms, double not_after_ms);
+
+  /// How many of the entries the last `enter` did not hand over; they are the last ones of the array.
+  uint32_t unsubmitted() const { return unsubmitted_; }
 
   void* sqes() const { return sqes_; }
   size_t sqes_bytes() const { return sqes_bytes_; }
@@ -35,6 +37,10 @@ class Uring {
   uint32_t cq_entries() const { return cq_entries_; }
 
  private:
+  void map(const io_uring_params& params);
+  void release();
+  void publish(uint32_t to_submit);
+
   int fd_ = -1;
   uint32_t sq_entries_ = 0;
   uint32_t cq_entries_ = 0;
@@ -45,7 +51,8 @@ class Uring {
   size_t sqes_bytes_ = 0;
   uint32_t* sq_head_ = nullptr;
   uint32_t* sq_tail_ = nullptr;
-  uint32_t* sq_flags_ = nullptr;
+  uint32_t* sq_array_ = nullptr;
+  uint32_t unsubmitted_ = 0;
   uint32_t* cq_head_ = nullptr;
   uint32_t* cq_tail_ = nullptr;
 };

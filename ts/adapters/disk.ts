@@ -5,11 +5,11 @@ import { BLOCK_SIZE, isMultiple, roundDown } from '../base/units.ts'
 import type { Completion } from '../ports/completion.ts'
 import type { Disk, DiskPort } from '../ports/disk.ts'
 import { errnoName, native, type OpenedDisk } from './native.ts'
-import type { Uring } from './uring.ts'
+import { isTransient, type Uring } from './uring.ts'
 
 const EIO = -5
-const EINTR = -4
-const EAGAIN = -11
+/** How often an operation that was interrupted or came out short is asked for again. */
+const TRIES_MAX = 3
 
 /** Disks through one io_uring. */
 export class NativeDisks implements DiskPort {
@@ -54,12 +54,13 @@ class NativeDisk implements Disk {
     assert(!this.#isClosed, 'a closed disk is not used')
     this.#inFlight += 1
     const transfer = this.#idle.pop() ?? new Transfer(this)
-    transfer.begin(0, done)
-    this.#uring.flush(this.#descriptor, transfer)
+    transfer.beginFlush(done)
+    this.submit(transfer, false, 0, undefined)
   }
 
   /** The descriptor is closed when the last operation in flight has ended. */
   close(): void {
+    if (this.#isClosed) return
     this.#isClosed = true
     this.#closeWhenIdle()
   }
@@ -70,8 +71,9 @@ class NativeDisk implements Disk {
     if (this.#isClosed) this.#closeWhenIdle()
   }
 
-  submit(isWrite: boolean, at: number, pieces: Gather, transfer: Transfer): void {
-    if (isWrite) this.#uring.write(this.#descriptor, at, pieces, transfer)
+  submit(transfer: Transfer, isWrite: boolean, at: number, pieces: Gather | undefined): void {
+    if (pieces === undefined) this.#uring.flush(this.#descriptor, transfer)
+    else if (isWrite) this.#uring.write(this.#descriptor, at, pieces, transfer)
     else this.#uring.read(this.#descriptor, at, pieces, transfer)
   }
 
@@ -81,8 +83,8 @@ class NativeDisk implements Disk {
     assert(at >= 0 && at + pieces.byteLength <= this.byteLength, 'a transfer lies inside of the disk')
     this.#inFlight += 1
     const transfer = this.#idle.pop() ?? new Transfer(this)
-    transfer.beginTransfer(isWrite, at, pieces, done)
-    this.submit(isWrite, at, pieces, transfer)
+    transfer.begin(isWrite, at, pieces, done)
+    this.submit(transfer, isWrite, at, pieces)
   }
 
   #closeWhenIdle(): void {
@@ -90,45 +92,48 @@ class NativeDisk implements Disk {
   }
 }
 
-/** One operation on a disk: interrupted or short ones are tried again once before they are failures. */
+/** One operation on a disk: an interrupted or short one is tried again before it is a failure. */
 class Transfer implements Completion {
   readonly #disk: NativeDisk
   #done: Completion | undefined
-  #expected = 0
   #isWrite = false
   #at = 0
   #pieces: Gather | undefined
+  #byteLength = 0
   #tries = 0
 
   constructor(disk: NativeDisk) {
     this.#disk = disk
   }
 
-  begin(expected: number, done: Completion): void {
-    this.#done = done
-    this.#expected = expected
-    this.#pieces = undefined
-    this.#tries = 0
-  }
-
-  beginTransfer(isWrite: boolean, at: number, pieces: Gather, done: Completion): void {
-    this.begin(pieces.byteLength, done)
+  begin(isWrite: boolean, at: number, pieces: Gather, done: Completion): void {
     this.#isWrite = isWrite
     this.#at = at
     this.#pieces = pieces
+    this.#byteLength = pieces.byteLength
+    this.#tries = 1
+    this.#done = done
+  }
+
+  beginFlush(done: Completion): void {
+    this.#pieces = undefined
+    this.#byteLength = 0
+    this.#tries = 1
+    this.#done = done
   }
 
   complete(result: number): void {
-    const isOdd = result === EINTR || result === EAGAIN || (result >= 0 && result < this.#expected)
-    if (isOdd && this.#pieces !== undefined && this.#tries < 3) {
+    const isShort = result >= 0 && result < this.#byteLength
+    if ((isShort || isTransient(result)) && this.#tries < TRIES_MAX) {
       this.#tries += 1
-      return this.#disk.submit(this.#isWrite, this.#at, this.#pieces, this)
+      this.#disk.submit(this, this.#isWrite, this.#at, this.#pieces)
+      return
     }
     const done = this.#done!
     this.#done = undefined
     this.#pieces = undefined
     this.#disk.ended(this)
-    done.complete(result >= 0 && result < this.#expected ? EIO : result)
+    done.complete(isShort ? EIO : result)
   }
 }
 

@@ -16,10 +16,9 @@ interface Addon {
     ring: unknown,
     toSubmit: number,
     consumed: number,
-    minComplete: number,
     timeoutMs: number,
     notAfterMs: number,
-    clock: Float64Array,
+    report: Float64Array,
   ): number
   uringDestroy(ring: unknown): void
   monotonicMs(): number
@@ -108,6 +107,10 @@ export function makeEventfd(): number {
 /** Wakes an engine that is blocked in the kernel. */
 export function signalEventfd(descriptor: number): void {
   native.signalEventfd(descriptor)
+}
+
+export function closeDescriptor(descriptor: number): void {
+  native.closeDescriptor(descriptor)
 }
 
 /** Takes the exclusive lock of an open file for as long as it is open. False: somebody has it. */

@@ -3,7 +3,7 @@ import type { Gather } from '../base/gather.ts'
 import type { Completion } from '../ports/completion.ts'
 import type { Stream } from '../ports/stream.ts'
 import { native } from './native.ts'
-import type { Uring } from './uring.ts'
+import { isTransient, type Uring } from './uring.ts'
 
 const EPIPE = -32
 
@@ -14,7 +14,9 @@ export class NativeStream implements Stream {
   readonly #descriptor: number
   #receiving: Completion | undefined
   #sending: Completion | undefined
-  #sendByteLength = 0
+  #receiveAt = 0
+  #receiveByteLength = 0
+  #pieces: Gather | undefined
   #isClosed = false
   readonly #received: Completion = { complete: (result) => this.#endReceive(result) }
   readonly #sent: Completion = { complete: (result) => this.#endSend(result) }
@@ -28,13 +30,15 @@ export class NativeStream implements Stream {
   receive(address: number, byteLength: number, done: Completion): void {
     assert(this.#receiving === undefined && !this.#isClosed, 'one receive at a time, on an open stream')
     this.#receiving = done
+    this.#receiveAt = address
+    this.#receiveByteLength = byteLength
     this.#uring.receive(this.#descriptor, address, byteLength, this.#received)
   }
 
   send(from: Gather, done: Completion): void {
     assert(this.#sending === undefined && !this.#isClosed, 'one send at a time, on an open stream')
     this.#sending = done
-    this.#sendByteLength = from.byteLength
+    this.#pieces = from
     this.#uring.send(this.#descriptor, from, this.#sent)
   }
 
@@ -47,6 +51,10 @@ export class NativeStream implements Stream {
   }
 
   #endReceive(result: number): void {
+    if (isTransient(result) && !this.#isClosed) {
+      this.#uring.receive(this.#descriptor, this.#receiveAt, this.#receiveByteLength, this.#received)
+      return
+    }
     const done = this.#receiving!
     this.#receiving = undefined
     if (this.#isClosed) this.#closeWhenIdle()
@@ -54,10 +62,18 @@ export class NativeStream implements Stream {
   }
 
   #endSend(result: number): void {
+    const pieces = this.#pieces!
+    if (isTransient(result) && !this.#isClosed) {
+      this.#uring.send(this.#descriptor, pieces, this.#sent)
+      return
+    }
     const done = this.#sending!
+    const byteLength = pieces.byteLength
     this.#sending = undefined
+    this.#pieces = undefined
     if (this.#isClosed) this.#closeWhenIdle()
-    done.complete(result >= 0 && result < this.#sendByteLength ? EPIPE : result)
+    // The kernel sends all of it, or the connection has broken in between.
+    done.complete(result >= 0 && result < byteLength ? EPIPE : result)
   }
 
   #closeWhenIdle(): void {

@@ -2,13 +2,14 @@ import { assert } from '../base/assert.ts'
 import { StoreError } from '../base/errors.ts'
 import type { Gather } from '../base/gather.ts'
 import { GATHER_PIECES_MAX } from '../base/gather.ts'
-import { highWord, lowWord } from '../base/units.ts'
+import { BLOCK_SIZE, highWord, lowWord } from '../base/units.ts'
 import type { Completion } from '../ports/completion.ts'
 import type { Memory } from '../ports/memory.ts'
 import { NativeMemory } from './memory.ts'
 import { errnoName, makeEventfd, type NativeRing, native } from './native.ts'
 
-const ENTRIES = 1024
+/** Most operations in flight. The submission queue takes as many, so it never runs over. */
+export const OPERATIONS_MAX = 4096
 const SQE_WORDS = 16
 const CQE_WORDS = 4
 const FENCED = -125
@@ -47,36 +48,40 @@ export class Uring {
   readonly #native: NativeRing
   readonly #sqes: Uint32Array
   readonly #cqes: Int32Array
-  readonly #clock = new Float64Array(1)
+  /** what `enter` reports: the time, and how many operations it has left over */
+  readonly #report = new Float64Array(2)
   readonly #slots: Memory
   readonly #tables: Memory[] = []
   readonly #tableOfSlot: (Memory | undefined)[] = []
-  #completions: (Completion | undefined)[] = []
-  #free: number[] = []
+  readonly #completions: (Completion | undefined)[] = []
+  readonly #free: number[] = []
+  readonly #wakeValue = new NativeMemory().allocate(BLOCK_SIZE)
+  readonly #woken: Completion = { complete: (result) => this.#endWait(result) }
   #toSubmit = 0
-  #sqTail = 0
   #cqHead = 0
   #consumed = 0
+  /** operations that have not ended, the lasting read of the eventfd among them */
   inFlight = 0
   turns = 0
 
   constructor() {
-    const created = native.uringCreate(ENTRIES)
+    const created = native.uringCreate(OPERATIONS_MAX)
     if (typeof created === 'number') throw unusable(created)
     this.#native = created
     this.#sqes = new Uint32Array(created.sqes)
     const words = created.completionEntries * CQE_WORDS
     this.#cqes = new Int32Array(created.completions, created.completionsOffset, words)
-    this.#slots = new NativeMemory().allocate(created.completionEntries * SLOT_BYTES)
-    for (let slot = created.completionEntries - 1; slot >= 0; slot -= 1) this.#free.push(slot)
+    const { submissionEntries } = created
+    this.#slots = new NativeMemory().allocate(submissionEntries * SLOT_BYTES)
+    for (let slot = submissionEntries - 1; slot >= 0; slot -= 1) this.#free.push(slot)
     this.wakeDescriptor = makeEventfd()
-    this.#clock[0] = native.monotonicMs()
+    this.#report[0] = native.monotonicMs()
     this.#armWake()
   }
 
   /** Monotonic milliseconds as of the last turn. */
   get nowMs(): number {
-    return this.#clock[0]!
+    return this.#report[0]!
   }
 
   read(descriptor: number, at: number, into: Gather, done: Completion): void {
@@ -130,10 +135,11 @@ export class Uring {
     this.turns += 1
     const { ring } = this.#native
     const wait = Number.isFinite(waitMs) ? Math.max(0, waitMs) : -1
-    const ready = native.uringEnter(ring, this.#toSubmit, this.#consumed, 1, wait, notAfterMs, this.#clock)
+    const asked = this.#toSubmit
+    const ready = native.uringEnter(ring, asked, this.#consumed, wait, notAfterMs, this.#report)
     this.#consumed = 0
     if (ready === FENCED) return 'fenced'
-    this.#toSubmit = 0
+    this.#keepUnsubmitted(asked)
     if (ready < 0) throw new Error(`io_uring_enter: ${errnoName(ready)}`)
     this.#dispatch(ready)
     return 'done'
@@ -142,20 +148,22 @@ export class Uring {
   /** After a fence: operations that were asked for and not submitted end as cancelled, at once. */
   cancelUnsubmitted(): void {
     const cancelled: (Completion | undefined)[] = []
-    const mask = this.#native.submissionEntries - 1
-    for (let i = 0; i < this.#toSubmit; i += 1) {
-      const sqe = ((this.#sqTail - this.#toSubmit + i) & mask) * SQE_WORDS
-      const slot = this.#sqes[sqe + 8]!
-      if (this.#completions[slot] !== undefined) cancelled.push(this.#release(slot))
-    }
-    this.#sqTail -= this.#toSubmit
+    for (let i = 0; i < this.#toSubmit; i += 1) cancelled.push(this.#release(this.#sqes[i * SQE_WORDS + 8]!))
     this.#toSubmit = 0
     for (const completion of cancelled) completion?.complete(FENCED)
   }
 
+  /** Ends the ring; what is in flight is cancelled and never completes. */
   destroy(): void {
     native.closeDescriptor(this.wakeDescriptor)
     native.uringDestroy(this.#native.ring)
+  }
+
+  /** The kernel takes fewer operations than it was given when it is short of memory: the rest goes next. */
+  #keepUnsubmitted(asked: number): void {
+    const left = this.#report[1]!
+    if (left > 0 && left < asked) this.#sqes.copyWithin(0, (asked - left) * SQE_WORDS, asked * SQE_WORDS)
+    this.#toSubmit = left
   }
 
   #dispatch(ready: number): void {
@@ -236,8 +244,8 @@ export class Uring {
     flags: number,
     slot: number,
   ): void {
-    assert(this.#toSubmit < this.#native.submissionEntries, 'one turn asks for at most a queue of operations')
-    const sqe = (this.#sqTail & (this.#native.submissionEntries - 1)) * SQE_WORDS
+    assert(this.#toSubmit < this.#native.submissionEntries, 'the submission queue takes all operations')
+    const sqe = this.#toSubmit * SQE_WORDS
     const words = this.#sqes
     words[sqe] = operation
     words[sqe + 1] = descriptor
@@ -247,23 +255,26 @@ export class Uring {
     words[sqe + 5] = highWord(address)
     words[sqe + 6] = length
     words[sqe + 7] = flags
-    words[sqe + 8] = slot
-    for (let word = 9; word < SQE_WORDS; word += 1) words[sqe + word] = 0
-    this.#sqTail = (this.#sqTail + 1) >>> 0
+    words[sqe + 8] = slot // the rest of an entry is never written and so stays zero
     this.#toSubmit += 1
   }
 
   /** Keeps a read of the eventfd in the ring, so that another thread can end a wait. */
   #armWake(): void {
-    const value = new NativeMemory().allocate(4096)
-    const done: Completion = {
-      complete: (result) => {
-        this.#push(Operation.READ, this.wakeDescriptor, 0, value.address, 8, 0, this.#take(done))
-        if (result !== FENCED) this.onWake()
-      },
-    }
-    this.#push(Operation.READ, this.wakeDescriptor, 0, value.address, 8, 0, this.#take(done))
+    const slot = this.#take(this.#woken)
+    this.#push(Operation.READ, this.wakeDescriptor, 0, this.#wakeValue.address, 8, 0, slot)
   }
+
+  #endWait(result: number): void {
+    assert(result > 0 || isTransient(result) || result === FENCED, `the eventfd cannot be read: ${result}`)
+    this.#armWake()
+    if (result > 0) this.onWake()
+  }
+}
+
+/** Whether an operation has done nothing and may be asked for again. */
+export function isTransient(result: number): boolean {
+  return result === -4 || result === -11 // EINTR, EAGAIN
 }
 
 function unusable(errno: number): StoreError {

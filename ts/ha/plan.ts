@@ -46,16 +46,16 @@ export function planAsOwner(view: View): Plan {
   const missing = ringObstacle(view)
   if (!missing) return { log: 'ring' }
   if (record.clean) return { log: 'none' }
-  const partnerHas = record.log === 'in-sync' ? partnerLog(view) : 'lost'
+  const partnerHas = partnerLog(view)
   if (partnerHas === 'lost') {
     if (log.vaultPossible) return { log: 'vault' }
     return { obstacle: `${missing}; no other copy of the log is left. ${forcedRemedy(node)}` }
   }
   if (partnerHas === 'there') return { obstacle: `${missing}; ${partner} has it and takes over` }
-  return { obstacle: `${missing}; ${partner} should have it, but the link to ${partner} is down` }
+  return { obstacle: `${missing}; ${partner} should have it: start ${partner}. ${forcedRemedy(node)}` }
 }
 
-/** Whether the partner has the log that the record calls in sync. */
+/** Whether the partner has the log, going by what the record lists and the partner says. */
 function partnerLog({ partner, record, partnerFacts }: View): 'there' | 'lost' | 'unknown' {
   if (record.incarnations[partner] === undefined) return 'lost'
   if (!partnerFacts) return 'unknown'
@@ -63,14 +63,17 @@ function partnerLog({ partner, record, partnerFacts }: View): 'there' | 'lost' |
   return isListed(record, partner, partnerFacts.incarnation) ? 'there' : 'lost'
 }
 
-/** For the other node: only with a log in sync, or with none to miss. Says nothing about the lease. */
+/**
+ * For the other node: only with a log in sync, or with none to miss. Says nothing about the lease.
+ * Listed though stale is the ring of an owner that was taken over by force, if the other never announced itself.
+ */
 export function planAsKeeper(view: View): Plan {
   const { node, record, log } = view
   const past = recordObstacle(view)
   if (past) return { obstacle: past }
-  if (record.log === 'in-sync' && !ringObstacle(view) && log.complete) return { log: 'ring' }
+  if (!ringObstacle(view) && log.complete) return { log: 'ring' }
   if (record.clean) return { log: 'none' }
-  if (record.log === 'stale') {
+  if (record.log === 'stale' && record.incarnations[node] === undefined) {
     return {
       obstacle: `${record.owner} has acknowledged changes alone: the log of ${node} does not have them`,
     }
@@ -88,4 +91,4 @@ export function planForced(view: View): LogSource {
 }
 
 export const forcedRemedy = (node: string): string =>
-  `Bring the log back, or accept the loss: pollux takeover --force --accept-data-loss (${node} serves then)`
+  `Only if the log cannot be had any more: pollux takeover --force --accept-data-loss (${node} serves then)`

@@ -1,5 +1,5 @@
 import t from 'tap'
-import { ModelPair } from './pair-model.ts'
+import { type ModelNode, ModelPair } from './pair-model.ts'
 
 const RUNS = 150
 const FAULTS_PER_RUN = 60
@@ -22,15 +22,32 @@ function trouble(pair: ModelPair, request: number): void {
   else if (dice === 15) node.damage()
 }
 
+/** Trouble in the moments when an owner changes what the record says: each of them most dangerous there. */
+function malice(pair: ModelPair, node: ModelNode, state: string): void {
+  const { random, time, arbiter } = pair
+  if (random() > 0.5 || !['syncing', 'joining', 'giving', 'handing', 'announcing'].includes(state)) return
+  const soon = (run: () => void) => time.after(random() * 25, run)
+  if (random() < 0.5) soon(() => (pair.isCableUp = false))
+  if (random() < 0.5) {
+    soon(() => arbiter.cutOff.add(node.name))
+    time.after(25 + random() * 300, () => arbiter.cutOff.delete(node.name))
+  }
+  if (random() < 0.7) time.after(60 + random() * 1000, () => node.crash(false))
+  if (random() < 0.2) soon(() => (node.pausedUntilMs = time.nowMs + random() * 2000))
+}
+
 /** As an operator would: what died is started again. */
 function restart(pair: ModelPair): void {
   for (const node of pair.nodes) if (!node.ownership && pair.random() < 0.6) node.start()
 }
 
 function heal(pair: ModelPair): void {
+  pair.onState = () => undefined
+  pair.run(2000)
   pair.isCableUp = true
   pair.arbiter.cutOff.clear()
   pair.arbiter.troubleRate = 0
+  pair.arbiter.slowRate = 0
   pair.openFailureRate = 0
   for (const node of pair.nodes) {
     node.pausedUntilMs = 0
@@ -57,6 +74,7 @@ function live(seed: number): { pair: ModelPair; end: string; forced: boolean } {
   pair.arbiter.knowsTheDead = pair.random() < 0.7
   pair.openFailureRate = pair.random() < 0.3 ? 0.3 : 0
   for (const node of pair.nodes) node.start()
+  pair.onState = (node, state) => malice(pair, node, state)
   pair.run(1000)
   for (let fault = 0; fault < FAULTS_PER_RUN; fault += 1) {
     trouble(pair, fault)

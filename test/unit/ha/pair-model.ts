@@ -51,6 +51,7 @@ export class ModelArbiter {
   /** nodes that cannot reach it */
   readonly cutOff = new Set<string>()
   troubleRate = 0
+  slowRate = 0.01
   knowsTheDead = true
   swapCount = 0
   readonly alive = new Set<string>()
@@ -67,7 +68,7 @@ export class ModelArbiter {
     const answer = (work: () => ArbiterAnswer, done: (answer: ArbiterAnswer) => void): void => {
       const random = this.#random
       const deliver = (value: ArbiterAnswer) => (isAlive() ? done(value) : undefined)
-      const slowlyMs = () => random() * (random() < 0.01 ? 800 : 12)
+      const slowlyMs = () => random() * (random() < this.slowRate ? 800 : 12)
       const unreachable = { kind: 'unreachable', reason: 'the arbiter cannot be reached' } as const
       if (this.cutOff.has(node) || random() < this.troubleRate) {
         // not applied, applied before the caller hears of the failure, or long after it
@@ -125,6 +126,8 @@ export class ModelPair {
   isCableUp = true
   imageEpoch = 0
   openFailureRate = 0
+  /** called whenever a node has come to another state: the moments that matter */
+  onState: (node: ModelNode, state: string) => void = () => undefined
   readonly nodes: readonly [ModelNode, ModelNode]
   readonly seen = new Map<string, number>()
   #nextEntry = 1
@@ -173,7 +176,8 @@ export class ModelPair {
     if (session && !(this.isCableUp && a.hasSession(session) && b.hasSession(session))) {
       session.isUp = false
       this.#session = undefined
-      for (const node of this.nodes) this.time.after(this.random() * 40, () => node.hangUp(session))
+      const noticedMs = () => this.random() * (this.random() < 0.5 ? 40 : 2)
+      for (const node of this.nodes) this.time.after(noticedMs(), () => node.hangUp(session))
     }
     if (!this.#session && this.isCableUp && a.canLink && b.canLink && this.random() < 0.05) {
       const fresh = { isUp: true }
@@ -201,6 +205,8 @@ export class ModelNode implements OwnershipEffects {
   #work = 0
   #pending: { id: number; mirrored: boolean }[] = []
   #mirroring: Session | undefined
+  /** the session since whose COMPLETE nothing is acknowledged without the partner */
+  #demanding: Session | undefined
   #state = ''
 
   constructor(pair: ModelPair, name: string, partner: string) {
@@ -286,6 +292,7 @@ export class ModelNode implements OwnershipEffects {
       if (this.session !== session) return
       this.session = undefined
       this.#mirroring = undefined
+      this.#demanding = undefined
       this.ownership?.linkDown(this.localMs)
     })
   }
@@ -379,6 +386,7 @@ export class ModelNode implements OwnershipEffects {
     this.#state = state
     this.#pair.count(state)
     if (state === 'syncing') this.#catchUp()
+    this.#pair.onState(this, state)
     if (state === 'stopped') this.crash(false)
   }
 
@@ -405,6 +413,7 @@ export class ModelNode implements OwnershipEffects {
     this.#work += 1
     this.#pending = []
     this.#mirroring = undefined
+    this.#demanding = undefined
   }
 
   /** Later, and only while this process lives and runs. */
@@ -444,7 +453,7 @@ export class ModelNode implements OwnershipEffects {
     if (pair.random() < 0.005 && this.#isLive) for (const entry of this.ring.entries) pair.image.add(entry)
     if (!this.mayServe) return
     this.#pending = this.#pending.filter(({ id, mirrored }) => {
-      if (!mirrored && !ownership.maySoloAck) return true
+      if (!mirrored && (this.#demanding || !ownership.maySoloAck)) return true
       pair.acknowledged.add(id)
       pair.count(mirrored ? 'acknowledged mirrored' : 'acknowledged solo')
       return false
@@ -500,6 +509,8 @@ export class ModelNode implements OwnershipEffects {
         incarnation = other.ring.incarnation
         other.ownership?.logChanged(other.localMs, other.#log())
       }
+      // what was acknowledged alone until now was sent before, so it is there when this comes back
+      this.#demanding = session
       this.#send(session, complete, () => this.ownership?.partnerComplete(this.localMs, incarnation))
     })
   }
