@@ -1,6 +1,6 @@
 // Writes native/generated/format.hpp from the compiled declarations in ts/. With --check it only says
-// whether the file is up to date. Needs `npm run build:ts` first.
-import { readFileSync, writeFileSync } from 'node:fs'
+// whether the file is up to date. Needs a build first.
+import { existsSync, readFileSync, writeFileSync } from 'node:fs'
 import { dirname, join } from 'node:path'
 import { fileURLToPath, pathToFileURL } from 'node:url'
 
@@ -10,6 +10,10 @@ const load = (path) => import(pathToFileURL(join(compiled, 'ts', path)).href)
 
 const camel = (name) => name.toLowerCase().replace(/(^|_)([a-z])/g, (_, __, letter) => letter.toUpperCase())
 
+if (!existsSync(join(compiled, 'ts'))) {
+  console.error(`generate-format: nothing compiled in ${compiled}: run \`npm run build\``)
+  process.exit(1)
+}
 const { BLOCK_SIZE } = await load('base/units.js')
 const { MemoryOp, STEP_WORDS } = await load('base/memory-batch.js')
 

@@ -19,16 +19,23 @@ export class NativeDisks implements DiskPort {
     this.#uring = uring
   }
 
-  open(path: string): Disk {
+  open(path: string): NativeDisk {
     const opened = native.openDisk(path)
-    if (typeof opened !== 'number') return new NativeDisk(this.#uring, path, opened)
-    throw openFailure(path, errnoName(opened))
+    if (typeof opened === 'number') throw openFailure(path, errnoName(opened))
+    if (opened.sectorByteLength <= BLOCK_SIZE) return new NativeDisk(this.#uring, path, opened)
+    native.closeDescriptor(opened.descriptor)
+    const text = `disk ${path} has sectors of ${opened.sectorByteLength} bytes; use one with ${BLOCK_SIZE} or fewer`
+    throw new StoreError('DISK_UNUSABLE', text)
   }
 }
 
-class NativeDisk implements Disk {
+export class NativeDisk implements Disk {
   readonly path: string
   readonly byteLength: number
+  /** false: the file system cannot do it, so writes lie in the page cache until a flush */
+  readonly isDirect: boolean
+  /** two paths to the same disk have the same one */
+  readonly identity: string
   readonly #uring: Uring
   readonly #descriptor: number
   readonly #idle: Transfer[] = []
@@ -38,6 +45,8 @@ class NativeDisk implements Disk {
   constructor(uring: Uring, path: string, opened: OpenedDisk) {
     this.path = path
     this.byteLength = roundDown(opened.byteLength, BLOCK_SIZE)
+    this.isDirect = opened.isDirect
+    this.identity = opened.identity
     this.#uring = uring
     this.#descriptor = opened.descriptor
   }

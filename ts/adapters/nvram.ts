@@ -12,7 +12,13 @@ export class NativeNvram implements NvramPort {
 
   constructor(directory: string) {
     this.#directory = directory
-    mkdirSync(directory, { recursive: true, mode: 0o700 })
+    try {
+      mkdirSync(directory, { recursive: true, mode: 0o700 })
+    } catch (cause) {
+      const why = (cause as NodeJS.ErrnoException).code
+      const text = `the NVRAM directory ${directory} cannot be made: ${why}; check \`directory\` under [nvram]`
+      throw new StoreError('NVRAM_UNUSABLE', text, { cause })
+    }
     this.persistent = native.isPersistent(directory)
   }
 

@@ -10,6 +10,8 @@ import { errnoName, makeEventfd, type NativeRing, native } from './native.ts'
 
 /** Most operations in flight. The submission queue takes as many, so it never runs over. */
 export const OPERATIONS_MAX = 4096
+/** No thread is deaf for longer: a process that exits cannot wait for a system call to end. */
+const WAIT_MAX_MS = 1000
 const SQE_WORDS = 16
 const CQE_WORDS = 4
 const FENCED = -125
@@ -128,15 +130,16 @@ export class Uring {
 
   /**
    * Enters the kernel once: submits what was asked for, waits up to `waitMs` for a completion
-   * (0: not at all), and runs the completions that are there. If `notAfterMs` is not 0 and has
+   * (0: not at all; at most a second), and runs the completions that are there. If `notAfterMs` is not 0 and has
    * passed, nothing is submitted and the answer is 'fenced'.
    */
   turn(waitMs: number, notAfterMs: number): TurnResult {
     this.turns += 1
     const { ring } = this.#native
-    const wait = Number.isFinite(waitMs) ? Math.max(0, waitMs) : -1
+    assert(waitMs >= 0, 'a turn waits for a time that is not negative')
     const asked = this.#toSubmit
-    const ready = native.uringEnter(ring, asked, this.#consumed, wait, notAfterMs, this.#report)
+    const timeoutMs = Math.min(waitMs, WAIT_MAX_MS)
+    const ready = native.uringEnter(ring, asked, this.#consumed, timeoutMs, notAfterMs, this.#report)
     this.#consumed = 0
     if (ready === FENCED) return 'fenced'
     this.#keepUnsubmitted(asked)

@@ -20,6 +20,8 @@ import { flush, write, writeZeroes } from './write.ts'
 
 const READS_MAX = 512
 const REPLIES_MAX = 65536
+/** Blocks that a request to the server dirties at worst: the directory's block and its tree, and a grown root path. */
+export const DIRECTORY_BLOCKS = 12
 /** A change that found no space waits for this many consistency points, which free what was overwritten. */
 const SPACE_PATIENCE_GENERATIONS = 3
 
@@ -48,7 +50,7 @@ export class Aggregate implements Server {
   readonly epoch: number
   active: DirtyIndex
   frozen: DirtyIndex | undefined
-  /** blocks of disk space reserved for the changes in `active` and in `frozen` */
+  /** blocks of disk space promised to the changes in `active` and in `frozen` */
   activeReserved = 0
   frozenReserved = 0
   /** every entry up to here is in every copy of the log that the record calls in sync */
@@ -133,10 +135,14 @@ export class Aggregate implements Server {
     return this.admission.open
   }
 
-  /** Reserves space for the worst case of a change; changes that free space draw on the kept-back floor. */
-  reserve(volume: Volume, firstBlock: number, pages: number, frees: boolean): boolean {
+  /** Reserves space for the worst case of a change; one that frees space may use what is kept from the others. */
+  reserve(volume: Volume, firstBlock: number, pages: number): boolean {
     const height = Math.max(volume.height, volume.heightNeeded)
-    const blocks = pages > 0 ? worstCaseBlocks(firstBlock, pages, height) : 2 * height + 2
+    if (pages > 0) return this.reserveBlocks(worstCaseBlocks(firstBlock, pages, height), false)
+    return this.reserveBlocks(2 * height, true)
+  }
+
+  reserveBlocks(blocks: number, frees: boolean): boolean {
     const { space } = this.image
     const reserved = frees ? space.reserveForFreeing(blocks) : space.reserve(blocks)
     if (reserved) this.activeReserved += blocks
@@ -146,10 +152,13 @@ export class Aggregate implements Server {
   /** What a logged entry was promised when it was logged, it is promised again. */
   reserveForReplay(sequence: number): void {
     const { ring } = this.log
+    const kind = ring.kind(sequence)
+    if (kind === EntryKind.NOTHING) return
     const pages = ring.pageCount(sequence)
-    const height = this.image.directory.get(ring.volume(sequence))?.heightNeeded ?? 4
+    const height = this.image.directory.get(ring.volume(sequence))?.heightNeeded ?? 0
     const first = Math.floor(ring.offset(sequence) / BLOCK_SIZE)
-    const blocks = pages > 0 ? worstCaseBlocks(first, pages, height) : 2 * height + 2
+    const forBlocks = pages > 0 ? worstCaseBlocks(first, pages, height) : 2 * height
+    const blocks = kind >= EntryKind.CREATE ? DIRECTORY_BLOCKS : forBlocks
     this.image.space.reserveAlways(blocks)
     this.activeReserved += blocks
   }
@@ -433,8 +442,8 @@ export class Aggregate implements Server {
     assert(this.frozen === undefined, 'one consistency point at a time')
     this.frozen = this.active
     this.frozenReserved = this.activeReserved
-    this.active = new DirtyIndex(Math.max(1024, Math.min(this.log.layout.pageCount, this.frozen.blockCount)))
     this.activeReserved = 0
+    this.active = new DirtyIndex(Math.max(1024, Math.min(this.log.layout.pageCount, this.frozen.blockCount)))
     return this.frozen
   }
 

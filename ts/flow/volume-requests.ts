@@ -4,10 +4,7 @@ import { EntryKind, VolumeRequest } from '../format/log-ring.ts'
 import { NO_ROOM } from '../log/ring.ts'
 import type { Entropy } from '../ports/entropy.ts'
 import type { Volume } from '../volume/directory.ts'
-import type { Aggregate } from './aggregate.ts'
-
-/** Blocks that a change of the directory dirties at worst: its block, its tree, a grown root path. */
-const DIRECTORY_BLOCKS = 12
+import { type Aggregate, DIRECTORY_BLOCKS } from './aggregate.ts'
 
 export type VolumeChange =
   | { kind: 'create'; name: string; size: number }
@@ -24,7 +21,7 @@ export function changeVolume(
   change: VolumeChange,
   entropy: Entropy,
 ): number | undefined {
-  const { directory, space } = aggregate.image
+  const { directory } = aggregate.image
   const mistake = mistakeIn(aggregate, change)
   if (mistake !== undefined) throw mistake
   const firstPage = aggregate.ring.place(1)
@@ -32,11 +29,9 @@ export function changeVolume(
     aggregate.requestConsistencyPoint('the log is full')
     return undefined
   }
-  const blocks = change.kind === 'create' ? DIRECTORY_BLOCKS : DIRECTORY_BLOCKS * 2
-  const reserved = change.kind === 'create' ? space.reserve(blocks) : space.reserveForFreeing(blocks)
-  if (!reserved)
+  const frees = change.kind !== 'create'
+  if (!aggregate.reserveBlocks(DIRECTORY_BLOCKS, frees))
     throw new StoreError('SPACE_EXHAUSTED', 'the aggregate is full; delete a volume or trim one first')
-  aggregate.activeReserved += blocks
   const volume = change.kind === 'create' ? directory.nextVolume : find(aggregate, change.name).volume
   const sequence = aggregate.appendRequest(kindOf(change), volume, encode(change, entropy), firstPage)
   afterwards(aggregate, change, volume)

@@ -75,7 +75,7 @@ export function flush(aggregate: Aggregate, client: Client): Progress {
 }
 
 function logBlocks(aggregate: Aggregate, client: Client, offset: number, blocks: number): Progress {
-  const firstPage = admit(aggregate, client, offset, blocks, false)
+  const firstPage = admit(aggregate, client, offset, blocks)
   if (firstPage < 0) return refusedOrStalled(client, firstPage)
   const { ring } = aggregate.log
   const target = ring.pageAddress(firstPage)
@@ -95,7 +95,7 @@ function logPartial(
   const base = aggregate.locate(client.volume, Math.floor(offset / BLOCK_SIZE), aggregate.waiterFor(client))
   if (base === WAIT) return Progress.STALLED
   if (base === FAILED) return refuse(client, NbdError.EIO)
-  const firstPage = admit(aggregate, client, offset, 1, false)
+  const firstPage = admit(aggregate, client, offset, 1)
   if (firstPage < 0) return refusedOrStalled(client, firstPage)
   const { ring } = aggregate.log
   const { batch } = aggregate
@@ -117,7 +117,7 @@ function logRange(
   byteLength: number,
   isTrim: boolean,
 ): Progress {
-  const place = admit(aggregate, client, offset, 0, true)
+  const place = admit(aggregate, client, offset, 0)
   if (place < 0) return refusedOrStalled(client, place)
   const kind = isTrim ? EntryKind.TRIM : EntryKind.WRITE_ZEROES
   aggregate.append(kind, flagsOf(client), client, offset, byteLength, place, 0)
@@ -132,7 +132,7 @@ const NO_VOLUME = -3
  * Everything that a change needs, at once: admission, a place in the ring, and space on disk for the
  * worst case. Returns the first page of its place, or why not.
  */
-function admit(aggregate: Aggregate, client: Client, offset: number, pages: number, frees: boolean): number {
+function admit(aggregate: Aggregate, client: Client, offset: number, pages: number): number {
   const volume = aggregate.image.directory.get(client.volume)
   if (volume === undefined) return NO_VOLUME
   if (!aggregate.mayLog) {
@@ -145,7 +145,7 @@ function admit(aggregate: Aggregate, client: Client, offset: number, pages: numb
     aggregate.stall(client)
     return STALLED
   }
-  if (!aggregate.reserve(volume, Math.floor(offset / BLOCK_SIZE), pages, frees)) {
+  if (!aggregate.reserve(volume, Math.floor(offset / BLOCK_SIZE), pages)) {
     return aggregate.mayStillFindSpace(client) ? STALLED : NO_SPACE
   }
   client.shortOfSpaceSince = -1

@@ -5,6 +5,7 @@ import { type MemoryPool, memoryPool } from '../disk/memory-pool.ts'
 import type { Plex } from '../plex/plex.ts'
 import type { Completion } from '../ports/completion.ts'
 import type { Memory, MemoryPort } from '../ports/memory.ts'
+import { FAILED, WAIT } from './answers.ts'
 import { FrameTable, NO_FRAME } from './frame-table.ts'
 import { Waiters } from './waiters.ts'
 
@@ -12,10 +13,6 @@ import { Waiters } from './waiters.ts'
 export interface Waiter {
   wake(): void
 }
-
-/** Answers of `get` instead of a frame. */
-export const WAIT = -2
-export const FAILED = -3
 
 const FREE = 0
 const WANTED = 1

@@ -156,6 +156,10 @@ export class FreeBits {
     return { used, held }
   }
 
+  countCurrent(): number {
+    return this.count().used
+  }
+
   heldBlocks(): number {
     let held = 0
     for (let region = 0; region < this.regionCount; region += 1) {

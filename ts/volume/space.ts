@@ -1,10 +1,24 @@
 import { assert } from '../base/assert.ts'
 import { memoryPool } from '../disk/memory-pool.ts'
+import { POINTERS_PER_BLOCK } from '../format/block-pointer.ts'
+import { BITS_PER_MAP_BLOCK } from '../format/free-map.ts'
 import type { MemoryPort } from '../ports/memory.ts'
 import { clearBit, hasBit, setBit } from './bits.ts'
 import { FreeBits, REGION_SHIFT } from './free-bits.ts'
 import { Reservations } from './reservations.ts'
 import { type Interval, SpaceScan } from './space-scan.ts'
+
+/** What writing these blocks of a volume can take from the free space, at most: to reserve when it is logged. */
+export function worstCaseBlocks(firstBlock: number, blockCount: number, height: number): number {
+  const last = firstBlock + blockCount - 1
+  let blocks = blockCount
+  let reach = 1
+  for (let level = 1; level <= height; level += 1) {
+    reach *= POINTERS_PER_BLOCK
+    blocks += Math.floor(last / reach) - Math.floor(firstBlock / reach) + 1
+  }
+  return blocks
+}
 
 /** Kept back so that trim, delete and resize always work: a share of all blocks, and at least this. */
 const FLOOR_BLOCKS = 64
@@ -66,26 +80,26 @@ export class Space {
   }
 
   set cursor(block: number) {
-    this.#scan.cursor = block < this.bits.regionCount << REGION_SHIFT ? block : 0
+    this.#scan.cursor = block < this.bits.regionCount * BITS_PER_MAP_BLOCK ? block : 0
   }
 
   /** Promises blocks for an entry that is to be logged. False: the aggregate is full. */
   reserve(blocks: number): boolean {
     if (blocks > this.#unpromised - this.floor) return false
-    this.reservations.active += blocks
+    this.reservations.promised += blocks
     return true
   }
 
   /** The same for changes that give space back: they may use what is kept from the others. */
   reserveForFreeing(blocks: number): boolean {
     if (blocks > this.#unpromised) return false
-    this.reservations.active += blocks
+    this.reservations.promised += blocks
     return true
   }
 
   /** For entries that were acknowledged before: their promise was kept when they were logged first. */
-  reserveReplayed(blocks: number): void {
-    this.reservations.active += blocks
+  reserveAlways(blocks: number): void {
+    this.reservations.promised += blocks
   }
 
   /** Gives a promise back, for an entry that was not logged after all. */
@@ -98,7 +112,7 @@ export class Space {
    * cursor on. The first generations of a new epoch keep clear of them where space permits.
    */
   avoid(first: number, blockCount: number, generations: number): void {
-    const span = this.bits.regionCount << REGION_SHIFT
+    const span = this.bits.regionCount * BITS_PER_MAP_BLOCK
     const end = first + blockCount
     this.#scan.avoid([
       { first, end: Math.min(end, span) },
@@ -106,6 +120,11 @@ export class Space {
     ])
     this.#avoidGenerations = generations
     this.cursor = end >= span ? end - span : end
+  }
+
+  /** The changes of the next consistency point are settled: it may take what was promised to them. */
+  freeze(): void {
+    this.reservations.freeze()
   }
 
   /** A consistency point begins to allocate. */
@@ -146,8 +165,8 @@ export class Space {
 
   /** The whole allocation of a consistency point is done: it must have kept to its promises. */
   checkSpent(): void {
-    const { spent, frozen } = this.reservations
-    assert(spent <= frozen + this.floor, `${spent} blocks were taken and ${frozen} were reserved`)
+    const { spent, budget } = this.reservations
+    assert(spent <= budget + this.floor, `${spent} blocks were taken and ${budget} were reserved`)
   }
 
   publish(): void {
@@ -155,7 +174,7 @@ export class Space {
     this.#usedNow = this.#usedNext
     this.#freedNow = 0
     this.#held = this.bits.heldBlocks()
-    this.reservations.end()
+    this.reservations.spent = 0
     if (this.#avoidGenerations > 0) this.#avoidGenerations -= 1
     if (this.#avoidGenerations === 0) this.#scan.avoidNothing()
   }

@@ -9,10 +9,8 @@ import {
   POINTERS_SHIFT,
 } from '../format/block-pointer.ts'
 import type { Plex } from '../plex/plex.ts'
-import { type BlockCache, FAILED, type Waiter } from './cache.ts'
-
-/** Answer of `resolve`: nothing was ever written there, it reads as zeroes. */
-export const HOLE = -1
+import { FAILED, HOLE } from './answers.ts'
+import type { BlockCache, Waiter } from './cache.ts'
 
 /** Index, among all nodes of its level, of the node that `block` lies under. */
 export function nodeIndex(block: number, level: number): number {

@@ -1,0 +1,85 @@
+import type { Gather } from '../../ts/base/gather.ts'
+import type { Procedure } from '../../ts/base/procedure.ts'
+import { BLOCK_SIZE } from '../../ts/base/units.ts'
+import { labelDisk } from '../../ts/disk/label.ts'
+import { identityFromText } from '../../ts/format/identity.ts'
+import { logLayout } from '../../ts/format/log-ring.ts'
+import type { Completion } from '../../ts/ports/completion.ts'
+import type { Disk } from '../../ts/ports/disk.ts'
+import { Image } from '../../ts/volume/image.ts'
+import type { Platter } from './disk.ts'
+import type { SimMemory } from './memory.ts'
+import type { SimWorld } from './world.ts'
+
+/** A disk that answers in the next step of the procedure: for labelling and checking, outside of time. */
+export class PromptDisk implements Disk {
+  readonly path = 'disk0'
+  readonly byteLength: number
+  readonly #platter: Platter
+  readonly #memory: SimMemory
+  readonly #due: (() => void)[] = []
+
+  constructor(platter: Platter, memory: SimMemory) {
+    this.#platter = platter
+    this.#memory = memory
+    this.byteLength = platter.byteLength
+  }
+
+  read(at: number, into: Gather, done: Completion): void {
+    const bytes = new Uint8Array(into.byteLength)
+    for (let offset = 0; offset < bytes.length; offset += BLOCK_SIZE) {
+      bytes.set(this.#platter.block((at + offset) / BLOCK_SIZE), offset)
+    }
+    this.#memory.scatter(bytes, into)
+    this.#due.push(() => done.complete(bytes.length))
+  }
+
+  write(at: number, from: Gather, done: Completion): void {
+    const bytes = this.#memory.gathered(from)
+    for (let offset = 0; offset < bytes.length; offset += BLOCK_SIZE) {
+      this.#platter.put((at + offset) / BLOCK_SIZE, bytes.slice(offset, offset + BLOCK_SIZE))
+    }
+    this.#due.push(() => done.complete(bytes.length))
+  }
+
+  flush(done: Completion): void {
+    this.#platter.flush()
+    this.#due.push(() => done.complete(0))
+  }
+
+  close(): void {}
+
+  settle(): void {
+    for (const run of this.#due.splice(0)) run()
+  }
+}
+
+/** Runs a procedure to its end on prompt disks. */
+export function drive<T>(procedure: Procedure<T>, disks: readonly PromptDisk[]): T {
+  for (;;) {
+    const { done, value } = procedure.next()
+    if (done) return value
+    for (const disk of disks) disk.settle()
+  }
+}
+
+/** Labels the shared disk of a world and writes an empty image. */
+export function formatDisk(world: SimWorld): void {
+  const disk = new PromptDisk(world.platter('disk0'), world.memory)
+  const [pair, aggregate] = [world.identity('pair'), world.identity('aggregate')]
+  const facts = {
+    pair: identityFromText(pair)!,
+    aggregate: identityFromText(aggregate)!,
+    disk: new Uint8Array(16).fill(7),
+    aggregateName: 'aggregate',
+    plex: 0,
+    diskIndex: 0,
+    diskCount: 1,
+    vaultByteLength: logLayout(world.settings(world.castor).logPages).byteLength,
+    labelledAtMs: 0,
+  }
+  drive(labelDisk(disk, facts, { force: false }, world.memory), [disk])
+  const host = { event: () => {}, serving: () => {}, answer: () => {}, wantLink: () => {} }
+  const parts = { memory: world.memory, clock: { now: () => 0, wall: () => 0 }, host }
+  drive(Image.format(parts, [disk], { pair, aggregate }), [disk])
+}

@@ -1,0 +1,330 @@
+import { assert } from '../base/assert.ts'
+import { StoreError } from '../base/errors.ts'
+import type { OwnerRecord } from '../format/owner-record.ts'
+import type { ArbiterPort } from '../ports/arbiter.ts'
+import type { LogFacts, OwnershipEffects, OwnershipSettings, PartnerFacts } from './facts.ts'
+import { FlapLimit } from './flap-limit.ts'
+import { Lease } from './lease.ts'
+import { type Claim, Observer } from './observer.ts'
+import type { View } from './plan.ts'
+import { Register } from './register.ts'
+import { RequestDesk, type TakeoverCommand } from './requests.ts'
+import { type Event, holdsLease, looks, nextState, type State, serves } from './transitions.ts'
+import { isAlone, type Wishes, wishedRecord } from './wish.ts'
+
+/**
+ * The course of one node's ownership: what the state, the record and the time set off. Inputs come from
+ * `Ownership`, which sets the facts here and lets it `step`.
+ */
+export class Course {
+  readonly settings: OwnershipSettings
+  readonly effects: OwnershipEffects
+  readonly register: Register
+  readonly lease: Lease
+  readonly observer: Observer
+  readonly desk: RequestDesk
+  readonly flaps = new FlapLimit()
+  state: State = 'starting'
+  reason = 'it has not started yet'
+  log: LogFacts | undefined
+  partnerFacts: PartnerFacts | undefined
+  partnerIncarnation = ''
+  #claim: Claim | undefined
+  /** the epoch of our own claim */
+  #claimedEpoch = 0
+  /** the epoch of the owner that this node was last told to keep for */
+  #keptEpoch = -1
+  wakeMs = 0
+  #retryAtMs = 0
+  releaseByMs = 0
+  isClean = false
+  isDropped = true
+  #isHandoverFutile = false
+  stopWanted: { readonly pair: boolean } | undefined
+  #told = ''
+
+  constructor(settings: OwnershipSettings, arbiter: ArbiterPort, effects: OwnershipEffects) {
+    const { aggregate, boot, leaseMs, marginMs } = settings
+    assert(settings.node !== settings.partner, 'the partner is another node')
+    assert(marginMs > 0 && leaseMs >= 4 * marginMs, 'a lease is much longer than its margin')
+    this.settings = settings
+    this.effects = effects
+    this.register = new Register(aggregate, boot, leaseMs / 2, arbiter)
+    this.lease = new Lease(this.register, boot, leaseMs, marginMs)
+    this.observer = new Observer(settings, this.register, this.lease)
+    this.desk = new RequestDesk(effects)
+  }
+
+  /** Monotonic milliseconds from which on nothing may leave; 0: not owner. */
+  get fenceAtMs(): number {
+    return holdsLease(this.state) && this.isOwner ? this.lease.fenceAtMs : 0
+  }
+
+  get isOwner(): boolean {
+    const record = this.register.known
+    const isNamed = record?.owner === this.settings.node && record.epoch === this.#claimedEpoch
+    return isNamed && this.register.isLeaseOurs
+  }
+
+  view(): View | undefined {
+    const record = this.register.known
+    if (!record || !this.log) return undefined
+    const { node, partner } = this.settings
+    return { node, partner, record, log: this.log, partnerFacts: this.partnerFacts }
+  }
+
+  #wishes(now: number): Wishes {
+    return {
+      node: this.settings.node,
+      partner: this.settings.partner,
+      incarnation: this.log?.incarnation ?? '',
+      partnerIncarnation: this.partnerIncarnation,
+      isLinked: this.partnerFacts !== undefined,
+      mayBeInSync: this.register.mayBeInSync,
+      isClean: this.isClean,
+      mayJoin: now >= this.flaps.joinAtMs,
+    }
+  }
+
+  outcome(): unknown {
+    return {
+      owner: this.register.known?.owner,
+      epoch: this.register.known?.epoch,
+      how: this.#claim?.how,
+      log: this.#claim?.log,
+    }
+  }
+
+  move(event: Event): State | undefined {
+    const next = nextState(this.state, event)
+    if (next) this.state = next
+    return next
+  }
+
+  step(now: number): void {
+    const wasBusy = this.register.isBusy
+    this.register.settle(now)
+    const failed = wasBusy && !this.register.isBusy && this.register.trouble !== ''
+    if (failed) this.#retryAtMs = now + this.settings.leaseMs / 40
+    let before: State
+    do {
+      before = this.state
+      if (looks(before)) this.#look(now)
+      else if (before === 'taking-over') this.#takeOver(now)
+      else if (holdsLease(before)) this.#hold(now)
+      else if (before === 'fenced' && this.stopWanted) this.#end(now)
+    } while (this.state !== before)
+    this.wakeMs = this.#nextWake(now)
+    this.#tell()
+  }
+
+  #look(now: number): void {
+    const register = this.register
+    if (this.stopWanted) return this.#end(now)
+    if (register.isBusy) return
+    const command = this.desk.takeoverCommand
+    if (register.trouble) {
+      this.reason = register.trouble
+      this.desk.refuse(new StoreError('ARBITER_UNREACHABLE', register.trouble))
+    } else if (!register.mustRead) {
+      if (command && register.freshMs >= command.atMs) this.#obey(now, command)
+      else this.#decide(now)
+    }
+    const isDue = now >= (register.mustRead ? this.#retryAtMs : this.observer.lookAtMs)
+    if (!looks(this.state) || register.isBusy || !isDue) return
+    register.read(now)
+    this.observer.looked(now)
+  }
+
+  #decide(now: number): void {
+    assert(this.log, 'it has started')
+    const decision = this.observer.decide(now, this.log, this.view(), this.state === 'keeper')
+    if (decision.event === 'claim') return this.#stake(now, decision.claim)
+    this.reason = decision.reason
+    this.move(decision.event)
+    const record = this.register.known
+    if (this.state === 'keeper' && record && record.epoch !== this.#keptEpoch) this.#keep(record)
+  }
+
+  #obey(now: number, { options }: TakeoverCommand): void {
+    assert(this.log, 'it has started')
+    const verdict = this.observer.command(now, this.log, this.view(), options)
+    const isRefused = verdict instanceof StoreError
+    if (options.dryRun) {
+      const because = isRefused ? verdict.message : `${this.settings.node} would open it, log: ${verdict.log}`
+      this.desk.fulfil({ possible: !isRefused, because })
+    } else if (isRefused) this.desk.refuse(verdict)
+    else return this.#stake(now, verdict)
+    this.#decide(now)
+  }
+
+  #stake(now: number, claim: Claim): void {
+    this.#claim = claim
+    this.#claimedEpoch = claim.next.epoch
+    this.move('claim')
+    this.reason = `${this.settings.node} claims ${this.settings.aggregate}`
+    this.register.swap(now, claim.next)
+  }
+
+  #takeOver(now: number): void {
+    const register = this.register
+    const claim = this.#claim
+    assert(claim, 'a claim is under way')
+    if (this.stopWanted) return this.#end(now)
+    if (register.isBusy) return
+    if (this.isOwner && now < this.lease.fenceAtMs) {
+      this.move('claimed')
+      this.reason = `${this.settings.node} opens ${this.settings.aggregate}`
+      this.isDropped = false
+      this.#keptEpoch = -1
+      this.effects.open(this.#live(now), claim.how, claim.log)
+    } else if (this.isOwner || !register.isInDoubt) this.move('claim lost')
+    else if (now < this.#retryAtMs) return
+    else if (register.mustRead) register.read(now)
+    else register.swap(now, claim.next)
+  }
+
+  #hold(now: number): void {
+    const record = this.register.known
+    const { partner } = this.settings
+    if (this.state === 'releasing' || this.state === 'withdrawing') this.#release(now)
+    else if (this.state === 'handing' && record?.owner === partner) this.#handed(record)
+    else if (!this.isOwner) this.#fence(`the record names ${record?.owner} in epoch ${record?.epoch}`)
+    else if (now >= this.lease.fenceAtMs) this.#fence(`its lease ended. ${this.register.trouble}`.trim())
+    else {
+      if (this.stopWanted) this.#end(now)
+      this.#arrive(now)
+    }
+    if (holdsLease(this.state)) this.#pursue(now)
+  }
+
+  /** Takes the steps that the record, as it is now, allows. */
+  #arrive(now: number): void {
+    const record = this.#live(now)
+    const wishes = this.#wishes(now)
+    const { partner } = this.settings
+    if (this.state === 'announcing' && isAlone(record, wishes)) {
+      this.move('announced')
+      this.reason = ''
+      this.effects.serve(record)
+      this.desk.fulfil(this.outcome())
+    } else if (this.state === 'parting' && isAlone(record, wishes)) this.move('parted')
+    else if (this.state === 'serving-solo' && wishes.isLinked) this.move('link up')
+    else if (this.state === 'joining' && record.log === 'in-sync') {
+      assert(record.incarnations[partner] === this.partnerIncarnation, 'in-sync is about this ring')
+      this.move('in sync')
+    }
+  }
+
+  /** Sends the swap that the state wants, or the renewal that is due. */
+  #pursue(now: number): void {
+    const register = this.register
+    if (register.isBusy || now < this.#retryAtMs) return
+    if (register.mustRead) return register.read(now)
+    const record = register.known
+    if (!record || !register.isLeaseOurs) return
+    const wish = wishedRecord(this.state, record, this.#wishes(now))
+    if (!wish && now < this.lease.renewAtMs) return
+    const next = wish ?? record
+    register.swap(now, { ...next, lease: next.lease && this.lease.words(this.settings.node) })
+  }
+
+  #end(now: number): void {
+    const { leaseMs } = this.settings
+    const mayGive = this.state === 'serving-mirrored' && this.partnerFacts && !this.#isHandoverFutile
+    if (mayGive && !this.stopWanted?.pair) return this.quiesce(now, 'hand over')
+    if (serves(this.state)) return this.quiesce(now, 'stop')
+    if (!this.move('stop')) return
+    this.reason = 'the node stops'
+    this.releaseByMs = now + leaseMs
+    this.desk.refuse(new StoreError('STOPPING', `${this.settings.node} is shutting down`))
+    this.#drop(this.reason)
+  }
+
+  quiesce(now: number, why: 'hand over' | 'stop'): void {
+    this.#live(now)
+    this.move(why)
+    this.reason = why === 'stop' ? 'the node stops' : `${this.settings.partner} takes over by command`
+    this.effects.quiesce()
+  }
+
+  /** The handover is off: requests are served again. */
+  takeBack(now: number, why: string): void {
+    this.#isHandoverFutile = this.stopWanted !== undefined
+    this.reason = ''
+    this.effects.serve(this.#live(now))
+    this.desk.refuse(new StoreError('GIVEBACK_IMPOSSIBLE', `nothing was handed over: ${why}`))
+  }
+
+  #handed(record: OwnerRecord): void {
+    this.move('handed over')
+    this.reason = `${record.owner} owns ${record.aggregate}`
+    this.effects.handover(record)
+    this.#drop(`${record.aggregate} was handed over to ${record.owner}`)
+    this.#keep(record)
+    this.desk.fulfil({ owner: record.owner, epoch: record.epoch })
+  }
+
+  #keep(record: OwnerRecord): void {
+    this.#keptEpoch = record.epoch
+    this.isDropped = false
+    this.effects.keep(record)
+  }
+
+  #release(now: number): void {
+    const { isBusy, isInDoubt, isLeaseOurs } = this.register
+    if ((isBusy || isInDoubt || isLeaseOurs) && now < this.releaseByMs) {
+      if (this.stopWanted) this.#end(now)
+      return
+    }
+    if (this.move('released') === 'stopped') this.#drop(this.reason)
+  }
+
+  #fence(why: string): void {
+    this.move('lease lost')
+    this.reason = why
+    this.#drop(why)
+    this.desk.refuse(new StoreError('FENCED', `${this.settings.node} is fenced: ${why}`))
+  }
+
+  #drop(reason: string): void {
+    if (this.isDropped) return
+    this.isDropped = true
+    this.#keptEpoch = -1
+    this.effects.drop(reason)
+  }
+
+  /** The record, by which this node is owner at this very moment. */
+  #live(now: number): OwnerRecord {
+    const record = this.register.known
+    assert(record && this.isOwner, 'the record names this node and this claim')
+    assert(now < this.lease.fenceAtMs, 'the lease is live')
+    return record
+  }
+
+  #nextWake(now: number): number {
+    const register = this.register
+    if (this.state === 'stopped' || this.state === 'fenced') return Number.POSITIVE_INFINITY
+    const isLooking = looks(this.state)
+    let wakeMs = isLooking ? this.observer.decideAtMs : this.#leaveMs
+    if (register.isBusy) return Math.min(wakeMs, register.patienceEndsMs)
+    if (register.mustRead || this.state === 'taking-over') return Math.min(wakeMs, this.#retryAtMs)
+    if (isLooking) return Math.min(wakeMs, this.observer.lookAtMs)
+    if (this.state === 'joining' && now < this.flaps.joinAtMs) wakeMs = Math.min(wakeMs, this.flaps.joinAtMs)
+    return Math.min(wakeMs, Math.max(this.lease.renewAtMs, this.#retryAtMs))
+  }
+
+  /** When the time of an owner is over, if nothing happens. */
+  get #leaveMs(): number {
+    if (this.state === 'releasing' || this.state === 'withdrawing') return this.releaseByMs
+    return this.fenceAtMs || Number.POSITIVE_INFINITY
+  }
+
+  #tell(): void {
+    const { owner, epoch, log, clean } = this.register.known ?? {}
+    const facts = `${this.state}|${this.reason}|${owner}|${epoch}|${log}|${clean}`
+    if (facts === this.#told) return
+    this.#told = facts
+    this.effects.changed()
+  }
+}

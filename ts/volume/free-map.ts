@@ -1,0 +1,263 @@
+import { assert } from '../base/assert.ts'
+import type { Procedure } from '../base/procedure.ts'
+import { BLOCK_SIZE } from '../base/units.ts'
+import { type MemoryPool, memoryPool } from '../disk/memory-pool.ts'
+import type { SuperblockValues } from '../disk/superblock.ts'
+import { Transfers } from '../disk/transfers.ts'
+import { mapBlockAt, mapIndexBlockAt } from '../disk/zones.ts'
+import { MAP_ENTRIES_PER_INDEX, mapBlocksFor, mapIndexBlocksFor } from '../format/free-map.ts'
+import { MAP_INDEX_ENTRIES_MAX } from '../format/superblock.ts'
+import type { Plex, PlexSegment } from '../plex/plex.ts'
+import type { Memory, MemoryPort } from '../ports/memory.ts'
+import { type FreeBits, REGION_SHIFT, REGION_WORDS } from './free-bits.ts'
+
+const TRANSFERS = 32
+const ENTRY_BYTES = 8
+
+/** The map blocks of one disk, in the block space and in the index. */
+interface MapSegment {
+  readonly segment: PlexSegment
+  readonly firstRegion: number
+  readonly regionCount: number
+  readonly firstIndex: number
+  readonly indexCount: number
+}
+
+/**
+ * The free map on disk. Each map block and each index block has two places and is written to the
+ * one that the newest superblock does not name, so writing the map allocates nothing.
+ */
+export class FreeMap {
+  readonly indexCount: number
+  readonly #segments: readonly MapSegment[]
+  readonly #port: MemoryPort
+  readonly #pool: MemoryPool
+  /** index blocks as on disk, {CRC32C, side} per map block: of the newest generation and of the next */
+  readonly #current: Memory
+  readonly #next: Memory
+  /** CRC32C and side of each index block, as in the superblock */
+  #currentTop: Uint32Array
+  #nextTop: Uint32Array
+  #isTrusted = true
+
+  constructor(plex: Plex, port: MemoryPort) {
+    this.#port = port
+    this.#pool = memoryPool(port)
+    let firstIndex = 0
+    this.#segments = plex.segments.map((segment) => {
+      const { blockCount } = segment.labelled.zones
+      const indexCount = mapIndexBlocksFor(blockCount)
+      const firstRegion = segment.first >>> REGION_SHIFT
+      const map = { segment, firstRegion, regionCount: mapBlocksFor(blockCount), firstIndex, indexCount }
+      firstIndex += indexCount
+      return map
+    })
+    this.indexCount = firstIndex
+    assert(firstIndex <= MAP_INDEX_ENTRIES_MAX, 'the index of the map fits into a superblock')
+    this.#current = this.#pool.borrow(firstIndex * BLOCK_SIZE)
+    this.#next = this.#pool.borrow(firstIndex * BLOCK_SIZE)
+    this.#currentTop = new Uint32Array(MAP_INDEX_ENTRIES_MAX * 2)
+    this.#nextTop = new Uint32Array(MAP_INDEX_ENTRIES_MAX * 2)
+  }
+
+  close(): void {
+    this.#pool.giveBack(this.#current)
+    this.#pool.giveBack(this.#next)
+  }
+
+  /** Reads the map of a superblock into `bits.current`. False: a part of it does not check. */
+  *load(superblock: SuperblockValues, bits: FreeBits): Procedure<boolean> {
+    this.#currentTop = topOf(superblock)
+    if (superblock.mapIndexCount !== this.indexCount) return false
+    if (!(yield* this.#readIndex(this.#currentTop, this.#current))) return false
+    const { u32 } = this.#current
+    yield* this.#readRegions(u32, (region) => region >= 0, bits.currentMemory)
+    for (const map of this.#segments) {
+      for (let local = 0; local < map.regionCount; local += 1) {
+        const region = map.firstRegion + local
+        const address = bits.currentMemory.address + region * BLOCK_SIZE
+        const isGood = this.#port.checksum(address, BLOCK_SIZE) === u32[entryWord(map, local)]
+        if (!isGood || !bits.regionIsPossible(region)) return false
+      }
+    }
+    return true
+  }
+
+  /**
+   * Holds what the generation before the newest reaches and the newest does not. False: a part of
+   * its map has been overwritten since, and its trees have to be walked instead.
+   */
+  *loadPrevious(previous: SuperblockValues, bits: FreeBits): Procedure<boolean> {
+    if (previous.mapIndexCount !== this.indexCount) return false
+    const index = this.#pool.borrow(this.#current.byteLength)
+    const regions = this.#pool.borrow(bits.regionCount * BLOCK_SIZE)
+    const differs = (map: MapSegment, local: number): boolean => {
+      const word = entryWord(map, local)
+      return index.u32[word] !== this.#current.u32[word] || index.u32[word + 1] !== this.#current.u32[word + 1]
+    }
+    let isWhole = yield* this.#readIndex(topOf(previous), index)
+    if (isWhole) {
+      yield* this.#readRegions(index.u32, (_, map, local) => differs(map, local), regions)
+      for (const map of this.#segments) {
+        for (let local = 0; local < map.regionCount; local += 1) {
+          if (!differs(map, local)) continue
+          const region = map.firstRegion + local
+          const checksum = this.#port.checksum(regions.address + region * BLOCK_SIZE, BLOCK_SIZE)
+          if (checksum === index.u32[entryWord(map, local)]) holdRegion(bits, region, regions.u32)
+          else isWhole = false
+        }
+      }
+    }
+    this.#pool.giveBack(index)
+    this.#pool.giveBack(regions)
+    return isWhole
+  }
+
+  /** The map was rebuilt from the trees: the next consistency point has to write all of it. */
+  distrust(): void {
+    this.#isTrusted = false
+  }
+
+  /** Starts the writes of the map of `bits.next`; the caller waits for them. Returns blocks written. */
+  *write(bits: FreeBits, transfers: Transfers): Procedure<number> {
+    this.#next.bytes.set(this.#current.bytes)
+    this.#nextTop = this.#currentTop.slice()
+    let written = 0
+    for (const map of this.#segments) {
+      const indexChanged = new Uint8Array(map.indexCount)
+      for (let local = 0; local < map.regionCount; local += 1) {
+        const region = map.firstRegion + local
+        if (this.#isTrusted && bits.changed[region] === 0) continue
+        yield* this.#writeRegion(map, local, bits, transfers)
+        indexChanged[Math.floor(local / MAP_ENTRIES_PER_INDEX)] = 1
+        written += 1
+        if (written % 256 === 0) yield 'again'
+      }
+      for (let index = 0; index < map.indexCount; index += 1) {
+        if (indexChanged[index] === 0) continue
+        yield* this.#writeIndex(map, index, transfers)
+        written += 1
+      }
+    }
+    return written
+  }
+
+  /** What the superblock says of the map of the next generation. */
+  superblockFields(): { mapIndexCount: number; mapIndex: Uint8Array } {
+    return { mapIndexCount: this.indexCount, mapIndex: new Uint8Array(this.#nextTop.slice().buffer) }
+  }
+
+  publish(): void {
+    this.#current.bytes.set(this.#next.bytes)
+    this.#currentTop = this.#nextTop
+    this.#isTrusted = true
+  }
+
+  /** The map of an empty aggregate, on side 0. */
+  *format(transfers: Transfers): Procedure {
+    const zeroes = this.#pool.borrow(256 * BLOCK_SIZE)
+    const checksum = this.#port.checksum(zeroes.address, BLOCK_SIZE)
+    for (const map of this.#segments) {
+      const { disk, zones } = map.segment.labelled
+      for (let local = 0; local < map.regionCount; ) {
+        const count = Math.min(256, map.regionCount - local)
+        const at = mapBlockAt(zones, 0, local)
+        yield* transfers.start(zeroes.address, count * BLOCK_SIZE, (gather, done) => disk.write(at, gather, done))
+        for (const end = local + count; local < end; local += 1) this.#next.u32[entryWord(map, local)] = checksum
+      }
+      for (let index = 0; index < map.indexCount; index += 1) {
+        this.#nextTop[(map.firstIndex + index) * 2 + 1] = 1
+        yield* this.#writeIndex(map, index, transfers)
+      }
+    }
+    while (transfers.inFlight > 0) yield 'wait'
+    this.#pool.giveBack(zeroes)
+  }
+
+  *#writeRegion(map: MapSegment, local: number, bits: FreeBits, transfers: Transfers): Procedure {
+    const { disk, zones } = map.segment.labelled
+    const word = entryWord(map, local)
+    const side = 1 - (this.#next.u32[word + 1]! & 1)
+    const address = bits.nextMemory.address + (map.firstRegion + local) * BLOCK_SIZE
+    this.#next.u32[word] = this.#port.checksum(address, BLOCK_SIZE)
+    this.#next.u32[word + 1] = side
+    const at = mapBlockAt(zones, side, local)
+    yield* transfers.start(address, BLOCK_SIZE, (gather, done) => disk.write(at, gather, done))
+  }
+
+  *#writeIndex(map: MapSegment, index: number, transfers: Transfers): Procedure {
+    const { disk, zones } = map.segment.labelled
+    const global = map.firstIndex + index
+    const side = 1 - (this.#nextTop[global * 2 + 1]! & 1)
+    const address = this.#next.address + global * BLOCK_SIZE
+    this.#nextTop[global * 2] = this.#port.checksum(address, BLOCK_SIZE)
+    this.#nextTop[global * 2 + 1] = side
+    const at = mapIndexBlockAt(zones, side, index)
+    yield* transfers.start(address, BLOCK_SIZE, (gather, done) => disk.write(at, gather, done))
+  }
+
+  *#readIndex(top: Uint32Array, into: Memory): Procedure<boolean> {
+    const transfers = new Transfers(TRANSFERS)
+    for (const map of this.#segments) {
+      const { disk, zones } = map.segment.labelled
+      for (let index = 0; index < map.indexCount; index += 1) {
+        const global = map.firstIndex + index
+        const at = mapIndexBlockAt(zones, top[global * 2 + 1]! & 1, index)
+        const address = into.address + global * BLOCK_SIZE
+        yield* transfers.start(address, BLOCK_SIZE, (gather, done) => disk.read(at, gather, done))
+      }
+    }
+    yield* transfers.drain()
+    for (let global = 0; global < this.indexCount; global += 1) {
+      const checksum = this.#port.checksum(into.address + global * BLOCK_SIZE, BLOCK_SIZE)
+      if (checksum !== top[global * 2]) return false
+    }
+    return true
+  }
+
+  /** Reads map blocks, neighbours on the same side together. Whether they are good is for the caller to see. */
+  *#readRegions(
+    index: Uint32Array,
+    wanted: (region: number, map: MapSegment, local: number) => boolean,
+    into: Memory,
+  ): Procedure {
+    const transfers = new Transfers(TRANSFERS)
+    for (const map of this.#segments) {
+      const { disk, zones } = map.segment.labelled
+      for (let local = 0; local < map.regionCount; ) {
+        if (!wanted(map.firstRegion + local, map, local)) {
+          local += 1
+          continue
+        }
+        const side = index[entryWord(map, local) + 1]! & 1
+        let end = local + 1
+        const follows = (next: number): boolean =>
+          next < map.regionCount && next - local < 256 && wanted(map.firstRegion + next, map, next)
+        while (follows(end) && (index[entryWord(map, end) + 1]! & 1) === side) end += 1
+        const at = mapBlockAt(zones, side, local)
+        const address = into.address + (map.firstRegion + local) * BLOCK_SIZE
+        const byteLength = (end - local) * BLOCK_SIZE
+        yield* transfers.start(address, byteLength, (gather, done) => disk.read(at, gather, done))
+        local = end
+      }
+    }
+    yield* transfers.drain()
+  }
+}
+
+/** Where the entry of a map block is, in words of the index blocks. */
+function entryWord(map: MapSegment, local: number): number {
+  return (map.firstIndex * MAP_ENTRIES_PER_INDEX + local) * (ENTRY_BYTES / 4)
+}
+
+function topOf(superblock: SuperblockValues): Uint32Array {
+  return new Uint32Array(superblock.mapIndex.slice().buffer)
+}
+
+function holdRegion(bits: FreeBits, region: number, from: Uint32Array): void {
+  const at = region * REGION_WORDS
+  for (let word = at; word < at + REGION_WORDS; word += 1) {
+    bits.before[word] = bits.before[word]! | from[word]!
+  }
+  bits.held[region] = 1
+}
