@@ -55,7 +55,7 @@ export function parseFio(output: string): FioResult {
     jobs: { error: number; read: Direction; write: Direction }[]
   }
   const job = report.jobs[0]
-  if (!job || job.error !== 0) throw new Error(`fio reports the error ${job?.error ?? 'no job'}`)
+  if (job?.error !== 0) throw new Error(`fio reports the error ${job?.error ?? 'no job'}`)
   const direction = job.write.total_ios > 0 ? job.write : job.read
   const percentiles = direction.clat_ns.percentile
   if (!percentiles) throw new Error('fio finished no request')

@@ -2,6 +2,7 @@ import { execFileSync, spawnSync } from 'node:child_process'
 import { mkdirSync } from 'node:fs'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
+import { exactByteLengthText } from '../../ts/config/quantities.ts'
 import { atEnd } from '../cleanup.ts'
 import { freePort, run, startServer } from './processes.ts'
 
@@ -40,7 +41,16 @@ const whatSurvives = {
 async function startPollux({ directory, byteLength, durability }: ServerOptions): Promise<Server> {
   const pair = join(directory, 'pair')
   atEnd(() => void spawnSync(process.execPath, [commandLine, 'down', '--dir', pair], { stdio: 'ignore' }))
-  const how = ['--detach', '--json', '--dir', pair, '--size', String(byteLength), '--durability', durability]
+  const how = [
+    '--detach',
+    '--json',
+    '--dir',
+    pair,
+    '--size',
+    exactByteLengthText(byteLength),
+    '--durability',
+    durability,
+  ]
   const answer = JSON.parse(await run(process.execPath, [commandLine, 'up', ...how])) as {
     nodes: { name: string; pid: number }[]
     volumes: { name: string; node: string; uri: string }[]

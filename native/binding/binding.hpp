@@ -1,5 +1,6 @@
 #pragma once
-// Node-API on one side, core/ on the other, no logic between. Arguments were checked in ts/adapters/native.ts.
+// Node-API on one side, core/ on the other, no logic between. Arguments were checked in
+// ts/adapters/native.ts.
 #include <napi.h>
 
 namespace pollux::binding {

@@ -30,7 +30,9 @@ Napi::Value preallocate_file(const Napi::CallbackInfo& info) {
   return errno_or(info, preallocate(path.c_str(), static_cast<uint64_t>(number_of(info, 1))));
 }
 
-Napi::Value lock(const Napi::CallbackInfo& info) { return errno_or(info, lock_file(static_cast<int>(number_of(info, 0)))); }
+Napi::Value lock(const Napi::CallbackInfo& info) {
+  return errno_or(info, lock_file(static_cast<int>(number_of(info, 0))));
+}
 
 }  // namespace
 

@@ -17,9 +17,13 @@ Napi::Value listen(const Napi::CallbackInfo& info) {
 
 Napi::Value port(const Napi::CallbackInfo& info) { return errno_or(info, port_of(descriptor(info))); }
 Napi::Value event(const Napi::CallbackInfo& info) { return errno_or(info, make_eventfd()); }
-Napi::Value signal(const Napi::CallbackInfo& info) { return errno_or(info, signal_eventfd(descriptor(info))); }
+Napi::Value signal(const Napi::CallbackInfo& info) {
+  return errno_or(info, signal_eventfd(descriptor(info)));
+}
 Napi::Value shut(const Napi::CallbackInfo& info) { return errno_or(info, shutdown_socket(descriptor(info))); }
-Napi::Value close(const Napi::CallbackInfo& info) { return errno_or(info, close_descriptor(descriptor(info))); }
+Napi::Value close(const Napi::CallbackInfo& info) {
+  return errno_or(info, close_descriptor(descriptor(info)));
+}
 
 }  // namespace
 

@@ -27,8 +27,9 @@ Napi::Value create(const Napi::CallbackInfo& info) {
 
 Napi::Value enter(const Napi::CallbackInfo& info) {
   auto* ring = info[0].As<Napi::External<Uring>>().Data();
-  const int ready = ring->enter(static_cast<uint32_t>(number_of(info, 1)), static_cast<uint32_t>(number_of(info, 2)),
-                                number_of(info, 3), number_of(info, 4));
+  const int ready =
+      ring->enter(static_cast<uint32_t>(number_of(info, 1)), static_cast<uint32_t>(number_of(info, 2)),
+                  number_of(info, 3), number_of(info, 4));
   double* report = info[5].As<Napi::Float64Array>().Data();
   report[0] = monotonic_ms();
   report[1] = ring->unsubmitted();

@@ -16,9 +16,6 @@ namespace {
 
 constexpr uint32_t kPolynomial = 0x82f63b78;
 
-// Three streams hide the latency of the crc32 instruction; a 4 KiB block is 3 x 1360 bytes and 16 more.
-constexpr size_t kLane = 1360;
-
 using Table = std::array<uint32_t, 256>;
 
 constexpr Table make_table() {
@@ -32,6 +29,11 @@ constexpr Table make_table() {
 }
 
 constexpr Table kTable = make_table();
+
+#if defined(__x86_64__)
+
+// Three streams hide the latency of the crc32 instruction; a 4 KiB block is 3 x 1360 bytes and 16 more.
+constexpr size_t kLane = 1360;
 
 // What a register becomes after `count` zero bytes: linear in the register, so four tables of 256.
 struct Shift {
@@ -48,11 +50,10 @@ struct Shift {
   }
 
   uint32_t operator()(uint32_t crc) const {
-    return tables[0][crc & 0xff] ^ tables[1][(crc >> 8) & 0xff] ^ tables[2][(crc >> 16) & 0xff] ^ tables[3][crc >> 24];
+    return tables[0][crc & 0xff] ^ tables[1][(crc >> 8) & 0xff] ^ tables[2][(crc >> 16) & 0xff] ^
+           tables[3][crc >> 24];
   }
 };
-
-#if defined(__x86_64__)
 
 __attribute__((target("sse4.2"))) uint32_t crc32c_fast(const uint8_t* bytes, size_t length, uint32_t seed) {
   static const Shift one_lane(kLane);
@@ -72,7 +73,8 @@ __attribute__((target("sse4.2"))) uint32_t crc32c_fast(const uint8_t* bytes, siz
       second = _mm_crc32_u64(second, b);
       third = _mm_crc32_u64(third, c);
     }
-    crc = two_lanes(static_cast<uint32_t>(crc)) ^ one_lane(static_cast<uint32_t>(second)) ^ static_cast<uint32_t>(third);
+    crc = two_lanes(static_cast<uint32_t>(crc)) ^ one_lane(static_cast<uint32_t>(second)) ^
+          static_cast<uint32_t>(third);
     bytes += 3 * kLane;
     length -= 3 * kLane;
   }
@@ -105,7 +107,9 @@ bool has_instruction() { return (getauxval(AT_HWCAP) & HWCAP_CRC32) != 0; }
 
 #else
 
-uint32_t crc32c_fast(const uint8_t* bytes, size_t length, uint32_t seed) { return crc32c_table(bytes, length, seed); }
+uint32_t crc32c_fast(const uint8_t* bytes, size_t length, uint32_t seed) {
+  return crc32c_table(bytes, length, seed);
+}
 bool has_instruction() { return false; }
 
 #endif

@@ -51,7 +51,8 @@ int set_aside(const std::string& path) {
 
 void sync_directory(const std::string& path) {
   const auto slash = path.rfind('/');
-  const int fd = open(slash == std::string::npos ? "." : path.substr(0, slash + 1).c_str(), O_RDONLY | O_CLOEXEC);
+  const int fd =
+      open(slash == std::string::npos ? "." : path.substr(0, slash + 1).c_str(), O_RDONLY | O_CLOEXEC);
   if (fd < 0) return;
   fsync(fd);
   close(fd);
@@ -146,8 +147,9 @@ Persistence persistence_of(const char* directory) {
   const int fd = open(directory, O_TMPFILE | O_RDWR | O_CLOEXEC, 0600);
   if (fd < 0) return Persistence::kVolatile;
   const auto byte_length = static_cast<size_t>(sysconf(_SC_PAGESIZE));
-  void* mapped = posix_fallocate(fd, 0, static_cast<off_t>(byte_length)) == 0 ? map_synchronous(fd, byte_length)
-                                                                              : MAP_FAILED;
+  void* mapped = posix_fallocate(fd, 0, static_cast<off_t>(byte_length)) == 0
+                     ? map_synchronous(fd, byte_length)
+                     : MAP_FAILED;
   close(fd);
   if (mapped == MAP_FAILED) return Persistence::kVolatile;
   munmap(mapped, byte_length);

@@ -31,7 +31,8 @@ int setup(uint32_t entries, io_uring_params* params) {
 
 // The best flags first; older kernels refuse those that they do not know.
 int setup_best(uint32_t entries, io_uring_params* params) {
-  const uint32_t wishes[] = {IORING_SETUP_SINGLE_ISSUER | IORING_SETUP_DEFER_TASKRUN, IORING_SETUP_COOP_TASKRUN, 0};
+  const uint32_t wishes[] = {IORING_SETUP_SINGLE_ISSUER | IORING_SETUP_DEFER_TASKRUN,
+                             IORING_SETUP_COOP_TASKRUN, 0};
   for (const uint32_t flags : wishes) {
     *params = {};
     params->flags = flags | IORING_SETUP_CLAMP;
@@ -41,7 +42,9 @@ int setup_best(uint32_t entries, io_uring_params* params) {
   return -1;
 }
 
-uint32_t* at(void* base, uint32_t offset) { return reinterpret_cast<uint32_t*>(static_cast<uint8_t*>(base) + offset); }
+uint32_t* at(void* base, uint32_t offset) {
+  return reinterpret_cast<uint32_t*>(static_cast<uint8_t*>(base) + offset);
+}
 
 __kernel_timespec timespec_of(double ms) {
   __kernel_timespec time{};
@@ -74,14 +77,16 @@ Uring::~Uring() { release(); }
 
 void Uring::map(const io_uring_params& params) {
   if ((params.features & IORING_FEAT_SINGLE_MMAP) == 0 || (params.features & IORING_FEAT_EXT_ARG) == 0) {
-    throw std::system_error(ENOSYS, std::generic_category(), "this kernel's io_uring is older than Linux 5.11");
+    throw std::system_error(ENOSYS, std::generic_category(),
+                            "this kernel's io_uring is older than Linux 5.11");
   }
   sq_entries_ = params.sq_entries;
   cq_entries_ = params.cq_entries;
   rings_bytes_ = std::max<size_t>(params.sq_off.array + params.sq_entries * sizeof(uint32_t),
                                   params.cq_off.cqes + params.cq_entries * sizeof(io_uring_cqe));
   sqes_bytes_ = params.sq_entries * sizeof(io_uring_sqe);
-  rings_ = mmap(nullptr, rings_bytes_, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_POPULATE, fd_, IORING_OFF_SQ_RING);
+  rings_ =
+      mmap(nullptr, rings_bytes_, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_POPULATE, fd_, IORING_OFF_SQ_RING);
   sqes_ = mmap(nullptr, sqes_bytes_, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_POPULATE, fd_, IORING_OFF_SQES);
   if (rings_ == MAP_FAILED || sqes_ == MAP_FAILED) {
     throw std::system_error(errno, std::generic_category(), "mmap of io_uring");
@@ -129,7 +134,8 @@ int Uring::enter(uint32_t to_submit, uint32_t consumed, double timeout_ms, doubl
   if (unsubmitted_ > 0) __atomic_store_n(sq_tail_, head, __ATOMIC_RELEASE);
 
   const uint32_t ready = __atomic_load_n(cq_tail_, __ATOMIC_ACQUIRE) - *cq_head_;
-  const bool is_expected = error == 0 || error == ETIME || error == EINTR || error == EAGAIN || error == EBUSY;
+  const bool is_expected =
+      error == 0 || error == ETIME || error == EINTR || error == EAGAIN || error == EBUSY;
   return ready > 0 || is_expected ? static_cast<int>(ready) : -error;
 }
 

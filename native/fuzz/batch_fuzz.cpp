@@ -65,7 +65,8 @@ void apply(Model& model, const Step& step) {
       model.store(step.sums, model.sum(step.to, 100, model.sum(step.from, step.length, 0)));
       return;
     case pollux::kMemoryOpVerifySeal:
-      model.failures += model.word(step.sums) != model.sum(step.to, 100, model.sum(step.from, step.length, 0));
+      model.failures +=
+          model.word(step.sums) != model.sum(step.to, 100, model.sum(step.from, step.length, 0));
       return;
     case pollux::kMemoryOpVerifyBlocks: {
       bool good = true;
@@ -85,7 +86,9 @@ void apply(Model& model, const Step& step) {
 }
 
 void write_step(std::vector<double>& steps, const Step& step, const uint8_t* arena) {
-  const auto address = [&](size_t at) { return static_cast<double>(reinterpret_cast<uintptr_t>(arena + at)); };
+  const auto address = [&](size_t at) {
+    return static_cast<double>(reinterpret_cast<uintptr_t>(arena + at));
+  };
   const auto blocks = static_cast<double>(blocks_of(step));
   const auto length = static_cast<double>(step.length);
   const double from = address(step.from);
@@ -93,11 +96,21 @@ void write_step(std::vector<double>& steps, const Step& step, const uint8_t* are
   const double sums = address(step.sums);
   std::vector<double> words = {static_cast<double>(step.operation)};
   switch (step.operation) {
-    case pollux::kMemoryOpCopy: words.insert(words.end(), {from, to, length, 0, 0}); break;
-    case pollux::kMemoryOpCopyChecksum: words.insert(words.end(), {from, to, blocks, sums, 0}); break;
-    case pollux::kMemoryOpVerifyBlocks: words.insert(words.end(), {to, blocks, sums, 0, 0}); break;
-    case pollux::kMemoryOpZero: words.insert(words.end(), {from, length, 0, 0, 0}); break;
-    default: words.insert(words.end(), {from, length, to, 100, sums}); break;
+    case pollux::kMemoryOpCopy:
+      words.insert(words.end(), {from, to, length, 0, 0});
+      break;
+    case pollux::kMemoryOpCopyChecksum:
+      words.insert(words.end(), {from, to, blocks, sums, 0});
+      break;
+    case pollux::kMemoryOpVerifyBlocks:
+      words.insert(words.end(), {to, blocks, sums, 0, 0});
+      break;
+    case pollux::kMemoryOpZero:
+      words.insert(words.end(), {from, length, 0, 0, 0});
+      break;
+    default:
+      words.insert(words.end(), {from, length, to, 100, sums});
+      break;
   }
   steps.insert(steps.end(), words.begin(), words.end());
 }

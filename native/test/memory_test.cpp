@@ -37,7 +37,8 @@ void fast_checksum_equals_table() {
   }
   for (size_t length = 4070; length < 4100; ++length) {
     CHECK(crc32c(&bytes[3], length, 0) == crc32c_table(&bytes[3], length, 0));
-    CHECK(crc32c(&bytes[3], 2 * length, 0) == crc32c(&bytes[3 + length], length, crc32c(&bytes[3], length, 0)));
+    CHECK(crc32c(&bytes[3], 2 * length, 0) ==
+          crc32c(&bytes[3 + length], length, crc32c(&bytes[3], length, 0)));
   }
 }
 
@@ -46,8 +47,18 @@ void batch_copies_and_checks() {
   std::vector<uint8_t> to(3 * kBlockSize);
   std::vector<uint32_t> sums(3);
   const double steps[] = {
-      kMemoryOpCopyChecksum, number(from.data()), number(to.data()), 3, number(sums.data()), 0,
-      kMemoryOpVerifyBlocks, number(to.data()), 3, number(sums.data()), 0, 0,
+      kMemoryOpCopyChecksum,
+      number(from.data()),
+      number(to.data()),
+      3,
+      number(sums.data()),
+      0,
+      kMemoryOpVerifyBlocks,
+      number(to.data()),
+      3,
+      number(sums.data()),
+      0,
+      0,
   };
   CHECK(run_batch(steps, 2).failures == 0);
   CHECK(from == to);

@@ -19,8 +19,8 @@ void ask(Uring& ring, uint32_t index, uint64_t token, uint8_t operation) {
 }
 
 const io_uring_cqe& completion(const Uring& ring, uint32_t index) {
-  const auto* entries = reinterpret_cast<const io_uring_cqe*>(static_cast<const uint8_t*>(ring.completions()) +
-                                                              ring.completions_offset());
+  const auto* entries = reinterpret_cast<const io_uring_cqe*>(
+      static_cast<const uint8_t*>(ring.completions()) + ring.completions_offset());
   return entries[index & (ring.cq_entries() - 1)];
 }
 

@@ -39,6 +39,8 @@ export class SimClient {
   #stream: SimStream | undefined
   #buffer = new Uint8Array(0)
   #session = 0
+  /** the process that it is connected to: when it dies, its kernel resets the connection */
+  #server: { node: SimNode; boot: number } | undefined
 
   constructor(world: SimWorld, volume: string, byteLength: number) {
     this.#world = world
@@ -66,6 +68,7 @@ export class SimClient {
   }
 
   #tick(): void {
+    if (this.#server !== undefined && this.#server.node.boot !== this.#server.boot) this.giveUp()
     if (this.#stream === undefined) this.#connect()
     else if (!this.isIdle) for (let i = 0; i < 1 + this.#random.below(4); i += 1) this.#next()
     this.#world.scheduler.after(this.#random.between(0.1, 4), () => this.#tick())
@@ -77,6 +80,7 @@ export class SimClient {
     if (node === undefined || volume === undefined) return
     this.#session += 1
     this.reconnects += 1
+    this.#server = { node, boot: node.boot }
     const [ours, theirs] = this.#pair(node)
     this.#stream = ours
     this.#buffer = new Uint8Array(0)
@@ -121,6 +125,7 @@ export class SimClient {
   #disconnected(): void {
     this.#stream?.close()
     this.#stream = undefined
+    this.#server = undefined
     this.#session += 1
   }
 

@@ -1,4 +1,5 @@
 import { assert } from '../base/assert.ts'
+import { StoreError } from '../base/errors.ts'
 import { Gather } from '../base/gather.ts'
 import type { Procedure } from '../base/procedure.ts'
 import { BLOCK_SIZE } from '../base/units.ts'
@@ -14,6 +15,11 @@ const WRITES_IN_FLIGHT = 8
 /** A step of the caller closes at most a path of nodes. */
 const PAGES_PER_STEP = 8
 const NO_PAGE = -1
+
+export function diskFailed(plex: Plex, result: number): StoreError {
+  const what = plex.failure ?? `a write failed with error ${-result}`
+  return new StoreError('DISK_FAILED', `${what}; nothing of the consistency point counts; check the disk`)
+}
 
 /** One write on its way, and the arena pages that it sends. */
 class Write implements Completion {
@@ -114,6 +120,10 @@ export class BlockWriter {
 
   *drain(): Procedure {
     while (this.inFlight > 0) yield 'wait'
+  }
+
+  checkFailure(): void {
+    if (this.failure < 0) throw diskFailed(this.#plex, this.failure)
   }
 
   ended(write: Write, result: number): void {

@@ -49,6 +49,7 @@ export class TreeChanges {
   #changes: BlockChanges
   #next = 0
   #ahead = 0
+  #leavesAhead = 0
 
   constructor(parts: EditParts) {
     this.#parts = parts
@@ -62,6 +63,7 @@ export class TreeChanges {
     changes: BlockChanges,
   ): Procedure<Pick<PublishedTree, 'root' | 'height' | 'mappedBlocks'>> {
     const { editor } = this.#parts
+    yield* this.#ready()
     editor.begin(before.root, before.height, heightNeeded, before.mappedBlocks)
     this.#ranges = ranges
     this.#range = 0
@@ -69,6 +71,7 @@ export class TreeChanges {
     this.#changes = changes
     this.#next = changes.from
     this.#ahead = changes.from
+    this.#leavesAhead = 0
     while (this.#next < changes.to || this.#range < ranges.length) {
       yield* this.#ready()
       const leafStart = this.#next < changes.to ? this.#leafStart() : Number.POSITIVE_INFINITY
@@ -86,7 +89,8 @@ export class TreeChanges {
       this.#work = 0
       yield 'again'
     }
-    while (!writer.isReady && writer.failure === 0) {
+    while (!writer.isReady) {
+      writer.checkFailure()
       writer.makeRoom()
       yield 'wait'
     }
@@ -116,9 +120,10 @@ export class TreeChanges {
       else editor.write(blocks[next]!, this.#changes.pageAddress(page), this.#changes.pageChecksum(page))
       this.#work += 1
     }
-    const isDone = next > this.#next
+    const hasMoved = next > this.#next
     this.#next = next
-    return isDone
+    if (next === to || blocks[next]! >= leafEnd) this.#leavesAhead = Math.max(0, this.#leavesAhead - 1)
+    return hasMoved
   }
 
   /** The part of the ranges that lies in the open leaf. */
@@ -190,9 +195,7 @@ export class TreeChanges {
     let level = 0
     while (level < editor.height) {
       const reach = reachOf(level + 1)
-      const isRoot = level + 1 === editor.height
-      if (block % reach !== 0 || (block + reach > end && !isRoot)) break
-      if (isRoot && block + reach > end) break
+      if (block % reach !== 0 || block + reach > end) break
       level += 1
     }
     while (level > 0 && editor.isOpen(block, level)) level -= 1
@@ -206,18 +209,19 @@ export class TreeChanges {
     if (before.root[FLAGS] === 0 || before.height === 0) return
     const window = Math.min(WINDOW, cache.frameCount >>> 2)
     if (this.#ahead < this.#next) this.#ahead = this.#next
-    while (this.#ahead < to && this.#ahead - this.#next < window) {
+    while (this.#ahead < to && this.#leavesAhead < window) {
       const block = blocks[this.#ahead]!
       const leaf = block - (block % POINTERS_PER_BLOCK)
       const physical = tree.locate(before.root, before.height, block, 1, waiter)
       if (physical === WAIT) return
       if (physical >= 0) cache.get(physical, tree.checksum, waiter)
+      this.#leavesAhead += 1
       while (this.#ahead < to && blocks[this.#ahead]! < leaf + POINTERS_PER_BLOCK) this.#ahead += 1
     }
   }
 }
 
-export const noChanges: BlockChanges = {
+const noChanges: BlockChanges = {
   blocks: new Uint32Array(0),
   pages: new Int32Array(0),
   from: 0,

@@ -70,9 +70,10 @@ export class LogCopy {
     const damage = lost ? '' : `${file.path}: ${mistake}`
     const incarnation = new Uint8Array(16)
     world.entropy.fill(incarnation)
-    writeHeader(file.memory, layout, whose, incarnation)
     const copy = new LogCopy(file, layout, incarnation, lost, damage)
+    // The header last: under the new incarnation no marks of an older one are ever found.
     copy.marks.begin(0, 1, false)
+    writeHeader(file.memory, layout, whose, incarnation)
     return copy
   }
 }

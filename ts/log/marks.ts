@@ -21,6 +21,8 @@ export class Marks {
   readonly #memory: Memory
   readonly #words: Uint32Array
   #counter = 0
+  /** which of the two places has the newest; the next one goes to the other */
+  #newest = 1
   epoch = 0
   complete = false
   base = 0
@@ -33,12 +35,14 @@ export class Marks {
 
   /** The newer of the marks that check; undefined if neither does. */
   load(): MarksFound | undefined {
-    const found = MARKS_AT.map((from) => this.#memory.bytes.subarray(from, from + LogMarks.byteLength))
-      .filter((bytes) => judgeSeal(bytes, LOG_MARKS_MAGIC, LOG_RING_VERSION) === 'good')
-      .map((bytes) => LogMarks.decode(bytes))
-      .sort((a, b) => b.counter - a.counter)[0]
+    const [found] = MARKS_AT.map((from) => this.#memory.bytes.subarray(from, from + LogMarks.byteLength))
+      .map((bytes, place) => ({ bytes, place }))
+      .filter(({ bytes }) => judgeSeal(bytes, LOG_MARKS_MAGIC, LOG_RING_VERSION) === 'good')
+      .map(({ bytes, place }) => ({ place, ...LogMarks.decode(bytes) }))
+      .sort(newestFirst)
     if (found === undefined) return undefined
     this.#counter = found.counter
+    this.#newest = found.place
     this.epoch = found.epoch
     this.complete = found.complete === 1
     this.base = found.base
@@ -52,23 +56,25 @@ export class Marks {
     this.base = base
     this.complete = complete
     this.acknowledged = acknowledged
-    this.#write(MARKS_AT[0])
-    this.#write(MARKS_AT[1])
+    this.#write()
+    this.#write()
   }
 
   setComplete(complete: boolean): void {
     this.complete = complete
-    this.#write(MARKS_AT[this.#counter & 1]!)
+    this.#write()
   }
 
   /** To be called before an acknowledgement of `sequence` leaves. On the hot path: no allocation. */
   acknowledge(sequence: number): void {
     if (sequence <= this.acknowledged) return
     this.acknowledged = sequence
-    this.#write(MARKS_AT[this.#counter & 1]!)
+    this.#write()
   }
 
-  #write(from: number): void {
+  #write(): void {
+    this.#newest = 1 - this.#newest
+    const from = MARKS_AT[this.#newest]!
     this.#counter = (this.#counter + 1) >>> 0
     const words = this.#words
     const word = from / 4
@@ -84,6 +90,11 @@ export class Marks {
     const sum = crc32c(this.#memory.bytes, from + SEALED_FROM, from + LogMarks.byteLength)
     words[word + at.seal / 4] = sum
   }
+}
+
+/** A new epoch counts afresh, and a counter that has run over is newer than one that is about to. */
+function newestFirst(a: { epoch: number; counter: number }, b: { epoch: number; counter: number }): number {
+  return b.epoch - a.epoch || (b.counter - a.counter) | 0
 }
 
 /** Used by tests and the vault, which write marks that are not in a ring. */

@@ -198,13 +198,21 @@ function forEachStretch(
   if (count > beforeWrap) visit(0, count - beforeWrap)
 }
 
-/** Brings the vault's bytes back into a ring that lost its memory. */
+/**
+ * Brings the vault's bytes back into a ring that lost its memory. Header and marks come last: a ring
+ * that was left half way is not taken for the one that the record lists.
+ */
 export function* loadVault(zone: VaultZone, into: Memory, layout: LogLayout): Procedure {
+  yield* readInto(zone, into, layout.descriptorsAt, layout.byteLength)
+  yield* readInto(zone, into, 0, layout.descriptorsAt)
+}
+
+function* readInto(zone: VaultZone, into: Memory, from: number, to: number): Procedure {
   const pending = new Pending()
   const gathers = Array.from({ length: 4 }, () => new Gather())
-  for (let at = 0; at < layout.byteLength; ) {
+  for (let at = from; at < to; ) {
     for (const gather of gathers) {
-      const byteLength = Math.min(READ_BYTES, layout.byteLength - at)
+      const byteLength = Math.min(READ_BYTES, to - at)
       if (byteLength === 0) break
       gather.clear()
       gather.add(into.address + at, byteLength)

@@ -122,7 +122,10 @@ export class EngineHost {
         return this.#parts.tools.signal(message.wakeDescriptor)
       case 'event': {
         const { level, event, text, facts } = message
-        return events.add(level, event, text, { aggregate: this.name, ...(facts === undefined ? {} : { facts }) })
+        return events.add(level, event, text, {
+          aggregate: this.name,
+          ...(facts === undefined ? {} : { facts }),
+        })
       }
       case 'serving':
         this.state = message.state

@@ -7,7 +7,13 @@ const RETRY_MIN_MS = 100
 const RETRY_MAX_MS = 1000
 const CONNECT_TIMEOUT_MS = 1000
 
-/** Dials the partner for one engine, for as long as that wants a link, ever more slowly. */
+/** A connection that lasted this long was good: the next dial comes soon again. */
+const GOOD_AFTER_MS = 2000
+
+/**
+ * Dials the partner for one engine whenever that wants a link, ever more slowly while it is of no use.
+ * One wish is one connection: an engine that loses its link wishes again.
+ */
 export class LinkDialer {
   readonly #address: Address
   readonly #tools: SocketTools
@@ -16,6 +22,7 @@ export class LinkDialer {
   #socket: Socket | undefined
   #timer: NodeJS.Timeout | undefined
   #retryMs = RETRY_MIN_MS
+  #connectedMs = Number.NEGATIVE_INFINITY
 
   constructor(address: Address, tools: SocketTools, connected: (link: LinkConnection) => void) {
     this.#address = address
@@ -23,21 +30,22 @@ export class LinkDialer {
     this.#connected = connected
   }
 
-  /** Wanting again what is wanted already means that the last connection was no good. */
   want(wanted: boolean): void {
     this.#wanted = wanted
-    if (wanted) {
-      if (!this.#socket && !this.#timer) this.#later()
-      return
-    }
+    if (!wanted) return this.#cancel()
+    if (performance.now() - this.#connectedMs > GOOD_AFTER_MS) this.#retryMs = RETRY_MIN_MS
+    this.#later()
+  }
+
+  #cancel(): void {
     clearTimeout(this.#timer)
     this.#timer = undefined
-    this.#retryMs = RETRY_MIN_MS
     this.#socket?.destroy()
     this.#socket = undefined
   }
 
   #later(): void {
+    if (!this.#wanted || this.#timer || this.#socket) return
     this.#timer = setTimeout(() => {
       this.#timer = undefined
       this.#dial()
@@ -53,14 +61,15 @@ export class LinkDialer {
     socket.once('close', () => {
       if (this.#socket !== socket) return
       this.#socket = undefined
-      if (this.#wanted && !this.#timer) this.#later()
+      this.#later()
     })
     socket.once('connect', () => {
-      // not read from, so nothing of what the partner says stays behind
-      const taken = takeOffLoop(socket, new Uint8Array(0), this.#tools)
       this.#socket = undefined
+      this.#wanted = false
+      this.#connectedMs = performance.now()
+      // not read from so far, so nothing of what the partner says stays behind
+      const taken = takeOffLoop(socket, new Uint8Array(0), this.#tools)
       if (taken) this.#connected({ peer: addressText(this.#address), ...taken })
-      if (this.#wanted && !this.#timer) this.#later()
     })
   }
 }

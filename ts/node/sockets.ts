@@ -23,7 +23,11 @@ export interface TakenSocket {
  * read is returned, and no read can happen between that and the closing of node's own descriptor,
  * because all of it is one synchronous step. Closing sends no FIN: the duplicate keeps the connection.
  */
-export function takeOffLoop(socket: Socket, already: Uint8Array, tools: SocketTools): TakenSocket | undefined {
+export function takeOffLoop(
+  socket: Socket,
+  already: Uint8Array,
+  tools: SocketTools,
+): TakenSocket | undefined {
   assert(socket.writableLength === 0, 'everything said so far has been sent')
   const descriptor = descriptorOf(socket)
   if (descriptor < 0) return undefined

@@ -128,6 +128,13 @@ export class Keeper {
     return true
   }
 
+  /** Something of the batch did not check: nothing that came with it counts, until the owner begins again. */
+  discard(): void {
+    this.#expected = this.#copy.ring.head
+    this.#hasNew = false
+    this.isFilling = false
+  }
+
   /** The owner's superblock contains entries up to here: their places are free. */
   release(frame: FrameReader): void {
     this.contained = Math.max(this.contained, frame.sequence)

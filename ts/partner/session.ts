@@ -203,7 +203,9 @@ export class Session implements Completion {
 
   #sent(result: number): void {
     this.#sending = false
-    this.giveUp()
+    // Last words that were queued behind what has just left.
+    if (this.#closing && result >= 0 && this.#fill > 0) this.#sendOutbox()
+    else this.giveUp()
     if (result < 0 && this.isOpen) this.close(`the link failed (errno ${-result})`)
     this.#user.sent()
   }

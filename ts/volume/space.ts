@@ -65,6 +65,11 @@ export class Space {
     return this.#freedNow + this.#held
   }
 
+  /** Blocks that the generation being made does not reach any more. */
+  get freedNow(): number {
+    return this.#freedNow
+  }
+
   get reserved(): number {
     return this.reservations.total
   }

@@ -35,35 +35,57 @@ t.test('an owner that was alone and lost its log has the vault, or says that it 
   t.match(planAsOwner(view(alone, damaged)), { obstacle: /entry 9 does not check/ })
 })
 
-t.test('a mirrored owner that lost its log does not serve from the disks while its partner has it', async (t) => {
-  t.match(planAsOwner(view(mirrored, withVault(lostLog))), { obstacle: /pollux should have it: start pollux/ })
-  t.match(planAsOwner(view(mirrored, withVault(lostLog), keeperFacts)), { obstacle: /pollux has it and takes/ })
-  const lost = { ...keeperFacts, logState: 0 } as const
-  t.same(planAsOwner(view(mirrored, withVault(lostLog), lost)), { log: 'vault' }, 'both lost it')
-  const anew = { ...keeperFacts, incarnation: 'ring-other' }
-  t.same(planAsOwner(view(mirrored, withVault(lostLog), anew)), { log: 'vault' }, 'the partner has a new ring')
-  t.match(planAsOwner(view(mirrored, lostLog, lost)), { obstacle: /no other copy of the log is left/ })
-})
+t.test(
+  'a mirrored owner that lost its log does not serve from the disks while its partner has it',
+  async (t) => {
+    t.match(planAsOwner(view(mirrored, withVault(lostLog))), {
+      obstacle: /pollux should have it: start pollux/,
+    })
+    t.match(planAsOwner(view(mirrored, withVault(lostLog), keeperFacts)), {
+      obstacle: /pollux has it and takes/,
+    })
+    const lost = { ...keeperFacts, logState: 0 } as const
+    t.same(planAsOwner(view(mirrored, withVault(lostLog), lost)), { log: 'vault' }, 'both lost it')
+    const anew = { ...keeperFacts, incarnation: 'ring-other' }
+    t.same(
+      planAsOwner(view(mirrored, withVault(lostLog), anew)),
+      { log: 'vault' },
+      'the partner has a new ring',
+    )
+    t.match(planAsOwner(view(mirrored, lostLog, lost)), { obstacle: /no other copy of the log is left/ })
+  },
+)
 
 t.test('a keeper takes over only with a log that the record lists, whole and complete', async (t) => {
   t.same(planAsKeeper(view(givenToPollux, goodLog)), { log: 'ring' })
   t.match(planAsKeeper(view(givenToPollux, lostLog)), { obstacle: /castor has lost its log/ })
   t.match(planAsKeeper(view(givenToPollux, damaged)), { obstacle: /entry 9 does not check/ })
-  t.match(planAsKeeper(view(givenToPollux, { ...goodLog, complete: false })), { obstacle: /still being filled/ })
-  t.match(planAsKeeper(view(givenToPollux, { ...goodLog, incarnation: 'ring-x' })), { obstacle: /does not list/ })
+  t.match(planAsKeeper(view(givenToPollux, { ...goodLog, complete: false })), {
+    obstacle: /still being filled/,
+  })
+  t.match(planAsKeeper(view(givenToPollux, { ...goodLog, incarnation: 'ring-x' })), {
+    obstacle: /does not list/,
+  })
   const stale = { ...alone, owner: 'pollux', incarnations: { pollux: 'ring-p' } }
-  t.match(planAsKeeper(view(stale, withVault(goodLog))), { obstacle: /pollux has acknowledged changes alone/ })
+  t.match(planAsKeeper(view(stale, withVault(goodLog))), {
+    obstacle: /pollux has acknowledged changes alone/,
+  })
 })
 
-t.test('an owner that was taken over by force comes back with its log if the other never served', async (t) => {
-  t.same(planAsKeeper(view({ ...alone, owner: 'pollux', epoch: 5 }, goodLog)), { log: 'ring' })
-})
+t.test(
+  'an owner that was taken over by force comes back with its log if the other never served',
+  async (t) => {
+    t.same(planAsKeeper(view({ ...alone, owner: 'pollux', epoch: 5 }, goodLog)), { log: 'ring' })
+  },
+)
 
 t.test('a record older than the log stops everything: the arbiter was set back', async (t) => {
   const past = { ...mirrored, epoch: 3 }
   t.match(planAsOwner(view(past, goodLog)), { obstacle: /epoch 4, the arbiter's record only of 3/ })
   t.match(planAsKeeper(view({ ...past, owner: 'pollux' }, goodLog)), { obstacle: /from the past/ })
-  t.match(planAsKeeper(view({ ...past, owner: 'pollux', clean: true }, goodLog)), { obstacle: /from the past/ })
+  t.match(planAsKeeper(view({ ...past, owner: 'pollux', clean: true }, goodLog)), {
+    obstacle: /from the past/,
+  })
 })
 
 t.test('by force the copy with most is taken', async (t) => {
@@ -72,6 +94,10 @@ t.test('by force the copy with most is taken', async (t) => {
   t.equal(planForced(view({ ...stale, clean: true }, goodLog)), 'none', 'all is on the disks')
   t.equal(planForced(view(stale, withVault(goodLog))), 'vault', 'it has what the other did alone')
   t.equal(planForced(view(stale, goodLog)), 'ring', 'a beginning is better than nothing')
-  t.equal(planForced(view({ ...stale, epoch: 5 }, goodLog)), 'none', 'a ring of another epoch is another branch')
+  t.equal(
+    planForced(view({ ...stale, epoch: 5 }, goodLog)),
+    'none',
+    'a ring of another epoch is another branch',
+  )
   t.equal(planForced(view(stale, lostLog)), 'none')
 })

@@ -50,7 +50,10 @@ t.test('a swap in doubt stays in doubt while the old version is read', async (t)
   arbiter.asked.shift()!.answer('well')
   register.settle(610)
   t.equal(register.known?.version, 10)
-  t.match({ mayBeInSync: register.mayBeInSync, isInDoubt: register.isInDoubt }, { mayBeInSync: true, isInDoubt: true })
+  t.match(
+    { mayBeInSync: register.mayBeInSync, isInDoubt: register.isInDoubt },
+    { mayBeInSync: true, isInDoubt: true },
+  )
   late.answer('well')
   register.read(620)
   arbiter.asked.shift()!.answer('well')
@@ -73,7 +76,10 @@ t.test('a swap in doubt is void once another one was applied', async (t) => {
   late.answer('well')
   register.settle(621)
   t.match(arbiter.record, { version: 11, log: 'stale' }, 'it came too late to be applied')
-  t.match({ mayBeInSync: register.mayBeInSync, sentMs: register.ownSwapSentMs }, { mayBeInSync: false, sentMs: 610 })
+  t.match(
+    { mayBeInSync: register.mayBeInSync, sentMs: register.ownSwapSentMs },
+    { mayBeInSync: false, sentMs: 610 },
+  )
 })
 
 t.test('a lost race tells whose record it is now', async (t) => {

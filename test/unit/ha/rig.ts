@@ -61,7 +61,10 @@ export const alone: OwnerRecord = { ...mirrored, log: 'stale', incarnations: { c
 export class ScriptedArbiter implements ArbiterPort {
   record: OwnerRecord | undefined
   isHolderGone = false
-  readonly asked: { next: OwnerRecord | undefined; answer: (how: 'well' | 'unreachable' | 'lost') => void }[] = []
+  readonly asked: {
+    next: OwnerRecord | undefined
+    answer: (how: 'well' | 'unreachable' | 'lost') => void
+  }[] = []
 
   read(_aggregate: string, done: (answer: ArbiterAnswer) => void): void {
     this.#queue(undefined, done, () => ({
@@ -71,7 +74,12 @@ export class ScriptedArbiter implements ArbiterPort {
     }))
   }
 
-  swap(_: string, expected: number | undefined, next: OwnerRecord, done: (answer: ArbiterAnswer) => void): void {
+  swap(
+    _: string,
+    expected: number | undefined,
+    next: OwnerRecord,
+    done: (answer: ArbiterAnswer) => void,
+  ): void {
     this.#queue(next, done, () => {
       if (this.record?.version !== expected) return { kind: 'conflict', record: this.record }
       this.record = { ...next, version: (expected ?? 0) + 1 }

@@ -1,0 +1,252 @@
+import t from 'tap'
+import { isStoreError } from '../../../ts/base/errors.ts'
+import { LogEntry, LogMarks, MARKS_AT } from '../../../ts/format/log-ring.ts'
+import { writeHeader } from '../../../ts/log/copy.ts'
+import { Marks } from '../../../ts/log/marks.ts'
+import { recover } from '../../../ts/log/replay.ts'
+import { LogRing } from '../../../ts/log/ring.ts'
+import { loadVault, Vault } from '../../../ts/log/vault.ts'
+import { MemoryTwin } from './memory-twin.ts'
+import { pageOf, ringOf, Writer } from './rings.ts'
+import { ZoneTwin } from './zone-twin.ts'
+
+const identity = (byte: number) => new Uint8Array(16).fill(byte)
+const whose = { pair: identity(1), aggregate: identity(2), node: identity(3) }
+
+class Owner {
+  readonly memory = new MemoryTwin()
+  readonly writer = new Writer(ringOf(this.memory), this.memory, 5)
+  readonly marks = new Marks(this.writer.ring.memory)
+  readonly zone: ZoneTwin
+  readonly vault: Vault
+
+  constructor() {
+    const { ring } = this.writer
+    this.zone = new ZoneTwin(this.memory, ring.layout.byteLength)
+    this.marks.begin(5, 1, true)
+    writeHeader(ring.memory, ring.layout, whose, identity(4))
+    this.vault = new Vault(ring, this.marks, this.zone, this.memory, 0)
+  }
+
+  commit(): void {
+    this.vault.start()
+    this.zone.settle()
+  }
+
+  release(sequence: number): void {
+    this.vault.contained(sequence)
+    this.writer.ring.release(sequence)
+  }
+}
+
+/** What another node finds that has only the zone. */
+function recovered(zone: ZoneTwin, contained = 0): LogRing {
+  const memory = new MemoryTwin()
+  const { layout } = ringOf()
+  const target = memory.allocate(layout.byteLength)
+  const twin = new ZoneTwin(memory, zone.byteLength)
+  twin.bytes.set(zone.bytes)
+  twin.finish(loadVault(twin, target, layout))
+  const ring = new LogRing(target, layout)
+  recover(ring, memory, { contained, imageEpoch: 5, allowedEpoch: 5, marks: new Marks(target).load() })
+  return ring
+}
+
+function wrong(found: LogRing, source: LogRing): number[] {
+  const differing: number[] = []
+  for (let sequence = found.tail; sequence < found.head; sequence += 1) {
+    const same = Buffer.compare(found.descriptorBytes(sequence), source.descriptorBytes(sequence)) === 0
+    const pages = Array.from({ length: found.pageCount(sequence) }, (_, i) => i)
+    const page = found.firstPage(sequence)
+    const isGood = pages.every((i) => Buffer.compare(found.pageBytes(page + i), pageOf(sequence, i)) === 0)
+    if (!same || !isGood) differing.push(sequence)
+  }
+  return differing
+}
+
+t.test('entries are durable when their group was written and flushed, not before', async (t) => {
+  const { vault, writer, zone } = new Owner()
+  vault.start()
+  t.equal(zone.waiting, 0, 'there is nothing to write')
+  writer.write(2)
+  writer.write(0)
+  vault.start()
+  t.same([vault.durable, vault.pinnedFrom, vault.isIdle], [0, 1, false])
+  while (zone.waiting > 1) zone.step()
+  zone.step()
+  t.equal(zone.log.at(-1), 'flush')
+  t.equal(vault.durable, 0)
+  zone.step()
+  t.same([vault.durable, vault.isIdle, vault.groupsWritten], [2, true, 1])
+  t.equal(vault.pinnedFrom, Number.MAX_SAFE_INTEGER)
+})
+
+t.test('what comes while a group is under way goes out together in the next one', async (t) => {
+  const { vault, writer, zone } = new Owner()
+  writer.write(1)
+  vault.start()
+  for (let i = 0; i < 10; i += 1) writer.write(1)
+  vault.start()
+  zone.settle()
+  t.equal(vault.durable, 1)
+  vault.start()
+  zone.settle()
+  t.same([vault.durable, vault.groupsWritten], [11, 2])
+  t.equal(zone.log.filter((line) => line === 'flush').length, 2)
+  vault.start()
+  t.equal(zone.waiting, 0)
+})
+
+t.test('the vault gives the same entries back', async (t) => {
+  const owner = new Owner()
+  for (const pages of [3, 0, 64, 1]) owner.writer.write(pages)
+  owner.commit()
+  const ring = recovered(owner.zone)
+  t.same([ring.tail, ring.head], [1, 5])
+  t.same(wrong(ring, owner.writer.ring), [])
+})
+
+t.test('the vault goes round with the ring', async (t) => {
+  const owner = new Owner()
+  const { ring } = owner.writer
+  for (let round = 0; round < 60; round += 1) {
+    for (const pages of [1, 17, 0, 5]) if (owner.writer.write(pages) === undefined) throw new Error('no room')
+    owner.commit()
+    const found = recovered(owner.zone, ring.tail - 1)
+    if (found.head !== ring.head || wrong(found, ring).length > 0) t.fail(`round ${round} differs`)
+    if (ring.fill > 0.4) owner.release(ring.head - 6)
+  }
+  t.ok(ring.head > 2 * 100, 'more than a round')
+  t.equal(owner.vault.durable, ring.head - 1)
+})
+
+t.test('what the disks contain is not written to the vault any more', async (t) => {
+  const { vault, writer, zone } = new Owner()
+  for (let i = 0; i < 5; i += 1) writer.write(1)
+  vault.contained(5)
+  vault.start()
+  t.same([vault.durable, zone.waiting], [5, 0])
+  vault.contained(2)
+  t.equal(vault.durable, 5)
+})
+
+for (const kind of ['write', 'flush'] as const) {
+  t.test(`a ${kind} that fails makes nothing durable, and the group is written again`, async (t) => {
+    const owner = new Owner()
+    owner.writer.write(1)
+    owner.zone.fail = { kind, result: -5 }
+    owner.commit()
+    t.match(owner.vault, { durable: 0, failures: 1, isIdle: true, groupsWritten: 0 })
+    t.equal(owner.vault.pinnedFrom, Number.MAX_SAFE_INTEGER)
+    owner.commit()
+    t.match(owner.vault, { durable: 1, failures: 1, groupsWritten: 1 })
+    t.equal(recovered(owner.zone).head, 2)
+  })
+}
+
+t.test('the marks in the vault say what an earlier group made durable', async (t) => {
+  const owner = new Owner()
+  for (let group = 0; group < 5; group += 1) {
+    owner.writer.write(1)
+    owner.commit()
+    const memory = new MemoryTwin().allocate(owner.zone.byteLength)
+    memory.bytes.set(owner.zone.bytes)
+    t.match(new Marks(memory).load(), { epoch: 5, complete: true, base: 1, acknowledged: group })
+  }
+})
+
+t.test('the marks of a new owner count more than those of the epoch before', async (t) => {
+  const owner = new Owner()
+  for (let group = 0; group < 5; group += 1) {
+    owner.writer.write(1)
+    owner.commit()
+  }
+  owner.marks.begin(6, 1, true, 5)
+  owner.writer.epoch = 6
+  owner.writer.write(1)
+  const vault = new Vault(owner.writer.ring, owner.marks, owner.zone, owner.memory, 0)
+  vault.start()
+  owner.zone.settle()
+  const memory = new MemoryTwin().allocate(owner.zone.byteLength)
+  memory.bytes.set(owner.zone.bytes)
+  t.match(new Marks(memory).load(), { epoch: 6 })
+})
+
+t.test('an entry is stamped into the vault before any group, with the page around it', async (t) => {
+  const { vault, writer, zone } = new Owner()
+  for (let i = 0; i < 70; i += 1) writer.write(0)
+  zone.finish(vault.stamp(70))
+  const at = writer.ring.layout.descriptorsAt + 70 * LogEntry.byteLength
+  t.same(zone.stable.subarray(at, at + 64), writer.ring.descriptorBytes(70))
+  t.same(zone.log, [`write ${at - (at % 4096)} 4096`, 'flush'])
+  zone.fail = { kind: 'flush', result: -28 }
+  try {
+    zone.finish(vault.stamp(70))
+    t.fail('a failure was not noticed')
+  } catch (error) {
+    t.ok(isStoreError(error, 'DISK_FAILED'))
+  }
+})
+
+t.test('a vault that cannot be read is an error', async (t) => {
+  const { memory, zone, writer } = new Owner()
+  zone.fail = { kind: 'read', result: -5 }
+  const target = memory.allocate(zone.byteLength)
+  t.throws(() => zone.finish(loadVault(zone, target, writer.ring.layout)), { code: 'DISK_FAILED' })
+})
+
+t.test('header and marks come back last', async (t) => {
+  const owner = new Owner()
+  owner.writer.write(3)
+  owner.commit()
+  const target = owner.memory.allocate(owner.zone.byteLength)
+  const loading = loadVault(owner.zone, target, owner.writer.ring.layout)
+  const isThere = (at: number) => target.bytes.subarray(at, at + 64).some((byte) => byte !== 0)
+  for (;;) {
+    if (loading.next().done === true) break
+    owner.zone.step()
+    if (isThere(0) || MARKS_AT.some(isThere)) {
+      const behind = owner.writer.ring.layout.descriptorsAt
+      t.same(target.bytes.subarray(behind), owner.zone.bytes.subarray(behind), 'all else is there')
+    }
+  }
+  t.ok(isThere(0))
+  t.same(LogMarks.decode(target.bytes, MARKS_AT[0]), LogMarks.decode(owner.zone.bytes, MARKS_AT[0]))
+})
+
+t.test(
+  'after a loss of power at any moment, whatever was durable is there and nothing is wrong',
+  async (t) => {
+    let moments = 0
+    const problems: string[] = []
+    const check = (owner: Owner, where: string): void => {
+      const { ring } = owner.writer
+      for (const [name, keeps] of Object.entries(losses)) {
+        moments += 1
+        try {
+          const found = recovered(owner.zone.afterPowerLoss(keeps), ring.tail - 1)
+          if (found.head <= owner.vault.durable) problems.push(`${where}, ${name}: durable entries are lost`)
+          if (wrong(found, ring).length > 0) problems.push(`${where}, ${name}: wrong data`)
+        } catch (error) {
+          problems.push(`${where}, ${name}: ${String(error)}`)
+        }
+      }
+    }
+    const losses = {
+      none: () => false,
+      all: () => true,
+      even: (index: number) => index % 2 === 0,
+      odd: (index: number) => index % 2 === 1,
+      last: (index: number) => index > 2,
+    }
+    const owner = new Owner()
+    for (let group = 0; group < 30; group += 1) {
+      for (const pages of [2, 0, group % 40]) owner.writer.write(pages)
+      owner.vault.start()
+      while (owner.zone.step()) check(owner, `group ${group}`)
+      if (owner.writer.ring.fill > 0.5) owner.release(owner.vault.durable - 4)
+    }
+    t.same(problems.slice(0, 5), [])
+    t.ok(owner.writer.ring.head > 80 && moments > 1000, `${moments} moments`)
+  },
+)

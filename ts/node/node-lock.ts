@@ -1,0 +1,56 @@
+import { closeSync, ftruncateSync, mkdirSync, openSync, readFileSync, writeSync } from 'node:fs'
+import { dirname } from 'node:path'
+import { StoreError } from '../base/errors.ts'
+
+/**
+ * Makes sure that a node runs once only: a lock on a file beside its control socket, held until the
+ * process ends in any way. The file says which process it was last.
+ */
+export class NodeLock {
+  readonly #descriptor: number
+
+  constructor(apiSocket: string, node: string, flock: (descriptor: number) => boolean) {
+    const path = lockPath(apiSocket)
+    mkdirSync(dirname(path), { recursive: true, mode: 0o700 })
+    const descriptor = openSync(path, 'a+', 0o600)
+    if (!flock(descriptor)) {
+      closeSync(descriptor)
+      const pid = lastPid(apiSocket)
+      throw new StoreError('PORT_IN_USE', `node ${node} is running already (process ${pid ?? 'unknown'})`)
+    }
+    ftruncateSync(descriptor)
+    writeSync(descriptor, `${process.pid}\n`)
+    this.#descriptor = descriptor
+  }
+
+  release(): void {
+    closeSync(this.#descriptor)
+  }
+}
+
+/** The process that runs the node of a control socket, or ran it last. */
+export function lastPid(apiSocket: string): number | undefined {
+  try {
+    const pid = Number(readFileSync(lockPath(apiSocket), 'utf8').trim())
+    return Number.isSafeInteger(pid) && pid > 0 ? pid : undefined
+  } catch {
+    return undefined
+  }
+}
+
+/** Whether some process holds the lock now: that node runs, even if it does not answer. */
+export function isLocked(apiSocket: string, flock: (descriptor: number) => boolean): boolean {
+  let descriptor: number
+  try {
+    descriptor = openSync(lockPath(apiSocket), 'r')
+  } catch {
+    return false
+  }
+  try {
+    return !flock(descriptor)
+  } finally {
+    closeSync(descriptor)
+  }
+}
+
+const lockPath = (apiSocket: string): string => `${apiSocket}.lock`

@@ -1,0 +1,231 @@
+import { StoreError } from '../base/errors.ts'
+import { addressText } from '../config/address.ts'
+import { engineSettings, type NodeConfig } from '../config/node-config.ts'
+import type { AggregateView, NodeControl, NodeStatus, SilentEngine } from '../control/node-control.ts'
+import { identityFromText, sameIdentity } from '../format/identity.ts'
+import type { ArbiterPort } from '../ports/arbiter.ts'
+import type { GreetedClient } from './client-handshake.ts'
+import { EngineHost, type EngineHostUser } from './engine-host.ts'
+import type { EventLog } from './events.ts'
+import { LinkDialer } from './link-dialer.ts'
+import { LinkListener, type LinkRoute } from './link-listener.ts'
+import type { EngineStatus, RequestBody, RequestName, RequestResult, ToEngine } from './messages.ts'
+import { ServiceListener } from './service-listener.ts'
+import type { SocketTools } from './sockets.ts'
+
+export interface NodeParts {
+  readonly arbiter: ArbiterPort
+  readonly events: EventLog
+  readonly tools: SocketTools
+  readonly workerFile: URL
+  readonly boot: string
+  readonly version: string
+  readonly nvramPersistent: boolean
+  /** an engine has died of a bug: the process must end, so that the partner takes over */
+  readonly died: (message: string) => void
+  /** somebody asked over the API to stop */
+  readonly stopAsked: (pair: boolean) => void
+}
+
+const STATUS_TIMEOUT_MS = 500
+const EVENTS_IN_STATUS = 20
+
+/** The main thread of one node: engines in their workers, sockets on their way to them, control. */
+export class PolluxNode implements EngineHostUser, NodeControl {
+  readonly #config: NodeConfig
+  readonly #parts: NodeParts
+  readonly #engines: EngineHost[]
+  readonly #services = new Map<string, ServiceListener>()
+  readonly #dialers = new Map<EngineHost, LinkDialer>()
+  readonly #linkListener: LinkListener
+  readonly #startedMs = Date.now()
+  #stopping = false
+
+  constructor(config: NodeConfig, parts: NodeParts) {
+    this.#config = config
+    this.#parts = parts
+    const { events, tools } = parts
+    for (const { service } of config.aggregates) {
+      const key = addressText(service)
+      if (this.#services.has(key)) continue
+      const greeted = (client: GreetedClient) => this.#takeClient(client)
+      this.#services.set(key, new ServiceListener(service, tools, events, greeted))
+    }
+    this.#linkListener = new LinkListener(events, tools, (hello) => this.#routeLink(hello))
+    this.#engines = []
+  }
+
+  get name(): string {
+    return this.#config.node.name
+  }
+
+  get linkPort(): number {
+    return this.#linkListener.port
+  }
+
+  /** Opens the link's address, then starts the engines. */
+  async start(): Promise<void> {
+    await this.#linkListener.open(this.#config.linkListen)
+    for (const aggregate of this.#config.aggregates) {
+      const settings = engineSettings(this.#config, aggregate, this.#parts)
+      const engine = new EngineHost(settings, { ...this.#parts, user: this })
+      this.#engines.push(engine)
+      if (this.#dials) this.#dialers.set(engine, this.#dialerFor(engine))
+    }
+    this.#parts.events.add('info', 'node-started', `node ${this.name} runs as process ${process.pid}`)
+  }
+
+  /** Stops all engines in an orderly way; resolves when their workers have ended. */
+  async shutDown(pair: boolean): Promise<void> {
+    this.#stopping = true
+    const how = pair ? 'with its partner' : 'alone'
+    this.#parts.events.add('info', 'node-stopping', `node ${this.name} stops ${how}`)
+    await Promise.all(this.#engines.map((engine) => engine.stop(pair)))
+    for (const dialer of this.#dialers.values()) dialer.want(false)
+    for (const service of this.#services.values()) service.close()
+    this.#linkListener.close()
+    this.#parts.events.add('info', 'node-stopped', `node ${this.name} has stopped`)
+  }
+
+  // --- what engines say ------------------------------------------------------------------------------
+
+  serving(engine: EngineHost): void {
+    const { name } = engine
+    const address = addressText(this.#aggregateConfig(name).service)
+    const service = this.#services.get(address)!
+    service.catalogue.update(name, engine.state)
+    const served = this.#engines.some(
+      (other) => other.state.serves && addressText(this.#aggregateConfig(other.name).service) === address,
+    )
+    if (served) service.open()
+    else service.close()
+  }
+
+  wantLink(engine: EngineHost): void {
+    if (!this.#stopping) this.#dialers.get(engine)?.want(engine.linkWanted)
+  }
+
+  died(engine: EngineHost, message: string): void {
+    const text = `the engine of aggregate ${engine.name} has died: ${message}`
+    this.#parts.events.add('error', 'engine-died', text, { aggregate: engine.name })
+    this.#parts.died(text)
+  }
+
+  // --- control ---------------------------------------------------------------------------------------
+
+  async status(): Promise<NodeStatus> {
+    const { boot, version, events } = this.#parts
+    const aggregates = await Promise.all(this.#engines.map((engine) => this.#engineStatus(engine)))
+    return {
+      name: this.name,
+      pid: process.pid,
+      version,
+      boot,
+      startedMs: this.#startedMs,
+      partner: this.#config.partner.name,
+      api: this.#config.apiSocket,
+      state: this.#stopping ? 'stopping' : 'running',
+      services: [...this.#services].map(([address, service]) => ({
+        address,
+        aggregates: this.#config.aggregates
+          .filter(({ service: own }) => addressText(own) === address)
+          .map(({ name }) => name),
+        open: service.isOpen,
+      })),
+      aggregates,
+      events: events.after(0).slice(-EVENTS_IN_STATUS),
+    }
+  }
+
+  events(afterNumber: number): ReturnType<EventLog['after']> {
+    return this.#parts.events.after(afterNumber)
+  }
+
+  aggregates(): AggregateView[] {
+    return this.#engines.map(({ name, settings, state }) => ({
+      name,
+      home: settings.aggregate.home,
+      serves: state.serves,
+      because: state.because,
+      volumes: state.serves ? state.volumes : [],
+    }))
+  }
+
+  async request<N extends RequestName>(
+    aggregate: string,
+    name: N,
+    body: RequestBody<N>,
+    timeoutMs: number,
+  ): Promise<RequestResult<N>> {
+    const engine = this.#engines.find((candidate) => candidate.name === aggregate)
+    if (!engine) throw new StoreError('USAGE', `node ${this.name} has no aggregate ${aggregate}`)
+    return engine.request(name, body, timeoutMs)
+  }
+
+  stop(pair: boolean): void {
+    this.#parts.stopAsked(pair)
+  }
+
+  async #engineStatus(engine: EngineHost): Promise<EngineStatus | SilentEngine> {
+    try {
+      return await engine.request('status', {}, STATUS_TIMEOUT_MS)
+    } catch (error) {
+      return {
+        aggregate: engine.name,
+        home: engine.settings.aggregate.home,
+        silent: (error as Error).message,
+      }
+    }
+  }
+
+  // --- sockets ---------------------------------------------------------------------------------------
+
+  #takeClient({ exportInfo, structuredReplies, descriptor, peer, leftover }: GreetedClient): void {
+    const engine = this.#engines.find((candidate) => candidate.name === exportInfo.aggregate)
+    const { volume, readOnly } = exportInfo
+    const message: ToEngine = {
+      kind: 'client',
+      descriptor,
+      peer,
+      volume,
+      structuredReplies,
+      readOnly,
+      leftover,
+    }
+    this.#pass(engine, descriptor, message)
+  }
+
+  /** A descriptor goes to an engine that still listens, or is closed. */
+  #pass(engine: EngineHost | undefined, descriptor: number, message: ToEngine): void {
+    if (engine && !engine.isOver) engine.post(message)
+    else this.#parts.tools.closeDescriptor(descriptor)
+  }
+
+  #routeLink: LinkRoute = (hello) => {
+    const who = `node '${hello.nodeName}'`
+    const pair = identityFromText(this.#config.pair)!
+    if (!sameIdentity(hello.pair, pair)) return `${who} belongs to another pair than '${this.name}'`
+    const engine = this.#engines.find(({ settings }) =>
+      sameIdentity(identityFromText(settings.aggregate.identity)!, hello.aggregate),
+    )
+    if (!engine) return `node '${this.name}' knows no aggregate '${hello.aggregateName}' of that identity`
+    if (engine.isOver) return `node '${this.name}' is stopping`
+    return (link) => this.#pass(engine, link.descriptor, { kind: 'link', dialed: false, ...link })
+  }
+
+  /** One of the two dials, so that a pair has one connection for each aggregate. */
+  get #dials(): boolean {
+    return this.name > this.#config.partner.name
+  }
+
+  #dialerFor(engine: EngineHost): LinkDialer {
+    const { linkPartner } = this.#config
+    return new LinkDialer(linkPartner, this.#parts.tools, (link) =>
+      this.#pass(engine, link.descriptor, { kind: 'link', dialed: true, ...link }),
+    )
+  }
+
+  #aggregateConfig(name: string): NodeConfig['aggregates'][number] {
+    return this.#config.aggregates.find((aggregate) => aggregate.name === name)!
+  }
+}
