@@ -196,6 +196,9 @@ export class Engine implements OwnershipEffects, LinkUser {
       this.#mirroring = true
       owner.mirror.start(partner.incarnation)
       this.#sendBase(owner)
+    } else if (owner.mirror.hasFallenBehind && this.ownership.mirrorRequired) {
+      // cannot be, since the tail waits for a partner that is in sync; a new session settles it in order
+      return this.link.close('the partner lacks entries that are no longer in the log')
     } else if (owner.mirror.hasFallenBehind && !owner.mirror.isSending) {
       owner.mirror.restart()
       this.#sendBase(owner)
@@ -271,6 +274,7 @@ export class Engine implements OwnershipEffects, LinkUser {
       const { recovery } = value
       const text = `${recovery.entries} log entries after ${recovery.contained} replayed in ${Math.round(recovery.durationMs)} ms`
       this.world.host.event('info', 'replayed', text, { ...recovery })
+      this.ownership.logChanged(nowMs, this.#logFacts())
       this.ownership.opened(nowMs)
     } catch (error) {
       this.#openFailed(nowMs, error)
@@ -388,8 +392,7 @@ export class Engine implements OwnershipEffects, LinkUser {
       )
     } else if (nowMs >= this.#fencedAtMs) {
       this.#fencedAtMs = 0
-      this.#logUsable = false
-      this.#logDamage = 'this copy was written by a fenced owner'
+      // its copy of the log is as good as before, until the new owner says in the record that it is not
       this.ownership.rejoin(nowMs, this.#logFacts())
     }
   }

@@ -7,8 +7,18 @@ import type { Memory, MemoryPort } from '../../ts/ports/memory.ts'
 /** Real memory with the addon's checksums, but every address can be found again: the kernel of this world. */
 export class SimMemory implements MemoryPort {
   readonly #native = new NativeMemory()
-  readonly #pieces: Memory[] = []
-  #free = new Map<number, Memory[]>()
+  /** all mappings of this process, by address: worlds follow each other and use them again */
+  static readonly #pieces: Memory[] = []
+  readonly #free = new Map<number, Memory[]>()
+
+  /** Of one world. Everything that earlier worlds had is free. */
+  constructor() {
+    for (const piece of SimMemory.#pieces) {
+      const same = this.#free.get(piece.byteLength)
+      if (same === undefined) this.#free.set(piece.byteLength, [piece])
+      else same.push(piece)
+    }
+  }
 
   allocate(byteLength: number): Memory {
     const again = this.#free.get(byteLength)?.pop()
@@ -17,19 +27,9 @@ export class SimMemory implements MemoryPort {
       return again
     }
     const memory = this.#native.allocate(byteLength)
-    const at = this.#pieces.findIndex((piece) => piece.address > memory.address)
-    this.#pieces.splice(at < 0 ? this.#pieces.length : at, 0, memory)
+    const at = SimMemory.#pieces.findIndex((piece) => piece.address > memory.address)
+    SimMemory.#pieces.splice(at < 0 ? SimMemory.#pieces.length : at, 0, memory)
     return memory
-  }
-
-  /** All memory is free for the next world; mappings are kept, since making them is slow. */
-  recycle(): void {
-    this.#free = new Map()
-    for (const piece of this.#pieces) {
-      const same = this.#free.get(piece.byteLength)
-      if (same === undefined) this.#free.set(piece.byteLength, [piece])
-      else same.push(piece)
-    }
   }
 
   run(batch: MemoryBatch): number {
@@ -40,40 +40,51 @@ export class SimMemory implements MemoryPort {
     return this.#native.checksum(address, byteLength, seed)
   }
 
-  /** The bytes at an address. */
+  /** The bytes at an address, as far as one mapping goes. */
   bytesAt(address: number, byteLength: number): Uint8Array {
+    const pieces = SimMemory.#pieces
     let low = 0
-    let high = this.#pieces.length
+    let high = pieces.length
     while (low < high) {
       const middle = (low + high) >> 1
-      if (this.#pieces[middle]!.address <= address) low = middle + 1
+      if (pieces[middle]!.address <= address) low = middle + 1
       else high = middle
     }
-    const piece = this.#pieces[low - 1]
-    assert(
-      piece !== undefined && address + byteLength <= piece.address + piece.byteLength,
-      'I/O stays in its memory',
-    )
-    return piece.bytes.subarray(address - piece.address, address - piece.address + byteLength)
+    const piece = pieces[low - 1]
+    assert(piece !== undefined && address < piece.address + piece.byteLength, 'I/O stays in memory')
+    const from = address - piece.address
+    return piece.bytes.subarray(from, Math.min(from + byteLength, piece.byteLength))
   }
 
   /** What a gather list describes, as one copy. */
   gathered(from: Gather): Uint8Array {
     const all = new Uint8Array(from.byteLength)
     let at = 0
-    for (let i = 0; i < from.count; i += 1) {
-      all.set(this.bytesAt(from.addresses[i]!, from.lengths[i]!), at)
-      at += from.lengths[i]!
+    for (const bytes of this.#stretches(from)) {
+      all.set(bytes, at)
+      at += bytes.length
     }
     return all
   }
 
   scatter(bytes: Uint8Array, into: Gather): void {
     let at = 0
-    for (let i = 0; i < into.count; i += 1) {
-      const length = into.lengths[i]!
-      this.bytesAt(into.addresses[i]!, length).set(bytes.subarray(at, at + length))
-      at += length
+    for (const target of this.#stretches(into)) {
+      target.set(bytes.subarray(at, at + target.length))
+      at += target.length
+    }
+  }
+
+  /** Mappings that happen to be neighbours are joined in a gather list, so a piece may lie in two of them. */
+  *#stretches(list: Gather): Generator<Uint8Array> {
+    for (let i = 0; i < list.count; i += 1) {
+      let address = list.addresses[i]!
+      for (let left = list.lengths[i]!; left > 0; ) {
+        const bytes = this.bytesAt(address, left)
+        yield bytes
+        address += bytes.length
+        left -= bytes.length
+      }
     }
   }
 }

@@ -17,8 +17,6 @@ export interface WorldOptions {
   readonly diskByteLength: number
 }
 
-const memory = new SimMemory()
-
 /**
  * Two nodes, an arbiter, shared disks and a network in one thread, from one seed. Nothing in here
  * depends on anything but the seed, so that a failing one replays exactly.
@@ -26,7 +24,7 @@ const memory = new SimMemory()
 export class SimWorld {
   readonly random: Random
   readonly scheduler = new Scheduler()
-  readonly memory = memory
+  readonly memory = new SimMemory()
   readonly castor: SimNode
   readonly pollux: SimNode
   record: OwnerRecord | undefined
@@ -42,7 +40,6 @@ export class SimWorld {
   #linkIsUp: [SimStream, SimStream] | undefined
 
   constructor(seed: number, options: WorldOptions) {
-    memory.recycle()
     this.random = new Random(seed)
     this.#options = options
     for (const name of ['pair', 'aggregate', 'castor', 'pollux']) {

@@ -1,6 +1,10 @@
 import { type ChildProcess, spawn, spawnSync } from 'node:child_process'
+import { mkdtempSync, readFileSync, rmSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import path from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { fileURLToPath } from 'node:url'
+import type { Test } from 'tap'
 
 export interface Ended {
   readonly code: number | null
@@ -105,9 +109,16 @@ export async function until<T>(
 /** Whether a process exists and is no zombie. */
 export function isAlive(pid: number): boolean {
   try {
-    process.kill(pid, 0)
-    return true
+    const text = readFileSync(`/proc/${pid}/stat`, 'latin1')
+    return text[text.lastIndexOf(')') + 2] !== 'Z'
   } catch {
     return false
   }
+}
+
+/** A folder for the files of a test; it is gone afterwards. */
+export function scratch(t: Test): string {
+  const folder = mkdtempSync(path.join(tmpdir(), 'pollux-scratch-'))
+  t.teardown(() => rmSync(folder, { recursive: true, force: true }))
+  return folder
 }

@@ -1,4 +1,4 @@
-import { closeSync, openSync, readSync, statSync } from 'node:fs'
+import { readFileSync } from 'node:fs'
 import { crc32c } from '../../ts/base/crc32c.ts'
 import { BLOCK_SIZE } from '../../ts/base/units.ts'
 import {
@@ -42,7 +42,10 @@ export interface RingFile {
 
 /** Reads a log ring as it lies in NVRAM, from the outside: no code of the log is used. */
 export function readRing(path: string): RingFile {
-  const bytes = readWhole(path)
+  return parseRing(readFileSync(path))
+}
+
+export function parseRing(bytes: Buffer): RingFile {
   const header = LogRingHeader.decode(bytes)
   const layout = logLayout(header.pageCount)
   const marks = MARKS_AT.map((at) => LogMarks.decode(bytes, at))
@@ -92,19 +95,3 @@ function readEntry(bytes: Buffer, layout: ReturnType<typeof logLayout>, at: numb
 }
 
 const cut = (bytes: Buffer, at: number, byteLength: number): Buffer => bytes.subarray(at, at + byteLength)
-
-/** One read, so that what is seen is as near to one moment as a file can give. */
-function readWhole(path: string): Buffer {
-  const bytes = Buffer.alloc(statSync(path).size)
-  const descriptor = openSync(path, 'r')
-  try {
-    for (let at = 0; at < bytes.length; ) {
-      const count = readSync(descriptor, bytes, at, bytes.length - at, at)
-      if (count === 0) break
-      at += count
-    }
-  } finally {
-    closeSync(descriptor)
-  }
-  return bytes
-}

@@ -18,8 +18,10 @@ export function runLoop(engine: Driven, uring: Uring, nowMs: () => number): void
   while (!engine.isStopped) {
     const waitMs = more ? 0 : Math.max(0, engine.nextWakeMs() - nowMs())
     if (uring.turn(waitMs, engine.fenceAtMs) === 'fenced') {
+      // a renewal may have been answered while this thread did not run: only that can save the lease
+      uring.onWake()
       engine.fenced()
-      uring.cancelUnsubmitted()
+      if (engine.fenceAtMs <= nowMs()) uring.cancelUnsubmitted()
     }
     more = engine.turn()
   }

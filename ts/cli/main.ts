@@ -1,2 +1,171 @@
 #!/usr/bin/env node
-console.log('cli', process.argv.slice(2))
+import { Command, CommanderError, Option } from 'commander'
+import { exitCodeOf, failureLine } from './output.ts'
+
+/*
+ * The command line. Each command is a file that is loaded when it is used, so that a mistake in
+ * usage is answered without the addon.
+ */
+const program = new Command('pollux')
+  .description('A mirrored block-storage pair for Linux, served over NBD')
+  .exitOverride()
+  .showHelpAfterError(false)
+  .configureOutput({ outputError: (text, write) => write(text.replace(/^error: /, 'pollux: ')) })
+
+const dir = () => new Option('--dir <dir>', 'folder of the pair (default: $POLLUX_DIR or the data folder)')
+const json = () => new Option('--json', 'one line of JSON')
+const aggregate = () => new Option('--aggregate <name>', 'the aggregate that is meant')
+
+program
+  .command('up')
+  .description('run a pair on this host, made on the first run; Ctrl-C stops it')
+  .addOption(dir())
+  .option('--size <size>', 'of each of the first volumes (first run, default 1GiB)')
+  .addOption(new Option('--durability <where>', 'what a flush waits for').choices(['pair', 'vault']))
+  .option('--log-size <size>', 'of each log (first run, default 128MiB)')
+  .option('--disk-size <size>', 'of each disk (first run, default: twice the volume and the log)')
+  .option('--detach', 'return when it serves')
+  .addOption(json())
+  .action(async (options) => (await import('./up.ts')).up(options))
+
+program
+  .command('down')
+  .description('stop the pair in good order')
+  .addOption(dir())
+  .addOption(json())
+  .action(async (options) => (await import('./down.ts')).down(options))
+
+program
+  .command('serve')
+  .description('run one node in the foreground')
+  .requiredOption('--config <file>', 'settings of the node')
+  .action(async ({ config }) => (await import('../main.ts')).serve(config))
+
+program
+  .command('status')
+  .description('nodes, aggregates, copies, volumes')
+  .addOption(dir())
+  .addOption(json())
+  .option('--watch', 'again every second, with rates')
+  .action(async (options) => (await import('./status.ts')).status(options))
+
+const volume = program.command('volume').description('volumes')
+volume
+  .command('create <name>')
+  .requiredOption('--size <size>', 'as 10GiB')
+  .addOption(aggregate())
+  .addOption(dir())
+  .addOption(json())
+  .action(async (name, options) => (await import('./volume.ts')).createVolume(name, options))
+volume
+  .command('list')
+  .addOption(aggregate())
+  .addOption(dir())
+  .addOption(json())
+  .action(async (options) => (await import('./volume.ts')).listVolumes(options))
+volume
+  .command('resize <name>')
+  .requiredOption('--size <size>', 'as 10GiB')
+  .addOption(aggregate())
+  .addOption(dir())
+  .addOption(json())
+  .action(async (name, options) => (await import('./volume.ts')).resizeVolume(name, options))
+volume
+  .command('rename <name> <newName>')
+  .addOption(aggregate())
+  .addOption(dir())
+  .addOption(json())
+  .action(async (name, newName, options) =>
+    (await import('./volume.ts')).renameVolume(name, newName, options),
+  )
+volume
+  .command('delete <name>')
+  .addOption(aggregate())
+  .addOption(dir())
+  .addOption(json())
+  .action(async (name, options) => (await import('./volume.ts')).deleteVolume(name, options))
+
+program
+  .command('takeover <node>')
+  .description("the node's partner takes over what the node owns")
+  .option('--dry-run', 'only say whether it is possible')
+  .option('--force', 'also when a copy is missing; only together with --accept-data-loss')
+  .option('--accept-data-loss', 'what only the node has is given up')
+  .option('--reason <text>', 'kept in the record with a forced takeover')
+  .addOption(dir())
+  .addOption(json())
+  .action(async (node, options) => (await import('./roles.ts')).takeover(node, options))
+
+program
+  .command('giveback <node>')
+  .description('the node gets back what is its own by home')
+  .option('--dry-run', 'only say whether it is possible')
+  .addOption(dir())
+  .addOption(json())
+  .action(async (node, options) => (await import('./roles.ts')).giveback(node, options))
+
+const cp = program.command('cp').description('consistency points by hand')
+for (const [action, text] of [
+  ['now', 'write one, and wait for it'],
+  ['hold', 'write none until resume'],
+  ['resume', 'write them again'],
+] as const) {
+  cp.command(action)
+    .description(text)
+    .addOption(aggregate())
+    .addOption(dir())
+    .addOption(json())
+    .action(async (options) => (await import('./cp.ts')).cp(action, options))
+}
+
+program
+  .command('log')
+  .description('copies of the logs')
+  .command('dump')
+  .description('entries as JSON lines, oldest first')
+  .addOption(
+    new Option('--copy <copy>', "the owner's or its partner's").choices(['own', 'partner']).default('own'),
+  )
+  .option('--limit <count>', 'only the newest')
+  .addOption(aggregate())
+  .addOption(dir())
+  .addOption(json().hideHelp())
+  .action(async (options) => (await import('./log-dump.ts')).logDump(options))
+
+program
+  .command('check <disk...>')
+  .description('check everything that is reachable on the disks of an aggregate; no node may use them')
+  .addOption(json())
+  .action(async (disks, options) => (await import('./check.ts')).check(disks, options))
+
+const disk = program.command('disk').description('disks and their labels')
+disk
+  .command('label <device...>')
+  .description('label the disks of an aggregate and make its empty image')
+  .requiredOption('--config <file>', 'settings of a node of the pair')
+  .requiredOption('--aggregate <name>', 'the aggregate that they are for')
+  .option('--force', 'also when there is something on them; it is lost')
+  .addOption(json())
+  .action(async (devices, options) => (await import('./disk.ts')).labelDisks(devices, options))
+disk
+  .command('list [path...]')
+  .addOption(dir())
+  .addOption(json())
+  .action(async (paths, options) => (await import('./disk.ts')).listDisks(paths, options))
+
+process.stdout.on('error', (error: NodeJS.ErrnoException) => {
+  // whoever read our output has seen enough
+  if (error.code === 'EPIPE') process.exit(0)
+})
+
+try {
+  await program.parseAsync()
+} catch (error) {
+  if (error instanceof CommanderError) {
+    process.exitCode = error.exitCode === 0 ? 0 : 2
+  } else {
+    process.stderr.write(`${failureLine(error)}\n`)
+    // a node that cannot start leaves nothing behind that would keep the process
+    process.exit(exitCodeOf(error))
+  }
+}

@@ -150,6 +150,7 @@ export class ReadOperation implements Waiter {
   }
 
   #emitHeader(client: Client, byteLength: number): void {
+    this.#aggregate.touch(client)
     const { output } = client
     const done = this.#position + byteLength === this.#length
     const [high, low] = [this.#cookieHigh, this.#cookieLow]

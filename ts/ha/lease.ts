@@ -26,7 +26,7 @@ export class Lease {
     return this.#register.ownSwapSentMs + this.#durationMs / 4
   }
 
-  /** When another's lease is over unless it is renewed: counted from when it was seen, later by the margin. */
+  /** When another's lease is over unless renewed: counted from when it was seen, later by the margin. */
   get othersEndMs(): number {
     const lease = this.#register.known?.lease
     return lease ? this.#register.seenAtMs + lease.durationMs + this.#marginMs : 0

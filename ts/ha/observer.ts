@@ -87,7 +87,7 @@ export class Observer {
     return wait(`the record names ${owner} as owner of ${aggregate}: it does not belong to this pair`)
   }
 
-  /** By the operator's command: what `decide` would come to without precedence for others, or more if forced. */
+  /** By the operator's command: as `decide`, but with no precedence for others, and more if forced. */
   command(now: number, log: LogFacts, view: View | undefined, options: TakeoverOptions): Claim | StoreError {
     const isForced = options.force && options.acceptDataLoss
     if (!view) return this.#commandWithoutRecord(log, options, isForced)

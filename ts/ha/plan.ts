@@ -65,7 +65,7 @@ function partnerLog({ partner, record, partnerFacts }: View): 'there' | 'lost' |
 
 /**
  * For the other node: only with a log in sync, or with none to miss. Says nothing about the lease.
- * Listed though stale is the ring of an owner that was taken over by force, if the other never announced itself.
+ * Listed though stale: the ring of an owner taken over by force, if the other never announced itself.
  */
 export function planAsKeeper(view: View): Plan {
   const { node, record, log } = view

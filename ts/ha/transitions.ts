@@ -184,7 +184,7 @@ const opening: ReadonlySet<State> = new Set<State>(['opening', 'announcing'])
 /** Whether clients are served, as long as the lease is live. */
 export const serves = (state: State): boolean => serving.has(state)
 
-/** Whether requests that were taken may still be answered: served ones, and those in flight while it quiesces. */
+/** Whether requests may still be answered: while it serves, and those in flight while it quiesces. */
 export const answersRequests = (state: State): boolean => serving.has(state) || finishing.has(state)
 
 /** Whether it is owner with a lease of its own that has to be renewed and may end. */

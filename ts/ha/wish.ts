@@ -59,7 +59,7 @@ export function isAlone(record: OwnerRecord, { node, incarnation, mayBeInSync }:
   return !mayBeInSync && onlyOwn && !record.clean
 }
 
-/** A claim changes the owner, the epoch and the lease. What the record says of the data stays true until then. */
+/** A claim changes owner, epoch and lease. What the record says of the data remains true. */
 export function claimOf(
   record: OwnerRecord,
   node: string,

@@ -38,12 +38,13 @@ export class Vault implements Completion {
   #failed = false
   #groupFirst = 0
   #groupEnd = 0
-  #headerWritten = false
+  /** marks that are safely in the vault: the next ones go to the other place */
+  #marksWritten = 0
   readonly #ring: LogRing
   readonly #marks: Marks
   readonly #zone: VaultZone
   readonly #scratch: Memory
-  readonly #gathers = Array.from({ length: 8 }, () => new Gather())
+  readonly #gathers = Array.from({ length: 7 }, () => new Gather())
 
   constructor(ring: LogRing, marks: Marks, zone: VaultZone, memory: MemoryPort, durable: number) {
     assert(zone.byteLength >= ring.layout.byteLength, 'the vault holds the whole ring')
@@ -75,17 +76,22 @@ export class Vault implements Completion {
     this.#writeGroup()
   }
 
-  /** Writes the descriptor of one entry ahead of the groups: a dead branch in the vault ends there. */
+  /**
+   * Before any group: whose log this is, that nothing of this epoch is in it yet, and the descriptor of the
+   * epoch's first entry, so that a dead branch in the vault ends there.
+   */
   *stamp(sequence: number): Procedure {
     assert(this.isIdle, 'a stamp is written before any group')
     const pending = new Pending()
     const { layout } = this.#ring
     const entry = layout.descriptorsAt + (sequence % layout.descriptorCount) * LogEntry.byteLength
-    const at = roundDown(entry, BLOCK_SIZE)
-    const gather = this.#gathers[0]!
-    gather.clear()
-    gather.add(this.#ring.memory.address + at, BLOCK_SIZE)
-    this.#zone.write(at, gather, pending.expect())
+    for (const [index, at] of [0, roundDown(entry, BLOCK_SIZE)].entries()) {
+      const gather = this.#gathers[index]!
+      gather.clear()
+      gather.add(this.#ring.memory.address + at, BLOCK_SIZE)
+      this.#zone.write(at, gather, pending.expect())
+    }
+    this.#writeMarks(this.#gathers[2]!, pending.expect())
     yield* pending.all()
     if (pending.failure === 0) {
       this.#zone.flush(pending.expect())
@@ -93,6 +99,7 @@ export class Vault implements Completion {
     }
     if (pending.failure < 0)
       throw new StoreError('DISK_FAILED', `the vault cannot be written (errno ${-pending.failure})`)
+    this.#marksWritten += 1
   }
 
   /** Entries up to here are on disk by a consistency point; the vault need not hold them. */
@@ -114,7 +121,7 @@ export class Vault implements Completion {
     } else {
       this.#phase = 'idle'
       this.groupsWritten += 1
-      this.#headerWritten = true
+      this.#marksWritten += 1
       this.durable = Math.max(this.durable, this.#groupEnd - 1)
     }
   }
@@ -162,17 +169,17 @@ export class Vault implements Completion {
       write(layout.checksumsAt + from * 4, layout.checksumsAt + to * 4)
       write(layout.pagesAt + from * BLOCK_SIZE, layout.pagesAt + to * BLOCK_SIZE)
     }
-    if (!this.#headerWritten) write(0, BLOCK_SIZE)
-    this.#writeMarks(this.#gathers[used]!)
+    this.#outstanding += 1
+    this.#writeMarks(this.#gathers[used]!, this)
   }
 
   /** Says what an earlier group made durable: damage below it is not a torn end. */
-  #writeMarks(gather: Gather): void {
+  #writeMarks(gather: Gather, done: Completion): void {
     const bytes = sealedMarks({
       magic: LOG_MARKS_MAGIC,
       version: LOG_RING_VERSION,
       seal: 0,
-      counter: (this.groupsWritten + 1) >>> 0,
+      counter: (this.#marksWritten + 1) >>> 0,
       epoch: this.#marks.epoch,
       complete: 1,
       base: Math.min(this.#marks.base, this.durable + 1),
@@ -182,8 +189,7 @@ export class Vault implements Completion {
     this.#scratch.bytes.set(bytes)
     gather.clear()
     gather.add(this.#scratch.address, BLOCK_SIZE)
-    this.#outstanding += 1
-    this.#zone.write(MARKS_AT[this.groupsWritten & 1]!, gather, this)
+    this.#zone.write(MARKS_AT[this.#marksWritten & 1]!, gather, done)
   }
 }
 

@@ -48,8 +48,8 @@ export class Keeper {
   /** Adds the copies and checks for a frame of entries. A text: it does not fit, the session must end. */
   take(frame: FrameReader, input: Memory, payload: number): string | undefined {
     const { ring } = this.#copy
-    if (!this.isFilling || frame.epoch !== this.epoch)
-      return `entries of epoch ${frame.epoch} came in epoch ${this.epoch}`
+    if (!this.isFilling) return 'entries came, but no copy was begun'
+    if (frame.epoch !== this.epoch) return `entries of epoch ${frame.epoch} came in epoch ${this.epoch}`
     const { count, firstPage, pageCount, sequence } = frame
     if (count === 0 || frame.payloadByteLength !== count * LogEntry.byteLength + pageCount * BLOCK_SIZE) {
       return 'a frame of entries has a wrong length'
@@ -125,6 +125,7 @@ export class Keeper {
       this.entriesReceived += 1
     }
     marks.acknowledge(ring.head - 1)
+    this.#free()
     return true
   }
 
@@ -139,7 +140,13 @@ export class Keeper {
   release(frame: FrameReader): void {
     this.contained = Math.max(this.contained, frame.sequence)
     this.generation = Math.max(this.generation, frame.generation)
-    const through = Math.min(frame.sequence, this.#copy.ring.head - 1)
-    if (through >= this.#copy.ring.tail) this.#copy.ring.release(through)
+    this.#free()
+  }
+
+  /** A release may come before the last of the entries that it is about. */
+  #free(): void {
+    const { ring } = this.#copy
+    const through = Math.min(this.contained, ring.head - 1)
+    if (through >= ring.tail) ring.release(through)
   }
 }

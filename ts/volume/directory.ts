@@ -43,8 +43,6 @@ export interface FrozenDirectory {
   readonly removed: readonly { readonly root: Uint32Array; readonly height: number }[]
   /** records that have changed, whatever the consistency point does to trees */
   readonly changedPlaces: ReadonlySet<number>
-  /** one more than the highest record in use, now or in the last generation */
-  readonly placeCount: number
 }
 
 /** What a consistency point has made of a volume. */
@@ -71,8 +69,6 @@ export class VolumeDirectory {
   #removed: Volume[] = []
   #changedPlaces = new Set<number>()
   #cuts = new Map<number, number>()
-  #placesPublished = 0
-  #frozenPlaces = 0
 
   constructor(space: Space) {
     this.#space = space
@@ -164,7 +160,6 @@ export class VolumeDirectory {
   load(volume: Volume): void {
     assert(this.#byNumber.get(volume.volume) === undefined, 'a volume is loaded once')
     this.#enter(volume)
-    this.#placesPublished = Math.max(this.#placesPublished, volume.place + 1)
     this.#updateOverhead()
   }
 
@@ -186,9 +181,7 @@ export class VolumeDirectory {
       volumes,
       removed: removed.map(({ root, height }) => ({ root, height })),
       changedPlaces: this.#changedPlaces,
-      placeCount: Math.max(this.#places.length, this.#placesPublished),
     }
-    this.#frozenPlaces = this.#places.length
     this.#removed = []
     this.#changedPlaces = new Set()
     this.#cuts = new Map()
@@ -202,7 +195,6 @@ export class VolumeDirectory {
       const volume = this.#byNumber.get(number) ?? this.#removed.find((each) => each.volume === number)
       if (volume !== undefined) Object.assign(volume, tree)
     }
-    this.#placesPublished = this.#frozenPlaces
   }
 
   #enter(volume: Volume): void {

@@ -1,5 +1,6 @@
 import t from 'tap'
-import { type ModelNode, ModelPair } from './pair-model.ts'
+import type { ModelNode } from './model-node.ts'
+import { ModelPair } from './pair-model.ts'
 
 const RUNS = 150
 const FAULTS_PER_RUN = 60

@@ -1,48 +1,20 @@
 import t from 'tap'
-import { roundUp } from '../../../ts/base/units.ts'
-import { LOG_RING_VERSION, LogRingHeader, logLayout, MARKS_AT } from '../../../ts/format/log-ring.ts'
+import { LOG_RING_VERSION, LogRingHeader, MARKS_AT } from '../../../ts/format/log-ring.ts'
 import { seal } from '../../../ts/format/sealed.ts'
-import { LogCopy } from '../../../ts/log/copy.ts'
-import type { Memory } from '../../../ts/ports/memory.ts'
-import type { NvramFound } from '../../../ts/ports/nvram.ts'
-import type { World } from '../../../ts/ports/world.ts'
-import { MemoryTwin } from './memory-twin.ts'
+import { CopyHost, identity } from './copies.ts'
 
-const identity = (byte: number) => new Uint8Array(16).fill(byte)
-const whose = { pair: identity(1), aggregate: identity(2), node: identity(3) }
-
-/** One file that stays, and entropy that counts. */
-class Host {
-  readonly memory: Memory = new MemoryTwin().allocate(roundUp(logLayout(256).byteLength, 4096))
-  found: NvramFound = 'new'
-  #random = 0x40
-
-  open(owner = whose): LogCopy {
-    const nvram = {
-      persistent: false,
-      open: (name: string) => ({ path: `/nvram/${name}.nvram`, memory: this.memory, found: this.found }),
-    }
-    const entropy = {
-      fill: (bytes: Uint8Array) => {
-        this.#random += 1
-        bytes.fill(this.#random)
-      },
-    }
-    const copy = LogCopy.open({ nvram, entropy } as unknown as World, 'a', 256, owner)
-    this.found = 'kept'
-    return copy
-  }
-
-  header(change: (header: ReturnType<typeof LogRingHeader.decode>) => void): void {
-    const header = LogRingHeader.decode(this.memory.bytes)
-    change(header)
-    LogRingHeader.encode(header, this.memory.bytes)
-    seal(this.memory.bytes.subarray(0, LogRingHeader.byteLength))
-  }
+function changeHeader(
+  host: CopyHost,
+  change: (header: ReturnType<typeof LogRingHeader.decode>) => void,
+): void {
+  const header = LogRingHeader.decode(host.memory.bytes)
+  change(header)
+  LogRingHeader.encode(header, host.memory.bytes)
+  seal(host.memory.bytes.subarray(0, LogRingHeader.byteLength))
 }
 
 t.test('a new file is a lost log: a new incarnation, and nothing in it', async (t) => {
-  const host = new Host()
+  const host = new CopyHost()
   const copy = host.open()
   t.match(copy, { lost: true, damage: '' })
   t.equal(copy.incarnationText, '41414141-4141-4141-4141-414141414141')
@@ -51,7 +23,7 @@ t.test('a new file is a lost log: a new incarnation, and nothing in it', async (
 })
 
 t.test('a file that is kept keeps its incarnation and its marks', async (t) => {
-  const host = new Host()
+  const host = new CopyHost()
   host.open().marks.begin(5, 100, true, 120)
   const copy = host.open()
   t.match(copy, { lost: false, damage: '', incarnation: identity(0x41) })
@@ -59,21 +31,21 @@ t.test('a file that is kept keeps its incarnation and its marks', async (t) => {
 })
 
 t.test('a file of another length is a lost log', async (t) => {
-  const host = new Host()
+  const host = new CopyHost()
   host.open()
   host.found = 'resized'
   t.match(host.open(), { lost: true, damage: '', incarnation: identity(0x42) })
 })
 
 t.test('memory that came back blank is a lost log, not a damaged one', async (t) => {
-  const host = new Host()
+  const host = new CopyHost()
   host.open()
   host.memory.bytes.fill(0)
   t.match(host.open(), { lost: true, damage: '', incarnation: identity(0x42) })
 })
 
 t.test('without a mark that checks the log is damaged, but it is still this log', async (t) => {
-  const host = new Host()
+  const host = new CopyHost()
   host.open()
   for (const at of MARKS_AT) host.memory.bytes[at + 20]! ^= 1
   const copy = host.open()
@@ -81,26 +53,26 @@ t.test('without a mark that checks the log is damaged, but it is still this log'
   t.match(copy.damage, /^\/nvram\/a\.nvram: neither of its marks checks/)
 })
 
-const mistakes: [string, RegExp, (host: Host) => void][] = [
+const mistakes: [string, RegExp, (host: CopyHost) => void][] = [
   ['a header with a flipped bit', /its header does not check/, ({ memory }) => memory.bytes[20]!++],
   [
     'another format',
     /another format version/,
-    (h) => h.header((header) => (header.version = LOG_RING_VERSION + 1)),
+    (h) => changeHeader(h, (header) => (header.version = LOG_RING_VERSION + 1)),
   ],
-  ['the ring of another pair', /another pair/, (h) => h.header((header) => header.pair.fill(9))],
+  ['the ring of another pair', /another pair/, (h) => changeHeader(h, (header) => header.pair.fill(9))],
   [
     'the ring of another aggregate',
     /another aggregate/,
-    (h) => h.header((header) => header.aggregate.fill(9)),
+    (h) => changeHeader(h, (header) => header.aggregate.fill(9)),
   ],
-  ['the ring of another node', /another node/, (h) => h.header((header) => header.node.fill(9))],
-  ['another number of pages', /another size/, (h) => h.header((header) => (header.pageCount = 512))],
+  ['the ring of another node', /another node/, (h) => changeHeader(h, (header) => header.node.fill(9))],
+  ['another number of pages', /another size/, (h) => changeHeader(h, (header) => (header.pageCount = 512))],
 ]
 
 for (const [name, reason, damage] of mistakes) {
   t.test(`${name} is named, and gets a new incarnation`, async (t) => {
-    const host = new Host()
+    const host = new CopyHost()
     host.open().marks.begin(5, 100, true, 120)
     damage(host)
     const copy = host.open()

@@ -1,0 +1,37 @@
+import { logLayout } from '../../../ts/format/log-ring.ts'
+import { LogCopy, type LogOwnership } from '../../../ts/log/copy.ts'
+import type { Memory } from '../../../ts/ports/memory.ts'
+import type { NvramFound } from '../../../ts/ports/nvram.ts'
+import type { World } from '../../../ts/ports/world.ts'
+import { MemoryTwin } from './memory-twin.ts'
+
+export const identity = (byte: number): Uint8Array => new Uint8Array(16).fill(byte)
+export const whose: LogOwnership = { pair: identity(1), aggregate: identity(2), node: identity(3) }
+
+/** One NVRAM file that stays, and entropy that counts. */
+export class CopyHost {
+  readonly memory: Memory
+  found: NvramFound = 'new'
+  #random: number
+
+  constructor(memory = new MemoryTwin(), random = 0x40) {
+    this.memory = memory.allocate(logLayout(256).byteLength)
+    this.#random = random
+  }
+
+  open(owner = whose): LogCopy {
+    const nvram = {
+      persistent: false,
+      open: (name: string) => ({ path: `/nvram/${name}.nvram`, memory: this.memory, found: this.found }),
+    }
+    const entropy = {
+      fill: (bytes: Uint8Array) => {
+        this.#random += 1
+        bytes.fill(this.#random)
+      },
+    }
+    const copy = LogCopy.open({ nvram, entropy } as unknown as World, 'a', 256, owner)
+    this.found = 'kept'
+    return copy
+  }
+}

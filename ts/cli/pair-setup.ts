@@ -1,0 +1,143 @@
+import { randomBytes } from 'node:crypto'
+import { closeSync, mkdirSync, openSync, rmSync, statfsSync, writeFileSync } from 'node:fs'
+import { dirname, join } from 'node:path'
+import { stringify } from 'smol-toml'
+import { preallocate } from '../adapters/native.ts'
+import { isStoreError, StoreError } from '../base/errors.ts'
+import { MIB, roundUp } from '../base/units.ts'
+import { byteLengthText, exactByteLengthText } from '../config/quantities.ts'
+import { identityText } from '../format/identity.ts'
+import { formatAggregate, vaultByteLength } from './format-aggregate.ts'
+import { runProcedure } from './in-process.ts'
+import { note, progress } from './output.ts'
+import { configPath, type PairFile, type PairNode, writePairFile } from './pair-file.ts'
+import { chooseNvram } from './pair-nvram.ts'
+import { freePorts } from './pair-ports.ts'
+
+export interface PairWish {
+  readonly size: number
+  readonly durability: 'pair' | 'vault' | 'default'
+  readonly logByteLength: number
+  readonly isLogExplicit: boolean
+  readonly diskByteLength: number | undefined
+}
+
+const SOCKET_PATH_MAX = 107
+
+/** The first run: identities, ports, disks and settings of a new embedded pair. Nothing runs yet. */
+export async function preparePair(
+  dir: string,
+  wish: PairWish,
+  begun: PairFile | undefined,
+): Promise<PairFile> {
+  const pair = begun ?? (await planPair(dir, wish))
+  writePairFile(dir, pair)
+  mkdirSync(join(dir, 'disks'), { recursive: true, mode: 0o700 })
+  makeDisks(pair)
+  for (const node of pair.nodes) {
+    progress(`formatting ${node.disk}`)
+    runProcedure((world) =>
+      formatAggregate(world, {
+        pair: pair.pair,
+        name: node.name,
+        identity: node.aggregateIdentity,
+        disks: [node.disk],
+        logByteLength: pair.logByteLength,
+        // a first run that was interrupted may have labelled it already
+        force: true,
+      }),
+    )
+  }
+  writeConfigs(dir, pair)
+  const formatted: PairFile = { ...pair, state: 'formatted' }
+  writePairFile(dir, formatted)
+  return formatted
+}
+
+async function planPair(dir: string, wish: PairWish): Promise<PairFile> {
+  const nvram = chooseNvram(dir, wish.logByteLength, wish.isLogExplicit)
+  if (nvram.note !== '') note(nvram.note)
+  const ports = await freePorts(4)
+  const { logByteLength, directory } = nvram
+  const node = (name: string, volume: string, index: number): PairNode => ({
+    name,
+    identity: newIdentity(),
+    aggregateIdentity: newIdentity(),
+    volume,
+    servicePort: ports[2 * index]!,
+    linkPort: ports[2 * index + 1]!,
+    api: socketPath(dir, directory, name),
+    disk: join(dir, 'disks', `${name}.disk`),
+  })
+  // room for the volume, for all of it once more that a consistency point has not freed yet, and the log
+  const enough = 2 * wish.size + vaultByteLength(logByteLength) + 64 * MIB
+  return {
+    version: 1,
+    state: 'preparing',
+    pair: newIdentity(),
+    size: wish.size,
+    diskByteLength: roundUp(wish.diskByteLength ?? enough, MIB),
+    logByteLength,
+    durability: wish.durability,
+    nvramDirectory: directory,
+    nodes: [node('castor', 'vol0', 0), node('pollux', 'vol1', 1)],
+  }
+}
+
+const newIdentity = (): string => identityText(randomBytes(16))
+
+/** Beside the settings, unless that path is longer than the path of a socket may be. */
+function socketPath(dir: string, nvramDirectory: string, name: string): string {
+  const path = join(dir, `${name}.sock`)
+  return Buffer.byteLength(path) <= SOCKET_PATH_MAX ? path : join(nvramDirectory, `${name}.sock`)
+}
+
+/** Files with all their blocks, so that a full file system shows now and not under load. */
+function makeDisks(pair: PairFile): void {
+  const { diskByteLength, nodes } = pair
+  try {
+    for (const { disk } of nodes) {
+      progress(`allocating ${byteLengthText(diskByteLength)} for ${disk}`)
+      rmSync(disk, { force: true })
+      closeSync(openSync(disk, 'wx', 0o600))
+      preallocate(disk, diskByteLength)
+    }
+  } catch (error) {
+    for (const { disk } of nodes) rmSync(disk, { force: true })
+    if (!isStoreError(error)) throw error
+    const { bavail, bsize } = statfsSync(dirname(nodes[0].disk))
+    const room = `${byteLengthText(2 * diskByteLength)} are needed and ${byteLengthText(bavail * bsize)} are free`
+    const text = `${error.message}; ${room}; give a smaller --size or another --dir`
+    throw new StoreError('DISK_TOO_SMALL', text, { cause: error })
+  }
+}
+
+/** One file of settings for each node, as `pollux serve` reads it. */
+export function writeConfigs(dir: string, pair: PairFile): void {
+  const [castor, pollux] = pair.nodes
+  writeFileSync(configPath(dir, castor.name), configText(dir, pair, castor, pollux), { mode: 0o600 })
+  writeFileSync(configPath(dir, pollux.name), configText(dir, pair, pollux, castor), { mode: 0o600 })
+}
+
+export function configText(dir: string, pair: PairFile, node: PairNode, partner: PairNode): string {
+  const durability = pair.durability === 'default' ? {} : { durability: pair.durability }
+  const settings = {
+    pair: pair.pair,
+    node: { name: node.name, identity: node.identity },
+    partner: { name: partner.name, identity: partner.identity, link: `127.0.0.1:${partner.linkPort}` },
+    nvram: { directory: join(pair.nvramDirectory, node.name) },
+    arbiter: { kind: 'file', directory: join(dir, 'arbiter') },
+    link: { listen: `127.0.0.1:${node.linkPort}` },
+    api: { socket: node.api },
+    aggregate: pair.nodes.map((home) => ({
+      name: home.name,
+      identity: home.aggregateIdentity,
+      home: home.name,
+      disks: [home.disk],
+      service: `127.0.0.1:${home.servicePort}`,
+      log_size: exactByteLengthText(pair.logByteLength),
+      ...durability,
+    })),
+  }
+  return `# Written by \`pollux up\`; read by \`pollux serve --config\`.\n${stringify(settings)}`
+}

@@ -1,0 +1,137 @@
+import { StoreError } from '../base/errors.ts'
+import type { AggregateRoleChange } from '../control/node-control.ts'
+import { type Context, findContext } from './context.ts'
+import { say, sayJson } from './output.ts'
+import {
+  type AggregateLine,
+  type Asked,
+  askNodes,
+  ownerOf,
+  type PairStatus,
+  summarize,
+} from './pair-status.ts'
+import { waitFor } from './wait.ts'
+
+export interface RoleOptions {
+  dir?: string
+  json?: true
+  dryRun?: true
+  force?: true
+  acceptDataLoss?: true
+  reason?: string
+}
+
+const ROLE_CHANGE_MS = 65_000
+const SERVED_AGAIN_MS = 30_000
+
+interface Changes {
+  changes: AggregateRoleChange[]
+}
+
+/** NODE's partner takes over what NODE owns: handed over by NODE if it can, else taken. */
+export async function takeover(name: string, options: RoleOptions): Promise<void> {
+  const context = findContext(options.dir)
+  const pair = await look(context)
+  const { node, partner } = endsOf(pair, name)
+  const owned = pair.status.aggregates.filter((aggregate) => ownerOf(aggregate) === name)
+  if (owned.length === 0) return done(options, [], `${name} owns nothing`)
+  const handsOver = node?.status !== undefined && owned.every((aggregate) => isLinked(aggregate, name))
+  const aggregates = owned.map((aggregate) => aggregate.name)
+  if (handsOver && !options.force) {
+    const { changes } = await ask(node, '/handover', { aggregates, dryRun: options.dryRun === true })
+    return finish(context, options, changes, partnerName(pair, name))
+  }
+  if (!partner?.status) {
+    throw new StoreError('TAKEOVER_IMPOSSIBLE', `the partner of ${name} does not answer; start it first`)
+  }
+  const { changes } = await ask(partner, '/takeover', {
+    aggregates,
+    force: options.force === true,
+    acceptDataLoss: options.acceptDataLoss === true,
+    reason: options.reason ?? '',
+    dryRun: options.dryRun === true,
+  })
+  return finish(context, options, changes, partner.status.name)
+}
+
+/** NODE gets back what is its own by home. */
+export async function giveback(name: string, options: RoleOptions): Promise<void> {
+  const context = findContext(options.dir)
+  const pair = await look(context)
+  const { partner } = endsOf(pair, name)
+  const away = pair.status.aggregates.filter(
+    (aggregate) => aggregate.home === name && ownerOf(aggregate) !== undefined && ownerOf(aggregate) !== name,
+  )
+  if (away.length === 0) return done(options, [], `nothing that belongs to ${name} is elsewhere`)
+  if (!partner?.status) {
+    throw new StoreError('GIVEBACK_IMPOSSIBLE', `the partner of ${name} does not answer; start it first`)
+  }
+  const aggregates = away.map((aggregate) => aggregate.name)
+  const { changes } = await ask(partner, '/handover', { aggregates, dryRun: options.dryRun === true })
+  return finish(context, options, changes, name)
+}
+
+interface Look {
+  readonly asked: readonly Asked[]
+  readonly status: PairStatus
+}
+
+async function look(context: Context): Promise<Look> {
+  const asked = await askNodes(context)
+  if (asked.every(({ status }) => status === undefined)) {
+    throw new StoreError('API_UNREACHABLE', `no node of ${context.dir} runs; start them with \`pollux up\``)
+  }
+  return { asked, status: summarize(context.dir, asked) }
+}
+
+/** The node that is meant and the other one, as far as this host can talk to them. */
+function endsOf({ asked }: Look, name: string): { node: Asked | undefined; partner: Asked | undefined } {
+  const nameOf = (one: Asked): string => one.status?.name ?? one.node.name
+  const names = new Set(asked.flatMap((one) => [nameOf(one), ...(one.status ? [one.status.partner] : [])]))
+  if (!names.has(name)) {
+    throw new StoreError('USAGE', `no node is called ${name}; there are ${[...names].join(' and ')}`)
+  }
+  return {
+    node: asked.find((one) => nameOf(one) === name),
+    partner: asked.find((one) => nameOf(one) !== name),
+  }
+}
+
+function partnerName({ asked }: Look, name: string): string {
+  const known = asked.find(({ status }) => status?.name === name)?.status?.partner
+  return known ?? asked.find(({ node }) => node.name !== name)!.node.name
+}
+
+const isLinked = (aggregate: AggregateLine, node: string): boolean =>
+  aggregate.engines[node]?.link.up === true && aggregate.engines[node].serves
+
+function ask({ node }: Asked, path: string, body: object): Promise<Changes> {
+  return node.client.json<Changes>('POST', path, body, ROLE_CHANGE_MS)
+}
+
+/** Waits until clients are served again by the node that has the aggregates now. */
+async function finish(
+  context: Context,
+  options: RoleOptions,
+  changes: readonly AggregateRoleChange[],
+  target: string,
+): Promise<void> {
+  const waiting = new Set(changes.filter(({ changed }) => changed).map(({ aggregate }) => aggregate))
+  if (!options.dryRun && waiting.size > 0) {
+    await waitFor(
+      SERVED_AGAIN_MS,
+      () => `${target} does not serve ${[...waiting].join(' and ')} yet`,
+      async () => {
+        const { aggregates } = summarize(context.dir, await askNodes(context))
+        for (const { name, node } of aggregates) if (node === target) waiting.delete(name)
+        return waiting.size === 0 ? true : undefined
+      },
+    )
+  }
+  return done(options, changes, changes.map(({ aggregate, text }) => `${aggregate}: ${text}`).join('\n'))
+}
+
+function done(options: RoleOptions, changes: readonly AggregateRoleChange[], text: string): void {
+  if (options.json) sayJson({ changes })
+  else say(text)
+}

@@ -1,0 +1,221 @@
+import type { Procedure } from '../base/procedure.ts'
+import { BLOCK_SIZE } from '../base/units.ts'
+import { type LabelledDisk, openAnyLabelled } from '../disk/labelled-disk.ts'
+import { memoryPool } from '../disk/memory-pool.ts'
+import { readSuperblocks, type SuperblockValues } from '../disk/superblock.ts'
+import { sameIdentity } from '../format/identity.ts'
+import { VOLUME_RECORDS_PER_BLOCK } from '../format/volume-record.ts'
+import { Plex } from '../plex/plex.ts'
+import type { Disk } from '../ports/disk.ts'
+import type { MemoryPort } from '../ports/memory.ts'
+import { CheckProblems, type CheckProblem } from './check-problems.ts'
+import { compareMap } from './check-map.ts'
+import { type Volume, VolumeDirectory } from './directory.ts'
+import { volumeMistake } from './directory-load.ts'
+import { Space } from './space.ts'
+import { decodeVolumeBlock } from './volume-block.ts'
+import { TreeWalk, type WalkedBlock } from './walk.ts'
+import { bytesToWords } from './words.ts'
+
+export type { CheckProblem } from './check-problems.ts'
+
+export interface CheckReport {
+  readonly good: boolean
+  readonly aggregate: string
+  readonly epoch: number
+  readonly generation: number
+  readonly lastSequence: number
+  readonly volumes: readonly {
+    readonly volume: number
+    readonly name: string
+    readonly size: number
+    readonly mappedBlocks: number
+  }[]
+  readonly totals: {
+    readonly blocks: number
+    readonly used: number
+    readonly data: number
+    readonly pointers: number
+    readonly directory: number
+  }
+  /** the first hundred */
+  readonly problems: readonly CheckProblem[]
+  readonly problemCount: number
+}
+
+const NO_LIMIT = Number.POSITIVE_INFINITY
+
+/**
+ * Checks everything that the newest superblock reaches: labels, superblocks, the checksum of every
+ * block, pointers, births, volumes, and that the free map marks exactly what is reached. Reads only,
+ * and needs nothing but the disks of one plex, or copies of them taken at any moment.
+ */
+export function* check(disks: readonly Disk[], port: MemoryPort): Procedure<CheckReport> {
+  const problems = new CheckProblems()
+  const labelled = yield* openForCheck(disks, port, problems)
+  const { newest, problems: slotProblems } = yield* readSuperblocks(labelled, NO_LIMIT, port)
+  // slots that are not whole are normal while the image is written; without any good one they explain
+  if (newest === undefined) {
+    for (const text of slotProblems) problems.add('superblock', text)
+    problems.add('superblock', 'there is no valid superblock')
+    return emptyReport(labelled, problems)
+  }
+  const walk = new CheckWalk(new Plex(labelled), newest, port, problems)
+  const report = yield* walk.run()
+  for (const { scratch } of labelled) memoryPool(port).giveBack(scratch)
+  return { ...report, aggregate: labelled[0]!.label.aggregateName }
+}
+
+function* openForCheck(
+  disks: readonly Disk[],
+  port: MemoryPort,
+  problems: CheckProblems,
+): Procedure<LabelledDisk[]> {
+  const labelled: LabelledDisk[] = []
+  for (const disk of disks) labelled.push(yield* openAnyLabelled(disk, port))
+  labelled.sort((a, b) => a.label.diskIndex - b.label.diskIndex)
+  const first = labelled[0]!.label
+  for (const [index, { disk, label, damaged }] of labelled.entries()) {
+    if (damaged !== undefined) problems.add('label', `${disk.path}: the label at its ${damaged} does not check`)
+    if (!sameIdentity(label.aggregate, first.aggregate)) problems.add('label', `${disk.path}: of another aggregate`)
+    if (label.diskIndex !== index) problems.add('label', `${disk.path}: disk ${index + 1} is missing before it`)
+    if (label.diskCount !== disks.length) {
+      problems.add('label', `${disk.path}: one of ${label.diskCount} disks, and ${disks.length} were given`)
+    }
+  }
+  return labelled
+}
+
+function emptyReport(labelled: readonly LabelledDisk[], problems: CheckProblems): CheckReport {
+  return {
+    good: false,
+    aggregate: labelled[0]?.label.aggregateName ?? '',
+    epoch: 0,
+    generation: 0,
+    lastSequence: 0,
+    volumes: [],
+    totals: { blocks: 0, used: 0, data: 0, pointers: 0, directory: 0 },
+    problems: problems.list,
+    problemCount: problems.count,
+  }
+}
+
+class CheckWalk {
+  readonly #plex: Plex
+  readonly #superblock: SuperblockValues
+  readonly #port: MemoryPort
+  readonly #problems: CheckProblems
+  readonly #space: Space
+  readonly #directory: VolumeDirectory
+  readonly #totals = { blocks: 0, used: 0, data: 0, pointers: 0, directory: 0 }
+  readonly #volumes: Volume[] = []
+  #of = 'the volume directory'
+  #blockCount = 0
+  #data = 0
+
+  constructor(plex: Plex, superblock: SuperblockValues, port: MemoryPort, problems: CheckProblems) {
+    this.#plex = plex
+    this.#superblock = superblock
+    this.#port = port
+    this.#problems = problems
+    this.#space = new Space(plex.segments, plex.blockCount, port)
+    this.#directory = new VolumeDirectory(this.#space)
+    this.#totals.blocks = plex.usableBlocks
+  }
+
+  *run(): Procedure<CheckReport> {
+    const { epoch, generation, lastSequence, blockCount, usedBlocks } = this.#superblock
+    if (blockCount !== this.#plex.blockCount) {
+      this.#problems.add('superblock', `it counts ${blockCount} blocks, the disks have ${this.#plex.blockCount}`)
+    }
+    yield* this.#checkDirectory()
+    for (const volume of this.#volumes) yield* this.#checkVolume(volume)
+    if (this.#totals.used !== usedBlocks) {
+      this.#problems.add('superblock', `it counts ${usedBlocks} used blocks, ${this.#totals.used} are reached`)
+    }
+    yield* compareMap(this.#plex, this.#superblock, this.#space.bits, this.#port, this.#problems)
+    this.#space.close()
+    const volumes = this.#volumes.map(({ volume, name, size, mappedBlocks }) => ({ volume, name, size, mappedBlocks }))
+    return {
+      good: this.#problems.count === 0,
+      aggregate: '',
+      epoch,
+      generation,
+      lastSequence,
+      volumes,
+      totals: this.#totals,
+      problems: this.#problems.list,
+      problemCount: this.#problems.count,
+    }
+  }
+
+  *#checkDirectory(): Procedure {
+    const { directory, directoryHeight, directoryBlocks, nextVolume } = this.#superblock
+    this.#blockCount = NO_LIMIT
+    const walk = new TreeWalk(this.#plex, this.#port, {
+      enter: (block) => this.#enter(block),
+      damaged: (block, why) => this.#damaged(block, why),
+      data: (block, memory, from) => {
+        const bytes = memory.bytes.subarray(from, from + BLOCK_SIZE)
+        for (const volume of decodeVolumeBlock(bytes, block.firstBlock * VOLUME_RECORDS_PER_BLOCK)) {
+          this.#record(volume, nextVolume)
+        }
+      },
+    })
+    yield* walk.run(bytesToWords(directory), Math.min(directoryHeight, 4))
+    walk.close()
+    this.#totals.directory = this.#data
+    if (this.#data !== directoryBlocks) {
+      this.#problems.add('directory', `it has ${this.#data} blocks, the superblock counts ${directoryBlocks}`)
+    }
+  }
+
+  #record(volume: Volume, nextVolume: number): void {
+    const mistake = volumeMistake(volume, nextVolume, this.#directory)
+    if (mistake !== undefined) return this.#problems.add('directory', `volume ${volume.volume} ${mistake}`)
+    this.#directory.load(volume)
+    this.#volumes.push(volume)
+  }
+
+  *#checkVolume(volume: Volume): Procedure {
+    this.#of = `volume ${volume.name}`
+    this.#data = 0
+    this.#blockCount = volume.size / BLOCK_SIZE
+    const walk = new TreeWalk(this.#plex, this.#port, {
+      enter: (block) => this.#enter(block),
+      damaged: (block, why) => this.#damaged(block, why),
+    })
+    yield* walk.run(volume.root, volume.height)
+    walk.close()
+    this.#totals.data += this.#data
+    if (this.#data !== volume.mappedBlocks) {
+      this.#problems.add('volume', `${this.#of}: ${this.#data} blocks are mapped, ${volume.mappedBlocks} counted`)
+    }
+  }
+
+  #enter(block: WalkedBlock): boolean {
+    const { generation } = this.#superblock
+    const where = this.#where(block)
+    if (block.birth > generation) {
+      this.#problems.add('birth', `${where}: born in generation ${block.birth}, the newest is ${generation}`)
+    }
+    if (block.firstBlock >= this.#blockCount) this.#problems.add('size', `${where}: beyond the end of the volume`)
+    if (block.level === 0) this.#data += 1
+    else this.#totals.pointers += 1
+    if (!this.#space.mark(block.physical)) {
+      this.#problems.add('shared', `${where}: the block is used twice`)
+      return false
+    }
+    this.#totals.used += 1
+    return true
+  }
+
+  #damaged(block: WalkedBlock, why: string): void {
+    this.#problems.add(why, `${this.#where(block)}: ${why}`)
+  }
+
+  #where(block: WalkedBlock): string {
+    const what = block.level === 0 ? 'data' : `pointers of level ${block.level}`
+    return `${this.#of}, block ${block.firstBlock} (${what}, at ${block.physical})`
+  }
+}
