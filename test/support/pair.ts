@@ -191,6 +191,11 @@ export class Pair {
     return copies
   }
 
+  /** `pollux check` of an aggregate's own disks. */
+  check(aggregate: string): Promise<Ended> {
+    return pollux(['check', ...this.disks(aggregate)])
+  }
+
   // --- waiting and breaking ------------------------------------------------------------------------
 
   /** Waits until an aggregate is served, by a certain node if one is named. Returns who does. */

@@ -42,6 +42,12 @@ function begin(seed: number, random: SeededRandom): State {
   return { world, disks, model, epoch: 1 }
 }
 
+interface Recording {
+  readonly before: MemoryDisk[]
+  readonly log: WriteLog
+  readonly after: ImageModel
+}
+
 /** One more consistency point, with every write logged. */
 function recorded(
   state: State,
@@ -57,7 +63,6 @@ function recorded(
   for (const disk of disks) disk.log = log
   changes.commit(epoch)
   for (const disk of disks) disk.log = undefined
-  image.close()
   return { before, log, after }
 }
 
@@ -128,11 +133,10 @@ t.test('while a generation is being made, the two before it stay whole', async (
   for (let seed = 1; seed <= SEEDS; seed += 1) {
     const random = new SeededRandom(100 + seed)
     const state = begin(seed, random)
-    const first = recorded(state, random)
-    const second = recorded({ ...state, model: first.after, epoch: 1 }, random)
-    const image = openImage(state.world, second.before)
+    const image = openImage(state.world, state.disks)
+    const first = recorded(state, random, image)
     const { epoch, generation } = image
-    image.close()
+    const second = recorded({ ...state, model: first.after }, random, image)
     const opened = new Set<number>()
     for (let count = 0; count <= second.log.events.length; count += 1) {
       const disks = crashed(second.before, state.disks, second.log, count, random)

@@ -1,0 +1,174 @@
+import t from 'tap'
+import { MemoryTwin, SeededRandom } from '../../support/memory-world.ts'
+import { Space, worstCaseBlocks } from '../../../ts/volume/space.ts'
+
+const make = (...lengths: number[]): Space => {
+  const intervals: { first: number; end: number }[] = []
+  let first = 0
+  for (const length of lengths) {
+    intervals.push({ first, end: first + length })
+    first = Math.ceil((first + length) / 32768) * 32768
+  }
+  return new Space(intervals, intervals.at(-1)!.end, new MemoryTwin())
+}
+
+function takeAll(space: Space): Set<number> {
+  const taken = new Set<number>()
+  for (let count = space.allocate(256); count > 0; count = space.allocate(256)) {
+    for (let block = space.first; block < space.first + count; block += 1) taken.add(block)
+  }
+  return taken
+}
+
+t.test('every block is handed out once, and none in the gap between disks', async (t) => {
+  const space = make(1000, 64)
+  const taken = takeAll(space)
+  t.equal(taken.size, 1064)
+  t.notOk([...taken].some((block) => block >= 1000 && block < 32768))
+  t.equal(Math.max(...taken), 32768 + 63)
+})
+
+t.test('what a generation frees is free again two generations later, and not before', async (t) => {
+  const space = make(2048)
+  space.begin()
+  t.equal(space.allocate(100), 100)
+  const { first } = space
+  space.publish()
+  space.begin()
+  for (let block = first; block < first + 100; block += 1) space.free(block)
+  t.equal(space.freeing, 100)
+  t.notOk(takeAll(space).has(first), 'the newest superblock reaches it')
+  space.revert(false)
+  for (let block = first; block < first + 100; block += 1) space.free(block)
+  space.publish()
+  t.equal(space.used, 0)
+  t.equal(space.freeing, 100)
+  space.begin()
+  t.notOk(takeAll(space).has(first), 'the superblock before the newest reaches it')
+  space.revert(false)
+  space.publish()
+  t.equal(space.freeing, 0)
+  space.begin()
+  t.ok(takeAll(space).has(first))
+})
+
+t.test('an attempt that may be durable keeps its blocks until the next one is', async (t) => {
+  const space = make(2048)
+  space.begin()
+  space.allocate(100)
+  const { first } = space
+  space.revert(true)
+  t.equal(space.used, 0)
+  t.equal(space.freeing, 100)
+  space.cursor = 0
+  space.begin()
+  space.allocate(50)
+  t.ok(space.first >= first + 100)
+  space.publish()
+  t.equal(space.freeing, 0)
+  space.cursor = 0
+  space.begin()
+  space.allocate(50)
+  t.equal(space.first, first)
+})
+
+t.test('promises are kept apart from each other and from what is kept back', async (t) => {
+  const space = make(64 * 128)
+  t.equal(space.floor, 128)
+  const free = space.available
+  t.ok(space.reserve(free))
+  t.equal(space.available, 0)
+  t.notOk(space.reserve(1))
+  t.ok(space.reserveForFreeing(100), 'freeing may use what is kept back')
+  t.notOk(space.reserveForFreeing(100))
+  space.release(100)
+  space.release(free)
+  t.equal(space.available, free)
+  t.ok(space.reserve(10))
+  space.freeze()
+  space.begin()
+  space.allocate(10)
+  t.equal(space.available, free - 10, 'a block is not both taken and promised')
+  space.publish()
+  space.release(10)
+  t.equal(space.available, free - 10)
+})
+
+t.test('more than was reserved is a mistake of ours', async (t) => {
+  const space = make(8192)
+  space.freeze()
+  space.begin()
+  space.allocate(space.floor + 1)
+  t.throws(() => space.checkSpent(), /were taken and 0 were reserved/)
+})
+
+t.test('a new epoch keeps clear of a window while there is space elsewhere', async (t) => {
+  const space = make(4096)
+  space.avoid(4000, 200, 2)
+  t.equal(space.cursor, 200 - 96 - 32768 + 32768 > 0 ? space.cursor : 0)
+  space.begin()
+  const outside: number[] = []
+  for (let left = 4096 - 96; left > 0; ) {
+    const count = space.allocate(Math.min(64, left))
+    outside.push(space.first)
+    left -= count
+  }
+  t.notOk(outside.some((block) => block >= 4000 && block < 4096))
+  t.ok(space.allocate(64) > 0, 'a full aggregate uses the window, too')
+  t.ok(space.first >= 4000)
+})
+
+t.test('sweeping goes on where it ended, and takes long runs first', async (t) => {
+  const space = make(4096)
+  space.begin()
+  space.allocate(256)
+  space.allocate(256)
+  t.equal(space.first, 256)
+  space.giveBack(300, 4)
+  space.cursor = 0
+  space.allocate(256)
+  t.equal(space.first, 512, 'the hole of four blocks is passed over')
+  space.giveBack(512, 256)
+  space.cursor = 0
+  space.allocate(4)
+  t.equal(space.first, 300, 'but filled when that is enough')
+})
+
+t.test('the count of free blocks agrees with the bitmaps after any sequence of steps', async (t) => {
+  const random = new SeededRandom(3)
+  const space = make(40_000, 5_000)
+  let live: number[] = []
+  for (let generation = 0; generation < 60; generation += 1) {
+    const before = [...live]
+    space.begin()
+    const fresh: number[] = []
+    for (let run = random.below(20); run > 0; run -= 1) {
+      const count = space.allocate(1 + random.below(300))
+      for (let block = space.first; block < space.first + count; block += 1) fresh.push(block)
+    }
+    live = live.filter((block) => {
+      if (random.chance(0.7)) return true
+      space.free(block)
+      return false
+    })
+    if (random.chance(0.3)) {
+      space.revert(random.chance(0.5))
+      live = before
+    } else {
+      space.publish()
+      live.push(...fresh)
+    }
+    const { used, held } = space.bits.count()
+    t.equal(space.used, used)
+    t.equal(space.used, live.length)
+    t.equal(space.freeing, held)
+  }
+})
+
+t.test('the worst case counts every pointer block on the way', async (t) => {
+  t.equal(worstCaseBlocks(0, 1, 0), 1)
+  t.equal(worstCaseBlocks(0, 1, 3), 4)
+  t.equal(worstCaseBlocks(255, 2, 2), 2 + 2 + 1)
+  t.equal(worstCaseBlocks(0, 256, 1), 257)
+  t.equal(worstCaseBlocks(65_535, 2, 3), 2 + 2 + 2 + 1)
+})
