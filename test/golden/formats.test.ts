@@ -16,7 +16,7 @@ import { SUPERBLOCK_MAGIC, Superblock, superblockVersions } from '../../ts/forma
 import { VolumeRecord, volumeRecordVersions } from '../../ts/format/volume-record.ts'
 import { hexOf, sampleOf } from './structs.ts'
 
-/** Layouts as they were released: fingerprint, and the bytes of known values without the zeroes at the end. */
+/** Layouts as they were released: fingerprint, and bytes of known values without the zeroes at the end. */
 const frozen = [
   [
     LogEntry,

@@ -25,20 +25,23 @@ export class ImageModel {
   /** One random change, to the log and to the model alike. */
   step(random: SeededRandom, log: ChangeLog, blocksMax: number): void {
     const kind = random.below(100)
-    if (this.volumes.size === 0 || (kind < 2 && this.volumes.size < 6)) return this.#create(random, log, blocksMax)
+    if (this.volumes.size === 0 || (kind < 2 && this.volumes.size < 6))
+      return this.#create(random, log, blocksMax)
     const volume = [...this.volumes.keys()][random.below(this.volumes.size)]!
     const model = this.volumes.get(volume)!
     const blockCount = model.size / BLOCK_SIZE
     if (kind < 3) return this.#remove(log, volume)
     if (kind < 6) return this.#resize(log, volume, 1 + random.below(blocksMax))
     const first = random.below(blockCount)
-    if (kind < 14) return this.#zero(log, volume, first, Math.min(blockCount, first + 1 + random.below(blockCount)))
+    if (kind < 14)
+      return this.#zero(log, volume, first, Math.min(blockCount, first + 1 + random.below(blockCount)))
     if (kind < 24) {
       if (log.zeroBlock(volume, first)) model.versions.delete(first)
       return
     }
     const count = kind < 40 ? 1 + random.below(40) : 1
-    for (let block = first; block < Math.min(blockCount, first + count); block += 1) this.#write(log, volume, block)
+    for (let block = first; block < Math.min(blockCount, first + count); block += 1)
+      this.#write(log, volume, block)
   }
 
   #create(random: SeededRandom, log: ChangeLog, blocksMax: number): void {
@@ -77,7 +80,8 @@ export class ImageModel {
   differences(world: MemoryWorld, image: Image): string[] {
     const found: string[] = []
     const volumes = image.directory.list()
-    if (volumes.length !== this.volumes.size) found.push(`${volumes.length} volumes, not ${this.volumes.size}`)
+    if (volumes.length !== this.volumes.size)
+      found.push(`${volumes.length} volumes, not ${this.volumes.size}`)
     for (const [volume, { size, versions }] of this.volumes) {
       const record = image.directory.get(volume)
       if (record === undefined) {

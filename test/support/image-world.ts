@@ -3,13 +3,13 @@ import { BLOCK_SIZE, MIB } from '../../ts/base/units.ts'
 import { consistencyPoint, type Published } from '../../ts/consistency-point/consistency-point.ts'
 import { labelDisk } from '../../ts/disk/label.ts'
 import { identityText } from '../../ts/format/identity.ts'
+import type { Memory } from '../../ts/ports/memory.ts'
 import { FAILED, HOLE, WAIT } from '../../ts/volume/answers.ts'
 import type { FrozenChanges } from '../../ts/volume/changes.ts'
 import type { FrozenDirectory } from '../../ts/volume/directory.ts'
 import { Image, type ImageSettings } from '../../ts/volume/image.ts'
 import { worstCaseBlocks } from '../../ts/volume/space.ts'
-import type { Memory } from '../../ts/ports/memory.ts'
-import { type MemoryDisk, MemoryWorld } from './memory-world.ts'
+import type { MemoryDisk, MemoryWorld } from './memory-world.ts'
 
 export const pair = new Uint8Array(16).fill(0xaa)
 export const aggregate = new Uint8Array(16).fill(0xbb)
@@ -55,7 +55,8 @@ export function openImage(world: MemoryWorld, disks: MemoryDisk[], more: Partial
 /** Content that tells where and when it was written. */
 export function stamp(into: Uint8Array, volume: number, block: number, version: number): void {
   const words = new Uint32Array(into.buffer, into.byteOffset, BLOCK_SIZE / 4)
-  for (let word = 0; word < words.length; word += 1) words[word] = volume * 7919 + block * 31 + version * 1_000_003 + word
+  for (let word = 0; word < words.length; word += 1)
+    words[word] = volume * 7919 + block * 31 + version * 1_000_003 + word
 }
 
 const PAGES = 16384
@@ -154,7 +155,8 @@ export class ChangeLog {
   /** What a consistency point gets; the log begins afresh. */
   freeze(): { changes: FrozenChanges; directory: FrozenDirectory } {
     const keys: [number, number, number][] = []
-    for (const [volume, blocks] of this.#blocks) for (const [block, page] of blocks) keys.push([volume, block, page])
+    for (const [volume, blocks] of this.#blocks)
+      for (const [block, page] of blocks) keys.push([volume, block, page])
     keys.sort((a, b) => a[0] - b[0] || a[1] - b[1])
     const ranges = this.#ranges
     const touched = new Set([...ranges.keys(), ...keys.map(([volume]) => volume)])
@@ -185,7 +187,11 @@ export class ChangeLog {
     return published
   }
 
-  run({ changes, directory }: ReturnType<ChangeLog['freeze']>, epoch = 1, stillOwner = () => true): Published {
+  run(
+    { changes, directory }: ReturnType<ChangeLog['freeze']>,
+    epoch = 1,
+    stillOwner = () => true,
+  ): Published {
     const options = { epoch, node, wallMs: 1, stillOwner }
     const point = consistencyPoint(this.image, changes, directory, options)
     return this.#world.run(point, () => this.image.cache.submit())
@@ -205,7 +211,12 @@ export class ChangeLog {
 }
 
 /** A block as clients would read it from disk: its bytes, undefined for a hole. Throws if it cannot be read. */
-export function readBlock(world: MemoryWorld, image: Image, volume: number, block: number): Uint8Array | undefined {
+export function readBlock(
+  world: MemoryWorld,
+  image: Image,
+  volume: number,
+  block: number,
+): Uint8Array | undefined {
   const { root, height } = image.directory.get(volume)!
   for (let attempt = 0; attempt < 20; attempt += 1) {
     const physical = image.tree.resolve(root, height, block, undefined)

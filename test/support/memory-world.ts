@@ -58,7 +58,10 @@ export class MemoryTwin implements MemoryPort {
   run(batch: MemoryBatch): number {
     batch.firstFailure = -1
     for (let step = 0; step < batch.count; step += 1) {
-      const [op, a, b, c] = batch.steps.subarray(step * STEP_WORDS, (step + 1) * STEP_WORDS) as unknown as number[]
+      const [op, a, b, c] = batch.steps.subarray(
+        step * STEP_WORDS,
+        (step + 1) * STEP_WORDS,
+      ) as unknown as number[]
       if (op === MemoryOp.COPY) this.bytesAt(b!, c!).set(this.bytesAt(a!, c!))
       else if (op === MemoryOp.ZERO) this.bytesAt(a!, b!).fill(0)
       else throw new Error(`this twin has no operation ${op}`)

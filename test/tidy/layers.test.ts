@@ -28,5 +28,13 @@ t.test('an import against the arrows is found', async (t) => {
   t.same(violations('ts/control/api.ts', "import { Engine } from '../engine.ts'\n"), [
     'ts/control/api.ts: control may not import ts/engine.ts',
   ])
+  t.same(violations('ts/engine/status.ts', "import type { Status } from '../node/messages.ts'\n"), [])
+  t.same(violations('ts/engine/status.ts', "import { Status } from '../node/messages.ts'\n"), [
+    'ts/engine/status.ts: engine may not import ts/node/messages.ts',
+  ])
+  t.same(violations('ts/flow/read.ts', "import type { Status } from '../node/messages.ts'\n"), [
+    'ts/flow/read.ts: flow may not import ts/node/messages.ts',
+  ])
+  t.same(violations('ts/partner/keeper.ts', "import { LogRing } from '../log/ring.ts'\n"), [])
   t.same(violations('ts/helpers/x.ts', ''), ['ts/helpers/x.ts: the layer helpers is not in the table'])
 })

@@ -6,7 +6,8 @@ export const rows: readonly (readonly string[])[] = [
   ['base'],
   ['format'],
   ['ports'],
-  ['nbd', 'log', 'partner', 'disk'],
+  ['nbd', 'log', 'disk'],
+  ['partner'],
   ['plex'],
   ['volume'],
   ['consistency-point'],
@@ -23,8 +24,12 @@ const around: Readonly<Record<string, { values: readonly string[]; types: readon
   control: { values: ['base', 'format', 'ports', 'config'], types: [...engineLayers, 'node'] },
   node: { values: [...engineLayers, 'adapters', 'config', 'control'], types: [] },
   cli: { values: [...engineLayers, 'adapters', 'config', 'control', 'node', 'main'], types: [] },
-  main: { values: [...engineLayers, 'adapters', 'config', 'control', 'node'], types: [] },
+  main: { values: [...engineLayers, 'adapters', 'config', 'control', 'node', 'engine-worker'], types: [] },
+  'engine-worker': { values: [...engineLayers, 'adapters', 'config'], types: ['node'] },
 }
+
+/** What a node gives to its engine and hears from it: shapes alone, that both sides must know. */
+const shapesForEngine = ['ts/config/engine-settings.ts', 'ts/node/messages.ts']
 
 /** `ts/log/ring.ts` is in `log`, `ts/engine.ts` in `engine`. */
 export function layerOf(path: string): string {
@@ -36,8 +41,10 @@ export function isEngine(layer: string): boolean {
   return engineLayers.includes(layer)
 }
 
-function mayImport(from: string, to: string, typeOnly: boolean): boolean {
+function mayImport(from: string, target: string, typeOnly: boolean): boolean {
+  const to = layerOf(target)
   if (from === to) return true
+  if (from === 'engine' && typeOnly && shapesForEngine.includes(target)) return true
   const rules = around[from]
   if (rules) return rules.values.includes(to) || (typeOnly && rules.types.includes(to))
   const rank = (layer: string) => rows.findIndex((row) => row.includes(layer))
@@ -58,7 +65,7 @@ export function layerViolations(files: Sources): string[] {
         if (isEngine(from)) violations.push(`${path}: engine code imports no package: ${specifier}`)
       } else if (!target.startsWith('ts/')) {
         violations.push(`${path}: ${target} is outside of ts/`)
-      } else if (!mayImport(from, layerOf(target), typeOnly)) {
+      } else if (!mayImport(from, target, typeOnly)) {
         violations.push(`${path}: ${from} may not import ${target}`)
       }
     }

@@ -130,8 +130,8 @@ export class Uring {
 
   /**
    * Enters the kernel once: submits what was asked for, waits up to `waitMs` for a completion
-   * (0: not at all; at most a second), and runs the completions that are there. If `notAfterMs` is not 0 and has
-   * passed, nothing is submitted and the answer is 'fenced'.
+   * (0: not at all; at most a second), and runs the completions that are there. If `notAfterMs` is not 0
+   * and has passed, nothing is submitted and the answer is 'fenced'.
    */
   turn(waitMs: number, notAfterMs: number): TurnResult {
     this.turns += 1

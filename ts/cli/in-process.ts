@@ -12,9 +12,12 @@ export type DiskWorld = Pick<World, 'memory' | 'disks' | 'clock' | 'entropy' | '
 
 const WAIT_MS = 100
 
+let shared: Uring | undefined
+
 /** Runs one procedure to its end on the calling thread. */
 export function runProcedure<T>(make: (world: DiskWorld) => Procedure<T>): T {
-  const uring = new Uring()
+  shared ??= new Uring()
+  const uring = shared
   const world: DiskWorld = {
     memory: new NativeMemory(),
     disks: new NativeDisks(uring),

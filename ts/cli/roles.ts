@@ -116,22 +116,33 @@ async function finish(
   changes: readonly AggregateRoleChange[],
   target: string,
 ): Promise<void> {
-  const waiting = new Set(changes.filter(({ changed }) => changed).map(({ aggregate }) => aggregate))
-  if (!options.dryRun && waiting.size > 0) {
-    await waitFor(
-      SERVED_AGAIN_MS,
-      () => `${target} does not serve ${[...waiting].join(' and ')} yet`,
-      async () => {
-        const { aggregates } = summarize(context.dir, await askNodes(context))
-        for (const { name, node } of aggregates) if (node === target) waiting.delete(name)
-        return waiting.size === 0 ? true : undefined
-      },
-    )
-  }
-  return done(options, changes, changes.map(({ aggregate, text }) => `${aggregate}: ${text}`).join('\n'))
+  if (options.dryRun) return judged(options, changes, target)
+  const waiting = new Set(changes.map(({ aggregate }) => aggregate))
+  await waitFor(
+    SERVED_AGAIN_MS,
+    () => `${target} does not serve ${[...waiting].join(' and ')} yet`,
+    async () => {
+      const { aggregates } = summarize(context.dir, await askNodes(context))
+      for (const { name, node } of aggregates) if (node === target) waiting.delete(name)
+      return waiting.size === 0 ? true : undefined
+    },
+  )
+  return done(options, changes, `${target} serves ${namesOf(changes)} now`)
 }
 
+/** A dry run fails if what it tries would. */
+function judged(options: RoleOptions, changes: readonly AggregateRoleChange[], target: string): void {
+  const against = changes.flatMap((change) =>
+    'possible' in change && !change.possible ? [`${change.aggregate}: ${change.because}`] : [],
+  )
+  if (against.length > 0) throw new StoreError('TAKEOVER_IMPOSSIBLE', against.join('; '))
+  done(options, changes, `${target} can have ${namesOf(changes)}; nothing was changed`)
+}
+
+const namesOf = (changes: readonly AggregateRoleChange[]): string =>
+  changes.map(({ aggregate }) => aggregate).join(' and ')
+
 function done(options: RoleOptions, changes: readonly AggregateRoleChange[], text: string): void {
-  if (options.json) sayJson({ changes })
+  if (options.json) sayJson({ changes, text })
   else say(text)
 }

@@ -10,7 +10,7 @@ import { note, say, sayJson } from './output.ts'
 import { type PairFile, readPairFile, writePairFile } from './pair-file.ts'
 import { makePrivate } from './pair-nvram.ts'
 import { type PairWish, preparePair } from './pair-setup.ts'
-import { type PairStatus, pairStatus } from './pair-status.ts'
+import { ownerOf, type PairStatus, pairStatus } from './pair-status.ts'
 import { volumeTable } from './status-text.ts'
 import { waitFor } from './wait.ts'
 
@@ -107,8 +107,9 @@ async function announce(dir: string, pair: PairFile, options: UpOptions): Promis
     IN_SYNC_MS,
     () => 'waiting for the copies of the logs to be in sync',
     async () => {
-      const { aggregates } = await pairStatus(context)
-      return aggregates.every(({ log }) => log === 'in-sync') ? true : undefined
+      const { nodes, aggregates } = await pairStatus(context)
+      const isSafe = nodes.every(({ name, takeover }) => takeover.possible || ownsNothing(aggregates, name))
+      return isSafe ? true : undefined
     },
   ).catch(() => note('the copies of the logs are not in sync yet; see `pollux status`'))
   const status = await pairStatus(context)
@@ -116,6 +117,9 @@ async function announce(dir: string, pair: PairFile, options: UpOptions): Promis
   else say(welcome(dir, pair, status, options))
   return status
 }
+
+const ownsNothing = (aggregates: PairStatus['aggregates'], node: string): boolean =>
+  aggregates.every((aggregate) => ownerOf(aggregate) !== node)
 
 function welcome(dir: string, pair: PairFile, status: PairStatus, options: UpOptions): string {
   const at = options.dir === undefined ? '' : ` --dir ${dir}`

@@ -77,8 +77,9 @@ export function meaningMistakes(file: NodeFile): Mistake[] {
 function aggregateMistakes(file: NodeFile, aggregate: AggregateTable): Mistake[] {
   const found: Mistake[] = []
   const add = (path: KeyPath, text: string | undefined) => text !== undefined && found.push({ path, text })
-  if (aggregate.home !== file.node.name && aggregate.home !== file.partner.name) {
-    add(['home'], `must be ${file.node.name} or ${file.partner.name}`)
+  const names = [file.node.name, file.partner.name]
+  if (names[0] !== names[1] && !names.includes(aggregate.home)) {
+    add(['home'], `must be ${names.join(' or ')}`)
   }
   add(['service'], addressMistake(aggregate.service, 1))
   for (const disk of aggregate.disks) add(['disks'], absoluteMistake(disk))

@@ -11,8 +11,8 @@ import type { Image } from '../volume/image.ts'
 import { bytesToWords } from '../volume/words.ts'
 import { BlockWriter, diskFailed } from './block-writer.ts'
 import { DirectoryChanges } from './directory-changes.ts'
-import { PageArena } from './page-arena.ts'
 import { nextSuperblock } from './next-superblock.ts'
+import { PageArena } from './page-arena.ts'
 import { SubtreeFreer } from './subtree-freer.ts'
 import { changesOf, TreeChanges, type ZeroRange } from './tree-changes.ts'
 import { TreeEditor } from './tree-editor.ts'
@@ -94,7 +94,12 @@ class ConsistencyPoint {
   #mayBeDurable = false
   #mapBlocks = 0
 
-  constructor(image: Image, changes: FrozenChanges, frozen: FrozenDirectory, options: ConsistencyPointOptions) {
+  constructor(
+    image: Image,
+    changes: FrozenChanges,
+    frozen: FrozenDirectory,
+    options: ConsistencyPointOptions,
+  ) {
     this.#image = image
     this.#changes = changes
     this.#frozen = frozen
@@ -173,7 +178,8 @@ class ConsistencyPoint {
     const blocks = changesOf(this.#changes, volume.volume, blockCount)
     const ranges = this.#rangesOf(volume, blockCount)
     const isNew = createdIn === 0
-    if (blocks.from === blocks.to && ranges.length === 0 && cutBlock === Number.POSITIVE_INFINITY && !isNew) return
+    if (blocks.from === blocks.to && ranges.length === 0 && cutBlock === Number.POSITIVE_INFINITY && !isNew)
+      return
     const tree = yield* this.#treeChanges.apply(volume, heightFor(blockCount), ranges, blocks)
     this.#trees.set(volume.volume, { ...tree, createdIn: isNew ? this.#generation : createdIn })
   }
@@ -253,4 +259,3 @@ class ConsistencyPoint {
     this.#directoryChanges.close()
   }
 }
-

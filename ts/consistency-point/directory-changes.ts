@@ -18,7 +18,7 @@ export class DirectoryChanges {
 
   constructor(port: MemoryPort) {
     this.#pool = memoryPool(port)
-    this.#memory = this.#pool.borrow(DIRECTORY_BLOCKS_MAX * BLOCK_SIZE)
+    this.#memory = this.#pool.borrowAsIs(DIRECTORY_BLOCKS_MAX * BLOCK_SIZE)
   }
 
   close(): void {

@@ -21,7 +21,7 @@ export class PageArena {
 
   constructor(port: MemoryPort) {
     this.#pool = memoryPool(port)
-    this.memory = this.#pool.borrow(ARENA_PAGES * BLOCK_SIZE)
+    this.memory = this.#pool.borrowAsIs(ARENA_PAGES * BLOCK_SIZE)
     this.u32 = this.memory.u32
     for (let page = 0; page < ARENA_PAGES; page += 1) this.#queue[page] = page
   }

@@ -1,5 +1,5 @@
 import type { Procedure } from '../base/procedure.ts'
-import { POINTER_WORDS, FLAGS, POINTERS_PER_BLOCK } from '../format/block-pointer.ts'
+import { FLAGS, POINTER_WORDS, POINTERS_PER_BLOCK } from '../format/block-pointer.ts'
 import { FAILED, WAIT } from '../volume/answers.ts'
 import type { BlockCache, Waiter } from '../volume/cache.ts'
 import type { FrozenChanges } from '../volume/changes.ts'

@@ -36,9 +36,7 @@ export function isSilent(engine: EngineStatus | SilentEngine): engine is SilentE
   return 'silent' in engine
 }
 
-export interface AggregateRoleChange extends RoleChange {
-  readonly aggregate: string
-}
+export type AggregateRoleChange = RoleChange & { readonly aggregate: string }
 
 /** An aggregate of this node, as far as the API has to know it. */
 export interface AggregateView {

@@ -29,7 +29,11 @@ export interface LabelledDisk {
 }
 
 /** Checks that the disk is the one that is expected. Throws DISK_* naming what it is instead. */
-export function* openLabelled(inner: Disk, expected: ExpectedDisk, port: MemoryPort): Procedure<LabelledDisk> {
+export function* openLabelled(
+  inner: Disk,
+  expected: ExpectedDisk,
+  port: MemoryPort,
+): Procedure<LabelledDisk> {
   const opened = yield* openAnyLabelled(inner, port)
   const mistake = labelMistake(opened.label, expected)
   if (mistake === undefined) return opened
@@ -41,7 +45,8 @@ export function* openLabelled(inner: Disk, expected: ExpectedDisk, port: MemoryP
 export function* openAnyLabelled(inner: Disk, port: MemoryPort): Procedure<LabelledDisk> {
   const { label, damaged } = usable(inner, yield* readLabel(inner, port))
   const mistake = zonesMistake(label)
-  if (mistake !== undefined) throw new StoreError('DISK_UNUSABLE', `${inner.path}: its label is wrong: ${mistake}`)
+  if (mistake !== undefined)
+    throw new StoreError('DISK_UNUSABLE', `${inner.path}: its label is wrong: ${mistake}`)
   const scratch = memoryPool(port).borrow(BLOCK_SIZE)
   return { disk: new GuardedDisk(inner, scratch), label, zones: label, damaged, scratch }
 }

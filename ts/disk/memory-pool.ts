@@ -19,6 +19,11 @@ export class MemoryPool {
     return again ?? this.port.allocate(byteLength)
   }
 
+  /** Memory with whatever was in it before, for those who write before they read. */
+  borrowAsIs(byteLength: number): Memory {
+    return this.#idle.get(byteLength)?.pop() ?? this.port.allocate(byteLength)
+  }
+
   giveBack(memory: Memory): void {
     const idle = this.#idle.get(memory.byteLength)
     if (idle === undefined) this.#idle.set(memory.byteLength, [memory])

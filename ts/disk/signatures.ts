@@ -23,8 +23,16 @@ const signatures: readonly Signature[] = [
   { what: 'a btrfs file system', at: [0x10040], magic: letters('_BHRfS_M') },
   { what: 'an LVM physical volume', at: [0, 512, 1024, 1536], magic: letters('LABELONE') },
   { what: 'swap space', at: [4086, 16374, 65526], magic: letters('SWAPSPACE2') },
-  { what: 'a member of a ZFS pool', at: every(131072, 262144, 1024), magic: [0x0c, 0xb1, 0xba, 0, 0, 0, 0, 0] },
-  { what: 'a member of a ZFS pool', at: every(131072, 262144, 1024), magic: [0, 0, 0, 0, 0, 0xba, 0xb1, 0x0c] },
+  {
+    what: 'a member of a ZFS pool',
+    at: every(131072, 262144, 1024),
+    magic: [0x0c, 0xb1, 0xba, 0, 0, 0, 0, 0],
+  },
+  {
+    what: 'a member of a ZFS pool',
+    at: every(131072, 262144, 1024),
+    magic: [0, 0, 0, 0, 0, 0xba, 0xb1, 0x0c],
+  },
   { what: 'an NTFS file system', at: [3], magic: letters('NTFS    ') },
   { what: 'an exFAT file system', at: [3], magic: letters('EXFAT   ') },
   { what: 'a FAT file system', at: [54], magic: letters('FAT1') },

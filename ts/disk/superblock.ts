@@ -62,7 +62,8 @@ export function* readSuperblocks(
         const block = scratch.bytes.subarray(slot * BLOCK_SIZE, (slot + 1) * BLOCK_SIZE)
         const verdict = unread.has(slot) ? 'cannot be read' : judgeSlot(block, slot, labelled)
         if (verdict === 'good') good.push(Superblock.decode(block))
-        else if (verdict !== 'blank') problems.push(`${labelled.disk.path}: superblock slot ${slot} ${verdict}`)
+        else if (verdict !== 'blank')
+          problems.push(`${labelled.disk.path}: superblock slot ${slot} ${verdict}`)
       }
     }
   }
@@ -76,7 +77,8 @@ function judgeSlot(block: Uint8Array, slot: number, { label, disk }: LabelledDis
   if (verdict === 'version') return 'is of another format version'
   if (verdict !== 'good') return 'does not check'
   const found = Superblock.decode(block)
-  if (found.slot !== slot || superblockSlot(found.epoch, found.generation) !== slot) return 'belongs into another slot'
+  if (found.slot !== slot || superblockSlot(found.epoch, found.generation) !== slot)
+    return 'belongs into another slot'
   if (!sameIdentity(found.disk, label.disk)) return `was written for another disk than ${disk.path}`
   if (!sameIdentity(found.aggregate, label.aggregate)) return 'belongs to another aggregate'
   if (!sameIdentity(found.pair, label.pair)) return 'belongs to another pair'
@@ -84,7 +86,11 @@ function judgeSlot(block: Uint8Array, slot: number, { label, disk }: LabelledDis
   return 'good'
 }
 
-function choose(good: readonly SuperblockValues[], allowedEpoch: number, problems: string[]): FoundSuperblocks {
+function choose(
+  good: readonly SuperblockValues[],
+  allowedEpoch: number,
+  problems: string[],
+): FoundSuperblocks {
   const refusedEpoch = Math.max(-1, ...good.map((each) => each.epoch).filter((epoch) => epoch > allowedEpoch))
   const allowed = good.filter((each) => each.epoch <= allowedEpoch).sort(newestFirst)
   const newest = allowed[0]
@@ -113,7 +119,9 @@ export function* writeSuperblock(
     seal(block)
     for (const copyAt of SUPERBLOCK_COPIES_AT) {
       const at = zones.superblocksAt + copyAt + slot * BLOCK_SIZE
-      yield* transfers.start(scratch.address + from, BLOCK_SIZE, (gather, done) => disk.write(at, gather, done))
+      yield* transfers.start(scratch.address + from, BLOCK_SIZE, (gather, done) =>
+        disk.write(at, gather, done),
+      )
     }
   }
   const failure = yield* transfers.drain()

@@ -80,9 +80,11 @@ export function zonesMistake(zones: DiskZones): string | undefined {
   if (places.some((place, index) => index > 0 && place < places[index - 1]!)) return 'zones are out of order'
   if (zones.superblocksAt < BLOCK_SIZE) return 'the superblocks overlap the label'
   if (zones.mapIndexAt - zones.superblocksAt < SUPERBLOCK_ZONE_BYTES) return 'the superblocks have no room'
-  if (!isMultiple(zones.blockCount, BLOCKS_MULTIPLE) || zones.blockCount === 0) return 'its block count is odd'
+  if (!isMultiple(zones.blockCount, BLOCKS_MULTIPLE) || zones.blockCount === 0)
+    return 'its block count is odd'
   if (zones.blockCount > AGGREGATE_BLOCKS_MAX) return 'it has more blocks than can be counted'
-  if (zones.mapAt - zones.mapIndexAt < 2 * mapIndexBlocksFor(zones.blockCount) * BLOCK_SIZE) return 'short map index'
+  if (zones.mapAt - zones.mapIndexAt < 2 * mapIndexBlocksFor(zones.blockCount) * BLOCK_SIZE)
+    return 'short map index'
   if (zones.vaultAt - zones.mapAt < 2 * mapBlocksFor(zones.blockCount) * BLOCK_SIZE) return 'short map'
   if (zones.blocksAt - zones.vaultAt < zones.vaultByteLength) return 'the vault has no room'
   const end = zones.blocksAt + zones.blockCount * BLOCK_SIZE

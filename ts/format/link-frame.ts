@@ -10,14 +10,14 @@ export const LINK_MAGIC = 0x4b_58_4c_50 // 'PLXK'
 
 export const LinkFrame = struct('LinkFrame', 64, {
   magic: u32,
-  /** CRC32C of the rest of the header; the payload of ENTRIES has its own checksums, others are in `payloadSeal` */
+  /** CRC32C of the rest of the header; entries have seals of their own, other payloads `payloadSeal` */
   seal: u32,
   kind: u16,
   version: u16,
   payloadByteLength: u32,
   epoch: u32,
   payloadSeal: u32,
-  /** ENTRIES: first of the batch; ACKNOWLEDGE: received through; RELEASE: contained in the superblock through */
+  /** ENTRIES: first of the batch; ACKNOWLEDGE: received through; RELEASE: on the disks through */
   sequence: u64,
   /** ENTRIES: number of entries */
   count: u32,

@@ -2,7 +2,8 @@ import { bytes, struct, u32, u64 } from './struct.ts'
 
 /**
  * The root of one generation. Slots on every disk of a plex are chosen by epoch and generation
- * (`superblockSlot`), so that neither a torn write nor a late writer of an older epoch can hit the newest root.
+ * (`superblockSlot`), so that neither a torn write nor a late writer of an older epoch can hit the
+ * newest root.
  */
 export const superblockVersions = [{ version: 1, why: 'first format' }] as const
 export const SUPERBLOCK_VERSION = superblockVersions[0].version

@@ -26,7 +26,7 @@ const FIRST_PAGE_WORD = at.firstPage / 4
 const PAGE_COUNT_WORD = at.pageCount / 4
 const COOKIE_WORD = at.cookie / 4
 
-/** Clients leave so many places for the entries that open an epoch, however often a full log changes hands. */
+/** Clients leave these places for entries that open an epoch, however often a full log changes hands. */
 const DESCRIPTORS_KEPT_BACK = 16
 
 /** No room in the ring: the client waits until a consistency point has moved the tail. */

@@ -95,16 +95,25 @@ export interface VolumeStatus {
   readonly usedByteLength: number
 }
 
-export interface RoleChange {
-  /** false for a dry run, and when there was nothing to do */
-  readonly changed: boolean
-  /** what was done, or would be done, in words */
-  readonly text: string
-  readonly epoch: number
-}
+/** What is so after a takeover or a handover; for a dry run, whether it would be possible. */
+export type RoleChange =
+  | {
+      readonly owner: string
+      readonly epoch: number
+      /** in which way this node became owner, and from where it has the log */
+      readonly how?: string
+      readonly log?: string
+    }
+  | { readonly possible: boolean; readonly because: string }
 
 export interface ConsistencyPointStatus {
   readonly generation: number
+  /** in which that generation was written */
+  readonly epoch: number
+  /** the last log entry that it contains */
+  readonly containedSequence: number
+  /** one number that stands for the whole content of the generation */
+  readonly root: number
   readonly state: 'idle' | 'running' | 'held'
   /** why the last one failed; empty if it did not */
   readonly failure: string
@@ -146,6 +155,7 @@ export interface EngineStatus {
     readonly complete: boolean
     readonly pagesUsed: number
     readonly pageCount: number
+    readonly firstSequence: number
     readonly lastSequence: number
     /** acknowledged by the partner through; 0 when there is no link */
     readonly partnerSequence: number

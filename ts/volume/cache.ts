@@ -77,7 +77,7 @@ export class BlockCache {
     this.#plex = plex
     this.#port = port
     this.#pool = memoryPool(port)
-    this.#memory = this.#pool.borrow(this.frameCount * BLOCK_SIZE)
+    this.#memory = this.#pool.borrowAsIs(this.frameCount * BLOCK_SIZE)
     this.u32 = this.#memory.u32
     this.#table = new FrameTable(this.frameCount)
     this.#waiters = new Waiters(this.frameCount)

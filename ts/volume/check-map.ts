@@ -32,7 +32,8 @@ export function* compareMap(
 function differences(first: number, stored: FreeBits, reached: FreeBits, problems: CheckProblems): void {
   for (let block = first; block < first + 32; block += 1) {
     const [isMarked, isReached] = [hasBit(stored.current, block), hasBit(reached.current, block)]
-    if (isMarked && !isReached) problems.add('leaked', `block ${block} is marked as used and nothing reaches it`)
+    if (isMarked && !isReached)
+      problems.add('leaked', `block ${block} is marked as used and nothing reaches it`)
     if (!isMarked && isReached) problems.add('unmarked', `block ${block} is reached and marked as free`)
   }
 }

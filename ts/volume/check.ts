@@ -8,8 +8,8 @@ import { VOLUME_RECORDS_PER_BLOCK } from '../format/volume-record.ts'
 import { Plex } from '../plex/plex.ts'
 import type { Disk } from '../ports/disk.ts'
 import type { MemoryPort } from '../ports/memory.ts'
-import { CheckProblems, type CheckProblem } from './check-problems.ts'
 import { compareMap } from './check-map.ts'
+import { type CheckProblem, CheckProblems } from './check-problems.ts'
 import { type Volume, VolumeDirectory } from './directory.ts'
 import { volumeMistake } from './directory-load.ts'
 import { Space } from './space.ts'
@@ -76,9 +76,12 @@ function* openForCheck(
   labelled.sort((a, b) => a.label.diskIndex - b.label.diskIndex)
   const first = labelled[0]!.label
   for (const [index, { disk, label, damaged }] of labelled.entries()) {
-    if (damaged !== undefined) problems.add('label', `${disk.path}: the label at its ${damaged} does not check`)
-    if (!sameIdentity(label.aggregate, first.aggregate)) problems.add('label', `${disk.path}: of another aggregate`)
-    if (label.diskIndex !== index) problems.add('label', `${disk.path}: disk ${index + 1} is missing before it`)
+    if (damaged !== undefined)
+      problems.add('label', `${disk.path}: the label at its ${damaged} does not check`)
+    if (!sameIdentity(label.aggregate, first.aggregate))
+      problems.add('label', `${disk.path}: of another aggregate`)
+    if (label.diskIndex !== index)
+      problems.add('label', `${disk.path}: disk ${index + 1} is missing before it`)
     if (label.diskCount !== disks.length) {
       problems.add('label', `${disk.path}: one of ${label.diskCount} disks, and ${disks.length} were given`)
     }
@@ -126,16 +129,27 @@ class CheckWalk {
   *run(): Procedure<CheckReport> {
     const { epoch, generation, lastSequence, blockCount, usedBlocks } = this.#superblock
     if (blockCount !== this.#plex.blockCount) {
-      this.#problems.add('superblock', `it counts ${blockCount} blocks, the disks have ${this.#plex.blockCount}`)
+      this.#problems.add(
+        'superblock',
+        `it counts ${blockCount} blocks, the disks have ${this.#plex.blockCount}`,
+      )
     }
     yield* this.#checkDirectory()
     for (const volume of this.#volumes) yield* this.#checkVolume(volume)
     if (this.#totals.used !== usedBlocks) {
-      this.#problems.add('superblock', `it counts ${usedBlocks} used blocks, ${this.#totals.used} are reached`)
+      this.#problems.add(
+        'superblock',
+        `it counts ${usedBlocks} used blocks, ${this.#totals.used} are reached`,
+      )
     }
     yield* compareMap(this.#plex, this.#superblock, this.#space.bits, this.#port, this.#problems)
     this.#space.close()
-    const volumes = this.#volumes.map(({ volume, name, size, mappedBlocks }) => ({ volume, name, size, mappedBlocks }))
+    const volumes = this.#volumes.map(({ volume, name, size, mappedBlocks }) => ({
+      volume,
+      name,
+      size,
+      mappedBlocks,
+    }))
     return {
       good: this.#problems.count === 0,
       aggregate: '',
@@ -189,7 +203,10 @@ class CheckWalk {
     walk.close()
     this.#totals.data += this.#data
     if (this.#data !== volume.mappedBlocks) {
-      this.#problems.add('volume', `${this.#of}: ${this.#data} blocks are mapped, ${volume.mappedBlocks} counted`)
+      this.#problems.add(
+        'volume',
+        `${this.#of}: ${this.#data} blocks are mapped, ${volume.mappedBlocks} counted`,
+      )
     }
   }
 
@@ -199,7 +216,8 @@ class CheckWalk {
     if (block.birth > generation) {
       this.#problems.add('birth', `${where}: born in generation ${block.birth}, the newest is ${generation}`)
     }
-    if (block.firstBlock >= this.#blockCount) this.#problems.add('size', `${where}: beyond the end of the volume`)
+    if (block.firstBlock >= this.#blockCount)
+      this.#problems.add('size', `${where}: beyond the end of the volume`)
     if (block.level === 0) this.#data += 1
     else this.#totals.pointers += 1
     if (!this.#space.mark(block.physical)) {

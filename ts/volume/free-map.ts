@@ -93,7 +93,9 @@ export class FreeMap {
     const regions = this.#pool.borrow(bits.regionCount * BLOCK_SIZE)
     const differs = (map: MapSegment, local: number): boolean => {
       const word = entryWord(map, local)
-      return index.u32[word] !== this.#current.u32[word] || index.u32[word + 1] !== this.#current.u32[word + 1]
+      return (
+        index.u32[word] !== this.#current.u32[word] || index.u32[word + 1] !== this.#current.u32[word + 1]
+      )
     }
     let isWhole = yield* this.#readIndex(topOf(previous), index)
     if (isWhole) {
@@ -162,8 +164,11 @@ export class FreeMap {
       for (let local = 0; local < map.regionCount; ) {
         const count = Math.min(256, map.regionCount - local)
         const at = mapBlockAt(zones, 0, local)
-        yield* transfers.start(zeroes.address, count * BLOCK_SIZE, (gather, done) => disk.write(at, gather, done))
-        for (const end = local + count; local < end; local += 1) this.#next.u32[entryWord(map, local)] = checksum
+        yield* transfers.start(zeroes.address, count * BLOCK_SIZE, (gather, done) =>
+          disk.write(at, gather, done),
+        )
+        for (const end = local + count; local < end; local += 1)
+          this.#next.u32[entryWord(map, local)] = checksum
       }
       for (let index = 0; index < map.indexCount; index += 1) {
         this.#nextTop[(map.firstIndex + index) * 2 + 1] = 1

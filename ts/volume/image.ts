@@ -1,7 +1,7 @@
 import { StoreError } from '../base/errors.ts'
 import type { Procedure } from '../base/procedure.ts'
-import { type ExpectedDisk, type LabelledDisk, openLabelled } from '../disk/labelled-disk.ts'
 import { repairLabels } from '../disk/label.ts'
+import { type ExpectedDisk, type LabelledDisk, openLabelled } from '../disk/labelled-disk.ts'
 import { memoryPool } from '../disk/memory-pool.ts'
 import { readSuperblocks, type SuperblockValues, writeSuperblock } from '../disk/superblock.ts'
 import { Transfers } from '../disk/transfers.ts'
@@ -14,8 +14,8 @@ import { BlockCache } from './cache.ts'
 import { VolumeDirectory } from './directory.ts'
 import { loadDirectory } from './directory-load.ts'
 import { FreeMap } from './free-map.ts'
-import { loadSpace } from './space-load.ts'
 import { Space } from './space.ts'
+import { loadSpace } from './space-load.ts'
 import { Tree } from './tree.ts'
 import { DiskZone } from './zone.ts'
 
@@ -164,7 +164,11 @@ export class Image {
     for (const { disk, label, damaged } of this.plex.disks) {
       if (damaged === undefined) continue
       yield* repairLabels(disk, label, this.world.memory)
-      this.world.host.event('info', 'label repaired', `${disk.path}: the label at its ${damaged} was written anew`)
+      this.world.host.event(
+        'info',
+        'label repaired',
+        `${disk.path}: the label at its ${damaged} was written anew`,
+      )
     }
   }
 
@@ -218,7 +222,11 @@ function* openAll(
     const expected: ExpectedDisk = { pair, aggregate, plex: PLEX, diskIndex, diskCount: disks.length }
     const opened = yield* openLabelled(disk, expected, world.memory)
     if (opened.damaged !== undefined) {
-      world.host?.event('warn', 'label damaged', `${disk.path}: the label at its ${opened.damaged} does not check`)
+      world.host?.event(
+        'warn',
+        'label damaged',
+        `${disk.path}: the label at its ${opened.damaged} does not check`,
+      )
     }
     labelled.push(opened)
   }
@@ -227,7 +235,8 @@ function* openAll(
 
 function identity(of: string, text: string): Uint8Array {
   const found = identityFromText(text)
-  if (found === undefined) throw new StoreError('CONFIG_INVALID', `the identity of the ${of} is wrong: ${text}`)
+  if (found === undefined)
+    throw new StoreError('CONFIG_INVALID', `the identity of the ${of} is wrong: ${text}`)
   return found
 }
 
@@ -240,9 +249,17 @@ function* newestSuperblock(
   disks: readonly LabelledDisk[],
   allowedEpoch: number,
 ): Procedure<{ newest: SuperblockValues; previous: SuperblockValues | undefined }> {
-  const { newest, previous, refusedEpoch, problems } = yield* readSuperblocks(disks, allowedEpoch, world.memory)
+  const { newest, previous, refusedEpoch, problems } = yield* readSuperblocks(
+    disks,
+    allowedEpoch,
+    world.memory,
+  )
   for (const problem of problems) world.host.event('warn', 'superblock damaged', problem)
-  if (newest === undefined) throw noSuperblock(disks.map(({ disk }) => disk), refusedEpoch)
+  if (newest === undefined)
+    throw noSuperblock(
+      disks.map(({ disk }) => disk),
+      refusedEpoch,
+    )
   if (refusedEpoch >= 0) {
     const text = `superblocks of epoch ${refusedEpoch} are ignored: ${allowedEpoch} is allowed`
     world.host.event('warn', 'epoch refused', text)
@@ -253,7 +270,10 @@ function* newestSuperblock(
 function noSuperblock(disks: readonly Disk[], refusedEpoch: number): StoreError {
   const where = disks.map((disk) => disk.path).join(', ')
   if (refusedEpoch < 0) {
-    return new StoreError('IMAGE_UNREADABLE', `${where}: no valid superblock; look with: pollux check ${where}`)
+    return new StoreError(
+      'IMAGE_UNREADABLE',
+      `${where}: no valid superblock; look with: pollux check ${where}`,
+    )
   }
   const text = `${where}: only superblocks of epoch ${refusedEpoch}, which the arbiter does not know`
   return new StoreError('IMAGE_UNREADABLE', `${text}; check that these disks belong to this arbiter`)
@@ -294,4 +314,3 @@ function emptySuperblock(plex: Plex, map: FreeMap, writtenAtMs: number): Superbl
     ...map.superblockFields(),
   }
 }
-

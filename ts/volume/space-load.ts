@@ -1,8 +1,8 @@
 import { StoreError } from '../base/errors.ts'
 import type { Procedure } from '../base/procedure.ts'
+import { BLOCK_SIZE } from '../base/units.ts'
 import type { SuperblockValues } from '../disk/superblock.ts'
 import { VOLUME_RECORDS_PER_BLOCK } from '../format/volume-record.ts'
-import { BLOCK_SIZE } from '../base/units.ts'
 import { hasBit } from './bits.ts'
 import type { Image } from './image.ts'
 import { decodeVolumeBlock } from './volume-block.ts'
@@ -48,7 +48,10 @@ function* rebuild(image: Image): Procedure {
 
 function unreadable(image: Image, what: string): StoreError {
   const path = image.plex.disks[0]!.disk.path
-  return new StoreError('IMAGE_UNREADABLE', `${path}: ${what}; see all that is wrong with: pollux check ${path}`)
+  return new StoreError(
+    'IMAGE_UNREADABLE',
+    `${path}: ${what}; see all that is wrong with: pollux check ${path}`,
+  )
 }
 
 /**

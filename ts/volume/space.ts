@@ -1,7 +1,6 @@
 import { assert } from '../base/assert.ts'
 import { memoryPool } from '../disk/memory-pool.ts'
 import { POINTERS_PER_BLOCK } from '../format/block-pointer.ts'
-import { BITS_PER_MAP_BLOCK } from '../format/free-map.ts'
 import type { MemoryPort } from '../ports/memory.ts'
 import { clearBit, hasBit, setBit } from './bits.ts'
 import { FreeBits, REGION_SHIFT } from './free-bits.ts'
@@ -36,6 +35,8 @@ export class Space {
   /** first block of the run that `allocate` has returned */
   first = 0
   readonly #scan: SpaceScan
+  /** one more than the highest block number */
+  readonly #span: number
   /** blocks reachable from `current`; from `next`; freed by `next`; held by `before` alone */
   #usedNow = 0
   #usedNext = 0
@@ -45,6 +46,7 @@ export class Space {
 
   constructor(intervals: readonly Interval[], blockCount: number, port: MemoryPort) {
     this.total = intervals.reduce((sum, { first, end }) => sum + end - first, 0)
+    this.#span = blockCount
     this.floor = Math.max(FLOOR_BLOCKS, Math.floor(this.total / FLOOR_SHARE))
     this.bits = new FreeBits(intervals, blockCount, memoryPool(port))
     this.#scan = new SpaceScan(this.bits, intervals)
@@ -85,7 +87,7 @@ export class Space {
   }
 
   set cursor(block: number) {
-    this.#scan.cursor = block < this.bits.regionCount * BITS_PER_MAP_BLOCK ? block : 0
+    this.#scan.cursor = block < this.#span ? block : 0
   }
 
   /** Promises blocks for an entry that is to be logged. False: the aggregate is full. */
@@ -117,7 +119,7 @@ export class Space {
    * cursor on. The first generations of a new epoch keep clear of them where space permits.
    */
   avoid(first: number, blockCount: number, generations: number): void {
-    const span = this.bits.regionCount * BITS_PER_MAP_BLOCK
+    const span = this.#span
     const end = first + blockCount
     this.#scan.avoid([
       { first, end: Math.min(end, span) },
@@ -134,7 +136,10 @@ export class Space {
 
   /** A consistency point begins to allocate. */
   begin(): void {
-    assert(this.#usedNext === this.#usedNow && this.#freedNow === 0, 'the last attempt was published or reverted')
+    assert(
+      this.#usedNext === this.#usedNow && this.#freedNow === 0,
+      'the last attempt was published or reverted',
+    )
     this.#scan.begin()
   }
 

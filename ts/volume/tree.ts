@@ -44,7 +44,13 @@ export class Tree {
   }
 
   /** The same for the pointer block of a given level above the block. */
-  locate(root: Uint32Array, height: number, block: number, downTo: number, waiter: Waiter | undefined): number {
+  locate(
+    root: Uint32Array,
+    height: number,
+    block: number,
+    downTo: number,
+    waiter: Waiter | undefined,
+  ): number {
     if (!isWithinTree(block, height)) return HOLE
     let words = root
     let at = 0
@@ -65,7 +71,9 @@ export class Tree {
       const frame = this.#cache.get(physical, checksum, waiter)
       if (frame < 0) return frame
       words = this.#cache.u32
-      at = this.#cache.frameWord(frame) + (nodeIndex(block, level - 1) & (POINTERS_PER_BLOCK - 1)) * POINTER_WORDS
+      at =
+        this.#cache.frameWord(frame) +
+        (nodeIndex(block, level - 1) & (POINTERS_PER_BLOCK - 1)) * POINTER_WORDS
     }
   }
 }

@@ -1,8 +1,8 @@
-import { VOLUME_RECORDS_PER_BLOCK, VolumeRecord } from '../format/volume-record.ts'
-import { heightFor } from '../format/block-pointer.ts'
 import { BLOCK_SIZE } from '../base/units.ts'
+import { heightFor } from '../format/block-pointer.ts'
+import { VOLUME_RECORDS_PER_BLOCK, VolumeRecord } from '../format/volume-record.ts'
 import type { FrozenVolume, PublishedTree, Volume } from './directory.ts'
-import { wordsToBytes, bytesToWords } from './words.ts'
+import { bytesToWords, wordsToBytes } from './words.ts'
 
 /** Writes one block of the volume directory. `records`: one per place, in order; undefined: the place is free. */
 export function encodeVolumeBlock(

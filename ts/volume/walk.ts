@@ -132,7 +132,12 @@ export class TreeWalk {
 }
 
 /** The block that a pointer names; undefined for a hole. An unknown kind of pointer names no possible block. */
-function pointerAt(words: Uint32Array, at: number, level: number, firstBlock: number): WalkedBlock | undefined {
+function pointerAt(
+  words: Uint32Array,
+  at: number,
+  level: number,
+  firstBlock: number,
+): WalkedBlock | undefined {
   const flags = words[at + FLAGS]!
   if (flags === 0) return undefined
   const physical = flags === POINTER_PRESENT ? words[at + PHYSICAL]! : -1

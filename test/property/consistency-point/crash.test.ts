@@ -52,10 +52,10 @@ interface Recording {
 function recorded(
   state: State,
   random: SeededRandom,
-): { before: MemoryDisk[]; log: WriteLog; after: ImageModel } {
+  image = openImage(state.world, state.disks),
+): Recording {
   const { world, disks, model, epoch } = state
   const before = disks.map((disk) => disk.copy())
-  const image = openImage(world, disks)
   const changes = new ChangeLog(world, image)
   const after = model.clone()
   for (let step = 0; step < 30; step += 1) after.step(random, changes, BLOCKS_MAX)

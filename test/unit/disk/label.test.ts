@@ -59,7 +59,10 @@ t.test('a disk of somebody else is refused by name', async (t) => {
   const other = new Uint8Array(16).fill(1)
   t.throws(open({ pair: other }), { code: 'DISK_FOREIGN', message: /another pair/ })
   t.throws(open({ aggregate: other }), { code: 'DISK_FOREIGN', message: /another aggregate \(castor\)/ })
-  t.throws(open({ diskIndex: 1, diskCount: 2 }), { code: 'DISK_FOREIGN', message: /disk 1 of 1 .* disk 2 of 2/ })
+  t.throws(open({ diskIndex: 1, diskCount: 2 }), {
+    code: 'DISK_FOREIGN',
+    message: /disk 1 of 1 .* disk 2 of 2/,
+  })
 })
 
 t.test('only a blank disk is labelled without force', async (t) => {
@@ -108,7 +111,10 @@ t.test('a file system made over a labelled disk is not mistaken for a damaged la
   const { world, disk } = labelled()
   disk.bytes.fill(0, 0, 4096)
   disk.bytes.set([0x53, 0xef], 0x438)
-  t.throws(() => world.run(openLabelled(disk, expected, world.memory)), { code: 'DISK_FOREIGN', message: /ext4/ })
+  t.throws(() => world.run(openLabelled(disk, expected, world.memory)), {
+    code: 'DISK_FOREIGN',
+    message: /ext4/,
+  })
 })
 
 t.test('a label of a later version is not touched', async (t) => {
@@ -123,5 +129,7 @@ t.test('labelling notices a disk that loses what is written', async (t) => {
   const world = new MemoryWorld()
   const disk = world.disk('/dev/a', SIZE)
   disk.failWrite = (at) => at > 0
-  t.throws(() => world.run(labelDisk(disk, facts(0, 1), { force: false }, world.memory)), { code: 'DISK_FAILED' })
+  t.throws(() => world.run(labelDisk(disk, facts(0, 1), { force: false }, world.memory)), {
+    code: 'DISK_FAILED',
+  })
 })

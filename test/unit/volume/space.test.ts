@@ -1,6 +1,6 @@
 import t from 'tap'
-import { MemoryTwin, SeededRandom } from '../../support/memory-world.ts'
 import { Space, worstCaseBlocks } from '../../../ts/volume/space.ts'
+import { MemoryTwin, SeededRandom } from '../../support/memory-world.ts'
 
 const make = (...lengths: number[]): Space => {
   const intervals: { first: number; end: number }[] = []
@@ -105,17 +105,17 @@ t.test('more than was reserved is a mistake of ours', async (t) => {
 t.test('a new epoch keeps clear of a window while there is space elsewhere', async (t) => {
   const space = make(4096)
   space.avoid(4000, 200, 2)
-  t.equal(space.cursor, 200 - 96 - 32768 + 32768 > 0 ? space.cursor : 0)
+  t.equal(space.cursor, 104, 'the window goes on at the beginning')
   space.begin()
   const outside: number[] = []
-  for (let left = 4096 - 96; left > 0; ) {
+  for (let left = 4096 - 200; left > 0; ) {
     const count = space.allocate(Math.min(64, left))
     outside.push(space.first)
     left -= count
   }
-  t.notOk(outside.some((block) => block >= 4000 && block < 4096))
+  t.notOk(outside.some((block) => block >= 4000 || block < 104))
   t.ok(space.allocate(64) > 0, 'a full aggregate uses the window, too')
-  t.ok(space.first >= 4000)
+  t.ok(space.first >= 4000 || space.first < 104)
 })
 
 t.test('sweeping goes on where it ended, and takes long runs first', async (t) => {

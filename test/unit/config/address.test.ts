@@ -1,0 +1,28 @@
+import t from 'tap'
+import { addressText, parseAddress } from '../../../ts/config/address.ts'
+
+t.test('addresses are read, and written as they were', async (t) => {
+  for (const text of ['127.0.0.1:10809', '[::1]:1', 'store.example.org:65535', '0.0.0.0:0']) {
+    const address = parseAddress(text)
+    t.ok(address, text)
+    t.equal(addressText(address!), text)
+  }
+  t.same(parseAddress('[::1]:10809'), { host: '::1', port: 10809 })
+})
+
+t.test('what is no address is refused', async (t) => {
+  for (const text of [
+    '',
+    '10809',
+    ':10809',
+    'host',
+    'host:',
+    'host:65536',
+    'host:-1',
+    '::1:80',
+    'a b:1',
+    '[]:1',
+  ]) {
+    t.equal(parseAddress(text), undefined, JSON.stringify(text))
+  }
+})

@@ -1,0 +1,31 @@
+import t from 'tap'
+import { EventLog } from '../../../ts/node/events.ts'
+
+t.test('an event is one line of JSON, and is kept', async (t) => {
+  const lines: string[] = []
+  const log = new EventLog('castor', { write: (line) => void lines.push(line) })
+  log.add('warn', 'link-down', 'the link is down', { aggregate: 'one', facts: { attempt: 3 } })
+  t.equal(lines.length, 1)
+  t.ok(lines[0]!.endsWith('\n'))
+  t.match(JSON.parse(lines[0]!), {
+    level: 'warn',
+    node: 'castor',
+    event: 'link-down',
+    text: 'the link is down',
+    aggregate: 'one',
+    facts: { attempt: 3 },
+  })
+  t.match(log.after(0), [{ number: 1, level: 'warn', event: 'link-down', aggregate: 'one' }])
+})
+
+t.test('only the last 200 events are kept, and they can be followed', async (t) => {
+  const log = new EventLog('castor', { write: () => {} })
+  for (let count = 1; count <= 250; count += 1) log.add('info', 'tick', `tick ${count}`)
+  t.equal(log.after(0).length, 200)
+  t.equal(log.after(0)[0]!.number, 51)
+  t.same(
+    log.after(248).map(({ text }) => text),
+    ['tick 249', 'tick 250'],
+  )
+  t.same(log.after(250), [])
+})

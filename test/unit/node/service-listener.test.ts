@@ -1,0 +1,203 @@
+import { once } from 'node:events'
+import { connect, createServer, Socket } from 'node:net'
+import { setTimeout as sleep } from 'node:timers/promises'
+import t, { type Test } from 'tap'
+import {
+  closeDescriptor,
+  listenSocket,
+  portOf,
+  signalEventfd,
+  takeSocket,
+} from '../../../ts/adapters/native.ts'
+import type { GreetedClient } from '../../../ts/node/client-handshake.ts'
+import { EventLog } from '../../../ts/node/events.ts'
+import { ServiceListener } from '../../../ts/node/service-listener.ts'
+import { encodeClientFlags, encodeInfoData, encodeOption, option } from '../../support/nbd-wire.ts'
+
+const tools = { takeSocket, listenSocket, closeDescriptor, signal: signalEventfd }
+
+function freePort(): number {
+  const descriptor = listenSocket('127.0.0.1', 0)
+  const port = portOf(descriptor)
+  closeDescriptor(descriptor)
+  return port
+}
+
+/** An open service with one volume, what it has greeted, and a way in. */
+function service(t: Test) {
+  const port = freePort()
+  const events = new EventLog('castor', { write: () => {} })
+  const greeted: GreetedClient[] = []
+  const listener = new ServiceListener({ host: '127.0.0.1', port }, tools, events, (client) =>
+    greeted.push(client),
+  )
+  const volumes = [{ volume: 3, name: 'data', size: 65536 }]
+  listener.catalogue.update('one', { serves: true, because: '', volumes })
+  const sockets: Socket[] = []
+  const dial = async (): Promise<Socket> => {
+    const socket = connect({ port, host: '127.0.0.1', noDelay: true })
+    sockets.push(socket)
+    await once(socket, 'connect')
+    return socket
+  }
+  t.teardown(() => {
+    listener.close()
+    for (const socket of sockets) socket.destroy()
+    for (const { descriptor } of greeted) closeDescriptor(descriptor)
+  })
+  return { listener, greeted, dial, events, port }
+}
+
+async function until(condition: () => boolean): Promise<void> {
+  for (let attempt = 0; attempt < 400 && !condition(); attempt += 1) await sleep(5)
+}
+
+const go = encodeOption(option.go, encodeInfoData('data'))
+const requests = Buffer.from('the first requests, which nobody may lose')
+
+/** Everything that the service says, collected. */
+function hear(socket: Socket): { bytes: Buffer } {
+  const heard = { bytes: Buffer.alloc(0) }
+  socket.on('data', (piece) => {
+    heard.bytes = Buffer.concat([heard.bytes, piece])
+  })
+  return heard
+}
+
+t.test('a client that sends everything at once loses none of it', async (t) => {
+  const { listener, greeted, dial } = service(t)
+  listener.open()
+  const client = await dial()
+  hear(client)
+  client.write(Buffer.concat([encodeClientFlags(), encodeOption(option.structuredReply), go, requests]))
+  await until(() => greeted.length === 1)
+  t.match(greeted, [{ structuredReplies: true, exportInfo: { name: 'data', volume: 3, aggregate: 'one' } }])
+  t.equal(Buffer.from(greeted[0]!.leftover).toString(), requests.toString())
+  t.equal(client.destroyed, false, 'the connection lives on')
+})
+
+t.test('wherever the bytes of the handshake and of requests are split, each arrives once', async (t) => {
+  const { listener, greeted, dial } = service(t)
+  listener.open()
+  const all = Buffer.concat([encodeClientFlags(), go, requests])
+  const splits = [
+    1,
+    4,
+    5,
+    20,
+    24,
+    30,
+    all.length - requests.length - 1,
+    all.length - requests.length,
+    all.length - 1,
+  ]
+  for (const [index, split] of splits.entries()) {
+    const client = await dial()
+    hear(client)
+    client.write(all.subarray(0, split))
+    await sleep(15)
+    client.write(all.subarray(split))
+    await until(() => greeted.length === index + 1)
+    const { descriptor, leftover } = greeted[index]!
+    // what had not been read yet is still in the socket
+    const rest = new Promise<Buffer>((resolve) =>
+      readRest(descriptor, requests.length - leftover.length, resolve),
+    )
+    const got = Buffer.concat([leftover, await rest])
+    t.equal(got.toString(), requests.toString(), `split at ${split}: ${leftover.length} bytes came along`)
+  }
+})
+
+/** Reads through a duplicate, so that the descriptor stays the test's. */
+function readRest(descriptor: number, byteLength: number, done: (bytes: Buffer) => void): void {
+  if (byteLength === 0) return done(Buffer.alloc(0))
+  const socket = new Socket({ fd: takeSocket(descriptor) })
+  })
+  let bytes = Buffer.alloc(0)
+  socket.on('data', (piece) => {
+    bytes = Buffer.concat([bytes, piece])
+    if (bytes.length < byteLength) return
+    socket.destroy()
+    done(bytes)
+  })
+}
+
+t.test(
+  'closing stops new clients and drops those in the handshake, not those that are through',
+  async (t) => {
+    const { listener, greeted, dial, port } = service(t)
+    listener.open()
+    const through = await dial()
+    hear(through)
+    through.write(Buffer.concat([encodeClientFlags(), go]))
+    await until(() => greeted.length === 1)
+    const greeting = await dial()
+    hear(greeting)
+    await sleep(20)
+    const dropped = once(greeting, 'close')
+    listener.close()
+    await dropped
+    t.equal(listener.isOpen, false)
+    t.equal(through.destroyed, false)
+    const refused = connect({ port, host: '127.0.0.1' })
+    const [error] = await once(refused, 'error')
+    t.match(error, { code: 'ECONNREFUSED' })
+  },
+)
+
+t.test('an address that somebody else holds is taken as soon as it is free', async (t) => {
+  const { listener, dial, events, port } = service(t)
+  const other = createServer()
+  other.listen(port, '127.0.0.1')
+  await once(other, 'listening')
+  listener.open()
+  await sleep(60)
+  t.equal(listener.isOpen, false)
+  t.equal(
+    events.after(0).filter(({ event }) => event === 'service-address-busy').length,
+    1,
+    'it complains once',
+  )
+  other.close()
+  await once(other, 'close')
+  await until(() => listener.isOpen)
+  t.equal(listener.isOpen, true)
+  await dial()
+})
+
+t.test('a service that is closed while it waits for its address stays closed', async (t) => {
+  const { listener, port } = service(t)
+  const other = createServer()
+  other.listen(port, '127.0.0.1')
+  await once(other, 'listening')
+  listener.open()
+  listener.close()
+  other.close()
+  await once(other, 'close')
+  await sleep(60)
+  t.equal(listener.isOpen, false)
+})
+
+t.test('a client that asks for what is not there stays in the handshake, and can go on', async (t) => {
+  const { listener, greeted, dial } = service(t)
+  listener.open()
+  const client = await dial()
+  const heard = hear(client)
+  client.write(Buffer.concat([encodeClientFlags(), encodeOption(option.go, encodeInfoData('nothing'))]))
+  await until(() => heard.bytes.includes('no export'))
+  t.ok(heard.bytes.includes('no export "nothing" is served here'))
+  client.write(go)
+  await until(() => greeted.length === 1)
+  t.equal(greeted.length, 1)
+})
+
+t.test('garbage closes the connection', async (t) => {
+  const { listener, greeted, dial } = service(t)
+  listener.open()
+  const client = await dial()
+  hear(client)
+  const closed = once(client, 'close')
+  client.write(Buffer.alloc(64, 0xff))
+  await closed
+  t.equal(greeted.length, 0)
+})
