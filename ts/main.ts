@@ -17,7 +17,7 @@ const STOP_TIMEOUT_MS = 20_000
 
 const tools: SocketTools = { takeSocket, listenSocket, closeDescriptor, signal: signalEventfd }
 
-/** Runs one node in this process until it is told to stop. Resolves when it runs; the process ends by itself. */
+/** Runs one node in this process until it is told to stop. Resolves when it runs. */
 export async function serve(configPath: string): Promise<void> {
   const config = readNodeConfig(configPath)
   const lock = new NodeLock(config.apiSocket, config.node.name, flock)

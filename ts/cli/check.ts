@@ -53,7 +53,8 @@ function reportText(report: CheckReport): string {
   const state = report.good ? 'good' : `${problemCount} problems`
   const hidden = problemCount - problems.length
   return [
-    `aggregate ${aggregate}: ${state}; epoch ${epoch}, generation ${generation}, ${volumes.length} volumes, ${used} used`,
+    `aggregate ${aggregate}: ${state}; epoch ${epoch}, generation ${generation}`,
+    `  ${volumes.length} volumes, ${used} used`,
     ...problems.map(({ kind, text }) => `  ${kind}: ${text}`),
     ...(hidden > 0 ? [`  and ${hidden} more`] : []),
   ].join('\n')

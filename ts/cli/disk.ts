@@ -31,7 +31,8 @@ export async function labelDisks(devices: readonly string[], options: LabelOptio
   const given = devices.map((device) => resolve(device))
   const wanted = aggregate.disks
   if (given.length !== wanted.length || wanted.some((disk) => !given.includes(disk))) {
-    const text = `the disks of aggregate ${aggregate.name} are ${wanted.join(' ')}; label all of them, and no other`
+    const disks = `the disks of aggregate ${aggregate.name} are ${wanted.join(' ')}`
+    const text = `${disks}; label all of them, and no other`
     throw new StoreError('USAGE', text)
   }
   const { name, identity, disks, logByteLength } = aggregate

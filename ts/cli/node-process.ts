@@ -59,10 +59,13 @@ function readLog(dir: string, name: string): string {
 /** Whether the process of a node lives, answering or not. */
 export const isRunning = (api: string): boolean => isLocked(api, flock)
 
+/** The process of a node, if it lives, answering or not. */
+export const runningPid = (api: string): number | undefined => (isRunning(api) ? lastPid(api) : undefined)
+
 /** Ends a node that does not react. Returns whether there was one. */
 export function kill(api: string): boolean {
-  const pid = lastPid(api)
-  if (pid === undefined || !isRunning(api)) return false
+  const pid = runningPid(api)
+  if (pid === undefined) return false
   process.kill(pid, 'SIGKILL')
   return true
 }

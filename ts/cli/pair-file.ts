@@ -1,4 +1,4 @@
-import { readFileSync, renameSync, writeFileSync } from 'node:fs'
+import { readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { StoreError } from '../base/errors.ts'
 
@@ -53,6 +53,10 @@ export function writePairFile(dir: string, file: PairFile): void {
   const draft = `${pathOf(dir)}.new`
   writeFileSync(draft, `${JSON.stringify(file, undefined, 2)}\n`, { mode: 0o600, flush: true })
   renameSync(draft, pathOf(dir))
+}
+
+export function removePairFile(dir: string): void {
+  rmSync(pathOf(dir), { force: true })
 }
 
 export const configPath = (dir: string, node: string): string => join(dir, `${node}.toml`)

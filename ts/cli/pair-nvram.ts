@@ -40,10 +40,9 @@ export function chooseNvram(dir: string, wantedByteLength: number, isExplicit: b
     const text = `${directory} has room for ${byteLengthText(room)} of logs and ${needed} are needed`
     throw new StoreError('NVRAM_FULL', `${text}; free some, or give a smaller --log-size`)
   }
-  const smaller =
-    logByteLength < wantedByteLength
-      ? `${directory} has little room: each log has ${byteLengthText(logByteLength)}, not ${byteLengthText(wantedByteLength)}`
-      : ''
+  const sizes = `${byteLengthText(logByteLength)}, not ${byteLengthText(wantedByteLength)}`
+  const isSmaller = logByteLength < wantedByteLength
+  const smaller = isSmaller ? `${directory} has little room: each log has ${sizes}` : ''
   return { directory, logByteLength, note: [file, smaller].filter((text) => text !== '').join('; ') }
 }
 

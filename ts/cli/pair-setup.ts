@@ -1,5 +1,5 @@
 import { randomBytes } from 'node:crypto'
-import { closeSync, mkdirSync, openSync, rmSync, statfsSync, writeFileSync } from 'node:fs'
+import { closeSync, existsSync, mkdirSync, openSync, rmSync, statfsSync, writeFileSync } from 'node:fs'
 import { dirname, join } from 'node:path'
 import { stringify } from 'smol-toml'
 import { preallocate } from '../adapters/native.ts'
@@ -10,7 +10,14 @@ import { identityText } from '../format/identity.ts'
 import { formatAggregate, vaultByteLength } from './format-aggregate.ts'
 import { runProcedure } from './in-process.ts'
 import { note, progress } from './output.ts'
-import { configPath, type PairFile, type PairNode, writePairFile } from './pair-file.ts'
+import {
+  configPath,
+  type PairFile,
+  type PairNode,
+  readPairFile,
+  removePairFile,
+  writePairFile,
+} from './pair-file.ts'
 import { chooseNvram } from './pair-nvram.ts'
 import { freePorts } from './pair-ports.ts'
 
@@ -23,17 +30,16 @@ export interface PairWish {
 }
 
 const SOCKET_PATH_MAX = 107
+const nodeNames = ['castor', 'pollux'] as const
+const diskPath = (dir: string, name: string): string => join(dir, 'disks', `${name}.disk`)
 
 /** The first run: identities, ports, disks and settings of a new embedded pair. Nothing runs yet. */
-export async function preparePair(
-  dir: string,
-  wish: PairWish,
-  begun: PairFile | undefined,
-): Promise<PairFile> {
-  const pair = begun ?? (await planPair(dir, wish))
+export async function preparePair(dir: string, wish: PairWish): Promise<PairFile> {
+  refuseOthersDisks(dir)
+  const pair = await planPair(dir, wish)
   writePairFile(dir, pair)
   mkdirSync(join(dir, 'disks'), { recursive: true, mode: 0o700 })
-  makeDisks(pair)
+  makeDisks(dir, pair)
   for (const node of pair.nodes) {
     progress(`formatting ${node.disk}`)
     runProcedure((world) =>
@@ -54,6 +60,14 @@ export async function preparePair(
   return formatted
 }
 
+/** Disks without the description of their pair may hold data, except after an interrupted first run. */
+function refuseOthersDisks(dir: string): void {
+  const found = nodeNames.map((name) => diskPath(dir, name)).find((disk) => existsSync(disk))
+  if (!found || readPairFile(dir)?.state === 'preparing') return
+  const text = `${found} is there but ${dir} has no pair.json`
+  throw new StoreError('DISK_FOREIGN', `${text}; restore it, or give another --dir`)
+}
+
 async function planPair(dir: string, wish: PairWish): Promise<PairFile> {
   const nvram = chooseNvram(dir, wish.logByteLength, wish.isLogExplicit)
   if (nvram.note !== '') note(nvram.note)
@@ -67,7 +81,7 @@ async function planPair(dir: string, wish: PairWish): Promise<PairFile> {
     servicePort: ports[2 * index]!,
     linkPort: ports[2 * index + 1]!,
     api: socketPath(dir, directory, name),
-    disk: join(dir, 'disks', `${name}.disk`),
+    disk: diskPath(dir, name),
   })
   // room for the volume, for all of it once more that a consistency point has not freed yet, and the log
   const enough = 2 * wish.size + vaultByteLength(logByteLength) + 64 * MIB
@@ -80,7 +94,7 @@ async function planPair(dir: string, wish: PairWish): Promise<PairFile> {
     logByteLength,
     durability: wish.durability,
     nvramDirectory: directory,
-    nodes: [node('castor', 'vol0', 0), node('pollux', 'vol1', 1)],
+    nodes: [node(nodeNames[0], 'vol0', 0), node(nodeNames[1], 'vol1', 1)],
   }
 }
 
@@ -93,7 +107,7 @@ function socketPath(dir: string, nvramDirectory: string, name: string): string {
 }
 
 /** Files with all their blocks, so that a full file system shows now and not under load. */
-function makeDisks(pair: PairFile): void {
+function makeDisks(dir: string, pair: PairFile): void {
   const { diskByteLength, nodes } = pair
   try {
     for (const { disk } of nodes) {
@@ -104,9 +118,12 @@ function makeDisks(pair: PairFile): void {
     }
   } catch (error) {
     for (const { disk } of nodes) rmSync(disk, { force: true })
+    rmSync(pair.nvramDirectory, { recursive: true, force: true })
+    removePairFile(dir)
     if (!isStoreError(error)) throw error
     const { bavail, bsize } = statfsSync(dirname(nodes[0].disk))
-    const room = `${byteLengthText(2 * diskByteLength)} are needed and ${byteLengthText(bavail * bsize)} are free`
+    const needed = byteLengthText(2 * diskByteLength)
+    const room = `${needed} are needed and ${byteLengthText(bavail * bsize)} are free`
     const text = `${error.message}; ${room}; give a smaller --size or another --dir`
     throw new StoreError('DISK_TOO_SMALL', text, { cause: error })
   }

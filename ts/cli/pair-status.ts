@@ -1,13 +1,15 @@
 import { isSilent, type NodeStatus } from '../control/node-control.ts'
 import type { EngineStatus, VolumeStatus } from '../node/messages.ts'
 import type { Context, KnownNode } from './context.ts'
+import { runningPid } from './node-process.ts'
 
 export interface NodeLine {
   readonly name: string
   readonly pid: number | null
   readonly nbd: string | null
   readonly api: string
-  readonly state: 'running' | 'stopping' | 'down'
+  /** silent: its process lives and does not answer */
+  readonly state: 'running' | 'stopping' | 'silent' | 'down'
   /** why it does not answer; empty if it does */
   readonly because: string
   /** whether its partner could take over what it owns, now */
@@ -46,6 +48,8 @@ export interface PairStatus {
 export interface Asked {
   readonly node: KnownNode
   readonly status: NodeStatus | undefined
+  /** its process, if that lives */
+  readonly pid: number | undefined
   readonly because: string
 }
 
@@ -54,9 +58,10 @@ export async function askNodes(context: Context, timeoutMs = 2500): Promise<Aske
   return Promise.all(
     context.nodes.map(async (node): Promise<Asked> => {
       try {
-        return { node, status: await node.client.status(timeoutMs), because: '' }
+        const status = await node.client.status(timeoutMs)
+        return { node, status, pid: status.pid, because: '' }
       } catch (error) {
-        return { node, status: undefined, because: (error as Error).message }
+        return { node, status: undefined, pid: runningPid(node.api), because: (error as Error).message }
       }
     }),
   )
@@ -114,15 +119,15 @@ function aggregateLine(
   }
 }
 
-function nodeLine({ node, status, because }: Asked, aggregates: readonly AggregateLine[]): NodeLine {
+function nodeLine({ node, status, pid, because }: Asked, aggregates: readonly AggregateLine[]): NodeLine {
   const name = status?.name ?? node.name
   const home = aggregates.find((aggregate) => aggregate.home === name)
   return {
     name,
-    pid: status?.pid ?? null,
+    pid: pid ?? null,
     nbd: node.nbd ?? addressOf(home?.name, status) ?? null,
     api: node.api,
-    state: status?.state ?? 'down',
+    state: status?.state ?? (pid === undefined ? 'down' : 'silent'),
     because,
     takeover: takeoverOf(name, aggregates),
   }

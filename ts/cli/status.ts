@@ -20,8 +20,11 @@ export async function status(options: StatusOptions): Promise<void> {
   if (options.watch) return watch(options, first)
   if (options.json) sayJson(first)
   else say(statusText(first))
-  if (first.nodes.every((node) => node.state === 'down')) {
-    throw new StoreError('API_UNREACHABLE', `no node of ${context.dir} runs; start them with \`pollux up\``)
+  if (first.nodes.every(({ because }) => because !== '')) {
+    throw new StoreError(
+      'API_UNREACHABLE',
+      `no node of ${context.dir} answers; start them with \`pollux up\``,
+    )
   }
 }
 

@@ -48,7 +48,7 @@ export async function up(options: UpOptions): Promise<void> {
 async function start(dir: string, wish: PairWish, options: UpOptions): Promise<PairFile> {
   const found = readPairFile(dir)
   if (found && found.state !== 'preparing') sayWhatDiffers(found, options, wish)
-  const pair = !found || found.state === 'preparing' ? await preparePair(dir, wish, found) : found
+  const pair = !found || found.state === 'preparing' ? await preparePair(dir, wish) : found
   makePrivate(pair.nvramDirectory)
   const context = findContext(dir)
   const started = context.nodes.filter(({ api }) => !isRunning(api)).map(({ name }) => startNode(dir, name))
@@ -80,8 +80,8 @@ async function served(context: Context, dir: string, started: readonly StartedNo
 }
 
 function whatIsMissing({ nodes, aggregates }: PairStatus): string {
-  const down = nodes.find(({ state }) => state === 'down')
-  if (down) return `node ${down.name}: ${down.because}`
+  const down = nodes.find(({ state }) => state !== 'running')
+  if (down) return `node ${down.name}: ${down.because || down.state}`
   const unserved = aggregates.find(({ node }) => node === null)
   if (unserved) return `aggregate ${unserved.name}: ${unserved.because}`
   return aggregates.length < 2 ? 'the aggregates' : ''

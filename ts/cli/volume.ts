@@ -71,7 +71,7 @@ async function report(
 
 async function answered(context: Context): Promise<PairStatus> {
   const status = await pairStatus(context)
-  if (status.nodes.some((node) => node.state !== 'down')) return status
+  if (status.nodes.some(({ because }) => because === '')) return status
   throw new StoreError('API_UNREACHABLE', `no node of ${context.dir} runs; start them with \`pollux up\``)
 }
 

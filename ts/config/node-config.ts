@@ -89,7 +89,8 @@ function parseToml(text: string, path: string): unknown {
 function invalid(text: string, path: string, mistakes: readonly Mistake[]): StoreError {
   const lines = mistakes.map((mistake) => {
     const line = lineOf(text, mistake.path)
-    return `${path}${line === undefined ? '' : `:${line}`}: ${pathText(mistake.path) || 'the file'} ${mistake.text}`
+    const place = line === undefined ? path : `${path}:${line}`
+    return `${place}: ${pathText(mistake.path) || 'the file'} ${mistake.text}`
   })
   return new StoreError('CONFIG_INVALID', lines.join('\n'))
 }

@@ -86,6 +86,6 @@ export class SubtreeFreer {
 }
 
 export function damaged(physical: number): StoreError {
-  const text = `pointer block ${physical} cannot be read or does not check, so the consistency point cannot go on`
+  const text = `pointer block ${physical} cannot be read or does not check; the consistency point cannot go on`
   return new StoreError('DISK_CORRUPT', `${text}; see all that is wrong with: pollux check`)
 }

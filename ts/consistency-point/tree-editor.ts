@@ -44,7 +44,7 @@ export class TreeEditor {
   readonly #port: MemoryPort
   readonly #generation: number
   readonly #words: Uint32Array
-  /** per level: the arena page of the open node, its index, the place it had, whether it changed, its pointers */
+  /** per level, of the open node: its arena page, index, the place it had, whether it changed, its pointers */
   readonly #page = new Int32Array(LEVELS).fill(CLOSED)
   readonly #index = new Float64Array(LEVELS)
   readonly #old = new Float64Array(LEVELS)
@@ -121,7 +121,7 @@ export class TreeEditor {
     return OPEN
   }
 
-  /** The same, but ends at a hole: returns the level of the subtree that is not there, OPEN, WAIT or FAILED. */
+  /** The same, but ends at a hole: returns the level of what is not there, or OPEN, WAIT or FAILED. */
   reach(block: number, level: number, waiter: Waiter): number {
     this.#leave(block)
     for (let each = this.height; each >= level; each -= 1) {

@@ -183,7 +183,7 @@ export function notBlank(disk: Disk, verdict: LabelVerdict): StoreError {
     return new StoreError('DISK_FOREIGN', `${disk.path} is labelled already, as ${whose}; ${remedy}`)
   }
   if (verdict.kind === 'version') {
-    const text = `${disk.path} has a label of format version ${verdict.version}, which this version cannot read`
+    const text = `${disk.path} has a label of format version ${verdict.version}, which cannot be read here`
     return new StoreError('DISK_FOREIGN', `${text}; upgrade this node, or ${remedy}`)
   }
   const what = verdict.kind === 'foreign' ? verdict.what : 'no label'

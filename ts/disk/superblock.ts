@@ -15,6 +15,7 @@ import type { MemoryPort } from '../ports/memory.ts'
 import type { LabelledDisk } from './labelled-disk.ts'
 import { memoryPool } from './memory-pool.ts'
 import { Transfers } from './transfers.ts'
+import { SUPERBLOCK_ZONE_BYTES } from './zones.ts'
 
 export type SuperblockValues = ReturnType<typeof Superblock.decode>
 
@@ -33,7 +34,10 @@ export interface FoundSuperblocks {
   readonly problems: readonly string[]
 }
 
-/** Reads all slots of all disks. One disk that has the newest superblock is enough: data was flushed on all before. */
+/**
+ * Reads all slots of all disks. One disk that has the newest superblock is enough: what it reaches
+ * was flushed on all disks before.
+ */
 export function* readSuperblocks(
   disks: readonly LabelledDisk[],
   allowedEpoch: number,
@@ -126,5 +130,21 @@ export function* writeSuperblock(
   }
   const failure = yield* transfers.drain()
   pool.giveBack(scratch)
+  return failure
+}
+
+/** Makes all slots blank, before a new image is made over an old one. Returns 0 or -errno. */
+export function* eraseSuperblocks(disks: readonly LabelledDisk[], port: MemoryPort): Procedure<number> {
+  const pool = memoryPool(port)
+  const zeroes = pool.borrow(SUPERBLOCK_ZONE_BYTES)
+  const transfers = new Transfers()
+  for (const { disk, zones } of disks) {
+    const at = zones.superblocksAt
+    yield* transfers.start(zeroes.address, SUPERBLOCK_ZONE_BYTES, (gather, done) =>
+      disk.write(at, gather, done),
+    )
+  }
+  const failure = yield* transfers.drain()
+  pool.giveBack(zeroes)
   return failure
 }

@@ -131,7 +131,6 @@ export class Keeper {
 
   /** Something of the batch did not check: nothing that came with it counts, until the owner begins again. */
   discard(): void {
-    this.#expected = this.#copy.ring.head
     this.#hasNew = false
     this.isFilling = false
   }

@@ -25,6 +25,8 @@ const FETCH_BLOCKS_MAX = 256
 /** A block that could not be had is asked of the disk again after this many refusals. */
 const REFUSALS = 16
 export const CACHE_FRAMES_MIN = 256
+/** Frames looked at for one that may be evicted, before giving up until the next turn. */
+const SEARCH_STEPS = 1024
 
 class Fetch implements Completion {
   readonly gather = new Gather()
@@ -70,7 +72,10 @@ export class BlockCache {
   #turnNumber = 1
   #hand = 0
   readonly #idle: Fetch[] = []
-  readonly #starved: Waiter[] = []
+  #starved: Waiter[] = []
+  /** fetches on their way, and frames that are or will be */
+  #inFlight = 0
+  #busyFrames = 0
 
   constructor(plex: Plex, port: MemoryPort, byteLength: number) {
     this.frameCount = Math.max(CACHE_FRAMES_MIN, Math.floor(byteLength / BLOCK_SIZE))
@@ -157,7 +162,10 @@ export class BlockCache {
    */
   submit(): void {
     this.#turnNumber = (this.#turnNumber + 1) >>> 0
-    if (this.#wantedCount === 0) return
+    if (this.#wantedCount === 0) {
+      if (this.#inFlight === 0) this.#wakeStarved()
+      return
+    }
     const wanted = this.#wanted.subarray(0, this.#wantedCount)
     this.#wantedCount = 0
     if (wanted.length > 1) wanted.sort((a, b) => this.#table.physical(a) - this.#table.physical(b))
@@ -178,7 +186,8 @@ export class BlockCache {
   fetched(fetch: Fetch, result: number): void {
     for (let i = 0; i < fetch.count; i += 1) this.#arrived(fetch.frames[i]!, result)
     this.#idle.push(fetch)
-    while (this.#starved.length > 0) this.#starved.pop()!.wake()
+    this.#inFlight -= 1
+    this.#wakeStarved()
   }
 
   /** To be called when nothing is in flight any more. */
@@ -218,6 +227,7 @@ export class BlockCache {
 
   #want(frame: number): void {
     this.#state[frame] = WANTED
+    this.#busyFrames += 1
     this.#wanted[this.#wantedCount] = frame
     this.#wantedCount += 1
   }
@@ -260,11 +270,13 @@ export class BlockCache {
 
   #send(fetch: Fetch): void {
     this.counters.fetches += 1
+    this.#inFlight += 1
     this.#plex.read(fetch.first, fetch.gather, fetch)
   }
 
   /** A failed read may still have brought this block: its checksum decides. */
   #arrived(frame: number, result: number): void {
+    this.#busyFrames -= 1
     if (this.#stale[frame] === 1) {
       this.#drop(frame)
     } else if (this.#port.checksum(this.frameAddress(frame), BLOCK_SIZE) === this.#checksum[frame]) {
@@ -285,9 +297,21 @@ export class BlockCache {
     this.onDamage(this.#table.physical(frame), result < 0 ? 'unreadable' : 'checksum')
   }
 
-  /** A frame to use, evicting by CLOCK; NO_FRAME if all are on their way or given out in this turn. */
+  /** Those who found no frame ask again: frames have arrived, or another turn has begun. */
+  #wakeStarved(): void {
+    const starved = this.#starved
+    if (starved.length === 0) return
+    this.#starved = []
+    for (const waiter of starved) waiter.wake()
+  }
+
+  /**
+   * A frame to use, evicting by CLOCK. NO_FRAME: half of them are on their way already, or those
+   * at hand were given out in this turn.
+   */
   #take(): number {
-    for (let step = 0; step < 2 * this.frameCount; step += 1) {
+    if (this.#busyFrames >= this.frameCount >>> 1) return NO_FRAME
+    for (let step = 0; step < SEARCH_STEPS; step += 1) {
       const frame = this.#hand
       this.#hand = frame + 1 === this.frameCount ? 0 : frame + 1
       const state = this.#state[frame]!

@@ -8,7 +8,7 @@ import { decodeVolumeBlock } from './volume-block.ts'
 import { TreeWalk } from './walk.ts'
 import { bytesToWords } from './words.ts'
 
-/** Reads the volume directory of the newest superblock. A block that does not check makes the image unreadable. */
+/** Reads the volume directory of the newest superblock. Without all of it the image is unreadable. */
 export function* loadDirectory(image: Image): Procedure {
   const { superblock, plex, world, directory } = image
   const path = plex.disks[0]!.disk.path

@@ -220,7 +220,7 @@ export class FreeMap {
     return true
   }
 
-  /** Reads map blocks, neighbours on the same side together. Whether they are good is for the caller to see. */
+  /** Reads map blocks, neighbours on the same side together. Whether they are good the caller sees. */
   *#readRegions(
     index: Uint32Array,
     wanted: (region: number, map: MapSegment, local: number) => boolean,

@@ -3,7 +3,12 @@ import type { Procedure } from '../base/procedure.ts'
 import { repairLabels } from '../disk/label.ts'
 import { type ExpectedDisk, type LabelledDisk, openLabelled } from '../disk/labelled-disk.ts'
 import { memoryPool } from '../disk/memory-pool.ts'
-import { readSuperblocks, type SuperblockValues, writeSuperblock } from '../disk/superblock.ts'
+import {
+  eraseSuperblocks,
+  readSuperblocks,
+  type SuperblockValues,
+  writeSuperblock,
+} from '../disk/superblock.ts'
 import { Transfers } from '../disk/transfers.ts'
 import { identityFromText } from '../format/identity.ts'
 import { SUPERBLOCK_MAGIC, SUPERBLOCK_VERSION, superblockSlot } from '../format/superblock.ts'
@@ -114,7 +119,7 @@ export class Image {
     return this.superblock.root
   }
 
-  /** Makes an empty image on labelled disks: generation 1 of epoch 0. Refuses one that has an image already. */
+  /** Makes an empty image on labelled disks: generation 1 of epoch 0. Refuses if there is one already. */
   static *format(
     world: ImageWorld,
     disks: readonly Disk[],
@@ -127,6 +132,7 @@ export class Image {
       const text = `${disks[0]!.path} holds an image of generation ${found.newest.generation} already`
       throw new StoreError('DISK_FOREIGN', `${text}; to give it up, label its disks again with --force`)
     }
+    if (found.newest !== undefined) yield* succeeded(plex, eraseSuperblocks(plex.disks, world.memory))
     const map = new FreeMap(plex, world.memory)
     const transfers = new Transfers()
     yield* map.format(transfers)
@@ -191,7 +197,7 @@ export class Image {
   }
 }
 
-/** The epoch of the newest superblock that these disks hold, whoever wrote it: for a node that is not the owner. */
+/** The epoch of the newest superblock on these disks, whoever wrote it: for a node that is not the owner. */
 export function* peekEpoch(
   world: Pick<World, 'memory' | 'disks'>,
   paths: readonly string[],

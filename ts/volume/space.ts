@@ -7,7 +7,7 @@ import { FreeBits, REGION_SHIFT } from './free-bits.ts'
 import { Reservations } from './reservations.ts'
 import { type Interval, SpaceScan } from './space-scan.ts'
 
-/** What writing these blocks of a volume can take from the free space, at most: to reserve when it is logged. */
+/** What writing these blocks of a volume takes from the free space at most: reserved when it is logged. */
 export function worstCaseBlocks(firstBlock: number, blockCount: number, height: number): number {
   const last = firstBlock + blockCount - 1
   let blocks = blockCount

@@ -4,7 +4,7 @@ import { VOLUME_RECORDS_PER_BLOCK, VolumeRecord } from '../format/volume-record.
 import type { FrozenVolume, PublishedTree, Volume } from './directory.ts'
 import { bytesToWords, wordsToBytes } from './words.ts'
 
-/** Writes one block of the volume directory. `records`: one per place, in order; undefined: the place is free. */
+/** Writes one block of the volume directory. `records`: one per place; undefined: the place is free. */
 export function encodeVolumeBlock(
   records: readonly (readonly [FrozenVolume, PublishedTree] | undefined)[],
   into: Uint8Array,

@@ -131,7 +131,7 @@ export class TreeWalk {
   }
 }
 
-/** The block that a pointer names; undefined for a hole. An unknown kind of pointer names no possible block. */
+/** The block that a pointer names; undefined for a hole. A pointer of unknown kind names no possible one. */
 function pointerAt(
   words: Uint32Array,
   at: number,

@@ -8,6 +8,8 @@ import { ImageModel } from '../../support/image-model.ts'
 import { ChangeLog, makeDisks, openImage } from '../../support/image-world.ts'
 import { type MemoryDisk, MemoryWorld, SeededRandom, WriteLog } from '../../support/memory-world.ts'
 
+t.setTimeout(600_000)
+
 const SEEDS = Number(process.env['POLLUX_SEEDS'] ?? 3)
 const BLOCKS_MAX = 2000
 

@@ -5,7 +5,9 @@ import { ImageModel } from '../../support/image-model.ts'
 import { ChangeLog, makeDisks, openImage } from '../../support/image-world.ts'
 import { type MemoryDisk, MemoryWorld, SeededRandom } from '../../support/memory-world.ts'
 
-const SEEDS = Number(process.env['POLLUX_SEEDS'] ?? 12)
+t.setTimeout(600_000)
+
+const SEEDS = Number(process.env['POLLUX_SEEDS'] ?? 6)
 
 function workload(seed: number, diskBytes: readonly number[], blocksMax: number): string[] {
   const random = new SeededRandom(seed)

@@ -7,8 +7,11 @@ import { connected, ended, fillWith, gatherOf, Result, wait } from './driving.ts
 
 const uring = new Uring()
 const memory = new NativeMemory()
-const near = memory.allocate(4 * MIB)
-const far = memory.allocate(4 * MIB)
+/** More than the buffers of both sockets may grow to. */
+const LARGE = 48 * MIB
+const near = memory.allocate(LARGE)
+const far = memory.allocate(LARGE)
+const STRIDE = LARGE / 1024
 
 t.test('bytes go both ways over a connection taken from node', async (t) => {
   const [client, server] = await connected(uring)
@@ -45,8 +48,8 @@ t.test('a send of many pieces arrives whole and in order, though the receiver is
   const pieces = new Gather()
   const expected: Uint8Array[] = []
   for (let i = 1023; i >= 0; i -= 1) {
-    pieces.add(near.address + i * 4096, 4000)
-    expected.push(near.bytes.subarray(i * 4096, i * 4096 + 4000))
+    pieces.add(near.address + i * STRIDE, STRIDE - 96)
+    expected.push(near.bytes.subarray(i * STRIDE, (i + 1) * STRIDE - 96))
   }
   const sent = new Result()
   client.send(pieces, sent)
@@ -54,7 +57,7 @@ t.test('a send of many pieces arrives whole and in order, though the receiver is
   t.equal(sent.times, 0, 'it does not fit the buffers of the socket')
   let received = 0
   while (received < pieces.byteLength) {
-    received += ended(uring, (done) => server.receive(far.address + received, 100_000, done))
+    received += ended(uring, (done) => server.receive(far.address + received, 1_000_000, done))
   }
   t.equal(wait(uring, sent), pieces.byteLength)
   t.ok(Buffer.concat(expected).equals(far.bytes.subarray(0, received)))
@@ -77,7 +80,7 @@ t.test('closing ends a receive and a send that are in flight', async (t) => {
   const received = new Result()
   const sent = new Result()
   client.receive(near.address, 4096, received)
-  client.send(gatherOf([far.address, 4 * MIB]), sent)
+  client.send(gatherOf([far.address, LARGE]), sent)
   while (uring.turn(0, 0) === 'done' && received.times + sent.times > 0);
   client.close()
   client.close()

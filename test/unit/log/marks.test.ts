@@ -114,7 +114,7 @@ t.test('a counter that runs over is newer, and a new epoch counts afresh', async
   t.match(loaded(memory), { acknowledged: 31 })
   marks.acknowledge(32)
   t.match(loaded(memory), { acknowledged: 32 })
-  memory.bytes.set(markBytes({ counter: 1, acknowledged: 3, epoch: 2 }), MARKS_AT[0])
+  memory.bytes.set(markBytes({ counter: 0xffff_fff0, acknowledged: 3, epoch: 2 }), MARKS_AT[0])
   t.match(loaded(memory), { acknowledged: 3, epoch: 2 })
 })
 

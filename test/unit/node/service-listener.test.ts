@@ -112,7 +112,6 @@ t.test('wherever the bytes of the handshake and of requests are split, each arri
 function readRest(descriptor: number, byteLength: number, done: (bytes: Buffer) => void): void {
   if (byteLength === 0) return done(Buffer.alloc(0))
   const socket = new Socket({ fd: takeSocket(descriptor) })
-  })
   let bytes = Buffer.alloc(0)
   socket.on('data', (piece) => {
     bytes = Buffer.concat([bytes, piece])

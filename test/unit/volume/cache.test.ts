@@ -148,20 +148,38 @@ t.test('a fresh block is there without being read', async (t) => {
   t.equal(cache.get(77, checksum(77), undefined), WAIT)
 })
 
-t.test('frames of this turn are not reused before it ends', async (t) => {
+t.test('frames of this turn are not reused before it ends, and who found none asks again', async (t) => {
   const { cache, checksum, turn } = setting()
-  for (let block = 0; block < CACHE_FRAMES_MIN; block += 1) cache.get(block, checksum(block), undefined)
+  const half = CACHE_FRAMES_MIN / 2
+  for (let block = 0; block < half; block += 1) cache.get(block, checksum(block), undefined)
+  turn()
+  for (let block = half; block < 2 * half; block += 1) cache.get(block, checksum(block), undefined)
   turn()
   const frames = new Set<number>()
-  for (let block = 0; block < CACHE_FRAMES_MIN; block += 1)
-    frames.add(cache.get(block, checksum(block), undefined))
+  for (let block = 0; block < 2 * half; block += 1) frames.add(cache.get(block, checksum(block), undefined))
   t.equal(frames.size, CACHE_FRAMES_MIN)
+  t.notOk(frames.has(WAIT))
   const starved = wakes()
   t.equal(cache.get(1000, checksum(1000), starved), WAIT)
+  t.equal(starved.count, 0)
+  cache.submit()
+  t.equal(starved.count, 1, 'nothing is in flight that could wake it later')
+  t.equal(cache.get(1000, checksum(1000), starved), WAIT)
   turn()
-  t.equal(cache.get(1000, checksum(1000), starved), WAIT, 'in the next turn there is a frame for it')
-  turn()
+  t.equal(starved.count, 2)
   t.ok(cache.get(1000, checksum(1000), starved) >= 0)
+})
+
+t.test('only half of the frames are on their way at once, and everybody is served', async (t) => {
+  const { cache, checksum, turn } = setting()
+  const waiting = new Set(Array.from({ length: 1000 }, (_, index) => index * 2))
+  let turns = 0
+  while (waiting.size > 0 && turns < 100) {
+    turns += 1
+    for (const block of waiting) if (cache.get(block, checksum(block), wakes()) >= 0) waiting.delete(block)
+    turn()
+  }
+  t.equal(waiting.size, 0, `after ${turns} turns`)
 })
 
 t.test('more blocks than frames all come, one after the other', async (t) => {

@@ -10,7 +10,7 @@ import type { Image } from '../../../ts/volume/image.ts'
 import { ChangeLog, makeDisks, openImage } from '../../support/image-world.ts'
 import { type MemoryDisk, MemoryWorld } from '../../support/memory-world.ts'
 
-/** A volume with one leaf of pointers, so that every pointer can be forged with checksums up to the superblock. */
+/** A volume with one leaf of pointers: every pointer can be forged, with good checksums above it. */
 class Setting {
   readonly world = new MemoryWorld()
   readonly disk: MemoryDisk

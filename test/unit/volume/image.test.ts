@@ -38,6 +38,8 @@ t.test('an image is not made over another one by accident', async (t) => {
     code: 'DISK_FOREIGN',
     message: /generation 5/,
   })
+  world.run(Image.format(world, disks, settings, { force: true }))
+  t.match(openImage(world, disks), { generation: 1, epoch: 0 }, 'unless it is forced')
 })
 
 t.test(
