@@ -1,0 +1,135 @@
+import type { Durability } from '../../../ts/config/engine-settings.ts'
+import { afterPowerLoss, comeBack, comebacks, type Wreck, wreckOf } from './crash.ts'
+import { formattedPlatter, imageProblems } from './image.ts'
+import { type Operation, Operator, whoIsWhat } from './operations.ts'
+import { type Remains, ScopeWorld } from './world.ts'
+
+export interface Tally {
+  sequences: number
+  /** moments at which the pair was crashed */
+  points: number
+  /** disks that crashes at those moments left, and pairs that were started on them */
+  wrecks: number
+  comebacks: number
+  /** of those, how many found that they may not serve without the other one */
+  refusals: number
+  failures: string[]
+}
+
+export const emptyTally = (): Tally => ({
+  sequences: 0,
+  points: 0,
+  wrecks: 0,
+  comebacks: 0,
+  refusals: 0,
+  failures: [],
+})
+
+/** Every sequence of up to `length` operations, shorter ones first. */
+export function* sequences(list: readonly Operation[], length: number): Generator<Operation[]> {
+  for (let each = 1; each <= length; each += 1) yield* ofLength(list, each)
+}
+
+export function* ofLength(list: readonly Operation[], length: number): Generator<Operation[]> {
+  if (length === 0) return yield []
+  for (const rest of ofLength(list, length - 1)) for (const last of list) yield [...rest, last]
+}
+
+/**
+ * One sequence, crashed after each write and each flush of its last operation, and after it: what comes
+ * before is the last operation of a shorter sequence. Returns what is wrong first.
+ */
+export function crashEverywhere(
+  steps: readonly Operation[],
+  durability: Durability,
+  tally: Tally,
+): string | undefined {
+  tally.sequences += 1
+  const run = new CrashRun(steps, durability, tally)
+  const failure = run.whole()
+  if (failure !== undefined) tally.failures.push(`${steps.join(', ')} (${durability}): ${failure}`)
+  return failure
+}
+
+class CrashRun {
+  readonly #steps: readonly Operation[]
+  readonly #tally: Tally
+  readonly #world: ScopeWorld
+  readonly #operator: Operator
+  #failure: string | undefined
+  #step = 'the preparation'
+  #lifetime = 1
+
+  constructor(steps: readonly Operation[], durability: Durability, tally: Tally) {
+    this.#steps = steps
+    this.#tally = tally
+    this.#world = new ScopeWorld(prepared(), durability, 0)
+    this.#operator = new Operator(this.#world)
+  }
+
+  whole(): string | undefined {
+    const world = this.#world
+    try {
+      for (const node of world.nodes) world.start(node)
+      if (!world.runUntil(() => world.isInSync)) return `the pair does not start: ${whoIsWhat(world)}`
+      for (const operation of ['create', 'write', 'consistency point', 'overwrite'] as const)
+        this.#operator.run(operation)
+      for (const operation of this.#steps.slice(0, -1)) this.#run(operation)
+      world.onDisk = (what) => this.#crashed(`after a ${what}`)
+      this.#run(this.#steps.at(-1)!)
+      this.#crashed('after it')
+    } catch (error) {
+      if (this.#failure === undefined) {
+        const text = error instanceof Error ? (error.stack ?? error.message) : String(error)
+        this.#failure = `step ${this.#step}: ${text}`
+      }
+    } finally {
+      world.dispose()
+    }
+    return this.#failure
+  }
+
+  #run(operation: Operation): void {
+    this.#step = operation
+    this.#operator.run(operation)
+  }
+
+  /** A crash at this moment, with all its fates and comebacks. The run itself goes on. */
+  #crashed(when: string): void {
+    if (this.#failure !== undefined) return
+    this.#tally.points += 1
+    const wreck = wreckOf(this.#world, this.#world.platter, this.#lifetime)
+    for (const fate of this.#world.platter.possibleFates) {
+      this.#tally.wrecks += 1
+      const mistake = this.#judge(afterPowerLoss(wreck, fate))
+      if (mistake !== undefined) {
+        this.#failure = `step ${this.#step}, crash ${when}, unflushed writes ${fate}: ${mistake}`
+        throw new Error(this.#failure)
+      }
+    }
+  }
+
+  #judge(wreck: Wreck): string | undefined {
+    const problem = imageProblems(wreck.platter)[0]
+    if (problem !== undefined) return problem
+    let served = 0
+    for (const how of comebacks) {
+      this.#lifetime += 1
+      this.#tally.comebacks += 1
+      const verdict = comeBack({ ...wreck, lifetime: this.#lifetime }, how, this.#operator.history)
+      if (verdict.found !== undefined) return `${how}: ${verdict.found}`
+      if (verdict.served) served += 1
+      else this.#tally.refusals += 1
+    }
+    return served > 1 ? undefined : 'neither node serves alone, although both have their memory'
+  }
+}
+
+let formatted: Remains['platter'] | undefined
+
+/** A fresh disk, and two nodes that have never run. */
+function prepared(): Remains {
+  formatted ??= formattedPlatter()
+  const platter = formatted.afterPowerLoss('kept')
+  return { platter, record: undefined, rings: { castor: undefined, pollux: undefined } }
+}
