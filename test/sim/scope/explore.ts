@@ -118,10 +118,10 @@ class CrashRun {
       this.#tally.comebacks += 1
       const verdict = comeBack({ ...wreck, lifetime: this.#lifetime }, how, this.#operator.history)
       if (verdict.found !== undefined) return `${how}: ${verdict.found}`
-      if (verdict.served) served += 1
-      else this.#tally.refusals += 1
+      if (verdict.served && how !== 'both without memory') served += 1
+      if (!verdict.served) this.#tally.refusals += 1
     }
-    return served > 1 ? undefined : 'neither node serves alone, although both have their memory'
+    return served > 0 ? undefined : 'neither node serves alone, although both have their memory'
   }
 }
 

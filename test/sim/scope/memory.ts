@@ -4,7 +4,7 @@ import type { Gather } from '../../../ts/base/gather.ts'
 import type { MemoryBatch } from '../../../ts/base/memory-batch.ts'
 import type { Memory, MemoryPort } from '../../../ts/ports/memory.ts'
 
-/** Real memory whose addresses can be found again. A world that ends gives all of its memory to the next one. */
+/** Real memory whose addresses can be found again. A world that ends gives all of its memory to the next. */
 export class ScopeMemory implements MemoryPort {
   static readonly #native = new NativeMemory()
   /** all mappings of this process, by address */

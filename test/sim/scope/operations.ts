@@ -20,7 +20,7 @@ export const operations = [
 ] as const
 export type Operation = (typeof operations)[number]
 
-/** Sizes that `resize` goes through: cut into what was written, then grow by a level of the tree, and back. */
+/** Sizes that `resize` goes through: cut into what was written, grow by a level of the tree, and back. */
 const SIZES = [3, 260, 24].map((blocks) => blocks * BLOCK_SIZE)
 const FIRST_SIZE = 24 * BLOCK_SIZE
 
@@ -161,11 +161,13 @@ export class Operator {
     if (error !== undefined) throw error
   }
 
-  /** The owner's process dies; its partner goes on, and takes it back as keeper. */
+  /** The owner's process dies; its partner goes on, writes alone, and takes it back as keeper. */
   #takeover(): void {
     const dead = this.#world.owner!
     dead.kill()
     this.#mustCome(() => this.#world.owner !== undefined, 'the partner takes over')
+    // what is acknowledged now, the dead node does not have
+    if (this.#target !== undefined) this.#write(this.#target, 0, BLOCK_SIZE, CommandFlag.FUA)
     this.#world.start(dead)
     this.#mustCome(() => this.#world.isInSync, 'both come into sync after a takeover')
   }
