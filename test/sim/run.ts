@@ -171,9 +171,7 @@ class Run {
     const { engine } = node
     const world = this.#world
     const now = world.scheduler.nowMs
-    const able = world.nodes.filter(
-      (one) => one.engine !== undefined && one.engine.isServing && one.engine.fenceAtMs > now,
-    )
+    const able = world.nodes.filter((one) => one.engine?.isServing && one.engine.fenceAtMs > now)
     if (able.length > 1) throw new Error('two nodes may serve at the same time')
     if (engine === undefined) return
     if (engine.ownership.epoch > this.#highestEpoch) {
