@@ -353,6 +353,11 @@ export class Aggregate implements Server {
     return read
   }
 
+  /** Reads that are under way; with nothing in flight there are none. */
+  get readsInUse(): number {
+    return this.#reads.length - this.#freeReads.length
+  }
+
   freeRead(read: ReadOperation): void {
     this.#freeReads.push(read)
   }
