@@ -1,7 +1,7 @@
 import { StoreError } from '../../ts/base/errors.ts'
 import { type CheckProblem, type CheckReport, check } from '../../ts/volume/check.ts'
 import { drive, PromptDisk } from './format.ts'
-import { SimMemory } from './memory.ts'
+import { ProcessMemory } from './memory.ts'
 import type { Platter } from './platter.ts'
 import type { Random } from './random.ts'
 import type { AggregateWorld, SimWorld } from './world.ts'
@@ -15,11 +15,12 @@ export class ImageCheck {
   readonly #world: SimWorld
   /** for crashes of copies: what happens to them has no influence on the world */
   readonly #random: Random
-  readonly #memory = new SimMemory()
+  readonly #memory: ProcessMemory
 
   constructor(world: SimWorld, random: Random) {
     this.#world = world
     this.#random = random
+    this.#memory = new ProcessMemory(world.memory)
   }
 
   asItIs(aggregate: AggregateWorld): CheckReport {
@@ -34,7 +35,7 @@ export class ImageCheck {
 
   #check(aggregate: AggregateWorld, copy: Platter, platter: Platter, how: string): CheckReport {
     this.checks += 1
-    const disk = new PromptDisk(copy, this.#memory, aggregate.disk)
+    const disk = new PromptDisk(copy, this.#world.memory, aggregate.disk)
     try {
       const report = drive(check([disk], this.#memory), [disk])
       const unexplained = report.problems.filter((problem) => !this.#isExplained(problem, platter))

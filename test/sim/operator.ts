@@ -26,7 +26,7 @@ type Presence = 'there' | 'gone' | 'unknown'
  * consistency points, hands ownership over. Knows which volumes there have to be.
  */
 export class SimOperator {
-  isIdle = false
+  isIdle = true
   answers = 0
   refusals = 0
   readonly #world: SimWorld

@@ -106,6 +106,7 @@ class Run {
       world.aggregates.every((aggregate) => world.serverOf(aggregate) !== undefined),
     )
     for (const aggregate of world.aggregates) this.#populate(aggregate)
+    for (const operator of this.#operators) operator.isIdle = false
     const atlas = new Atlas(world)
     const scene = new Scene(world, atlas, this.#clients, () => this.#memoryLost())
     this.#faults = new FaultMaker(scene, this.#options)
@@ -147,13 +148,11 @@ class Run {
     const elastic = new SimVolume(world, aggregate, 'elastic', elasticByteLength)
     const operator = new SimOperator(world, aggregate, elastic, managementEveryMs)
     this.#operators.push(operator)
-    operator.isIdle = true
     for (const volume of [main, elastic]) {
       this.#volumes.push(volume)
       this.#must(operator, aggregate, 'volume-create', { name: volume.name, size: volume.byteLength })
     }
     this.#must(operator, aggregate, 'cp-now', {})
-    operator.isIdle = false
     for (let i = 0; i < clientsPerVolume; i += 1) {
       this.#clients.push(new SimClient(world, main, 0, habits))
     }
