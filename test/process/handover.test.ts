@@ -49,61 +49,73 @@ for (const durability of durabilities) {
     for (const oracle of oracles) t.same(await oracle.verify(), [])
   })
 
-  t.test(`one alone serves what the record lets it serve, and says why not the rest (${durability})`, async (t) => {
-    const pair = await Pair.start(t, { durability })
-    const oracle = new Oracle({ uri: pair.uri('vol0') })
-    await oracle.run(400)
-    // pollux dies first, so castor goes on alone: only castor's log has the rest
-    await pair.kill('pollux')
-    await oracle.run(400)
-    await pair.serving('pollux', 'castor')
-    await pair.kill('castor')
-    await pair.serve('pollux')
-    const because = await until('pollux says why it waits', async () => {
-      const engine = await pair.engine('pollux', 'castor')
-      t.equal(engine.serves, false)
-      return engine.because !== '' && engine.takeover.because
-    })
-    t.match(because, /log|castor/, `it must not serve: ${because}`)
-    await sleep(3000)
-    t.equal((await pair.engine('pollux', 'castor')).serves, false, 'and it does not change its mind')
-    const refused = await pair.command('takeover', 'castor')
-    t.equal(refused.code, 1, `nor by command without force: ${refused.stderr.trim()}`)
-    t.match(refused.stderr, /--force --accept-data-loss/, 'it names what would do it')
-    await pair.up()
-    await pair.serving('castor', 'castor')
-    t.same(await oracle.verify(), [], 'with castor back, everything is')
-  })
+  t.test(
+    `one alone serves what the record lets it serve, and says why not the rest (${durability})`,
+    async (t) => {
+      const pair = await Pair.start(t, { durability })
+      const oracle = new Oracle({ uri: pair.uri('vol0') })
+      await oracle.run(400)
+      // pollux dies first, so castor goes on alone: only castor's log has the rest
+      await pair.kill('pollux')
+      await oracle.run(400)
+      await pair.serving('pollux', 'castor')
+      await pair.kill('castor')
+      await pair.serve('pollux')
+      const because = await until('pollux says why it waits', async () => {
+        const engine = await pair.engine('pollux', 'castor')
+        t.equal(engine.serves, false)
+        return engine.because !== '' && engine.takeover.because
+      })
+      t.match(because, /log|castor/, `it must not serve: ${because}`)
+      await sleep(3000)
+      t.equal((await pair.engine('pollux', 'castor')).serves, false, 'and it does not change its mind')
+      const refused = await pair.command('takeover', 'castor')
+      t.equal(refused.code, 1, `nor by command without force: ${refused.stderr.trim()}`)
+      t.match(refused.stderr, /--force --accept-data-loss/, 'it names what would do it')
+      await pair.up()
+      await pair.serving('castor', 'castor')
+      t.same(await oracle.verify(), [], 'with castor back, everything is')
+    },
+  )
 
-  t.test(`a stopped owner writes nothing when it goes on, and says that it was fenced (${durability})`, async (t) => {
-    const pair = await Pair.start(t, { durability })
-    const oracle = new Oracle({ uri: pair.uri('vol0') })
-    oracle.start()
-    await oracle.progress(300)
-    // requests in its socket buffers and a consistency point under way: all it could do wrong
-    void pair.control('castor').json('POST', '/cp', { action: 'now', aggregate: 'castor' }).catch(() => undefined)
-    const pid = await pair.kill('castor', 'SIGSTOP')
-    const stoppedMs = performance.now()
-    await pair.serving('castor', 'pollux')
-    await oracle.progress(300)
-    await sleep(Math.max(0, stopTime - (performance.now() - stoppedMs)))
-    await oracle.stop()
-    await pair.control('pollux').json('POST', '/cp', { action: 'now', aggregate: 'castor' })
-    await pair.control('pollux').json('POST', '/cp', { action: 'hold', aggregate: 'castor' })
-    const before = pair.diskDigest('castor')
-    process.kill(pid, 'SIGCONT')
-    await until('it says that it was fenced', () => /fenced/.test(pair.log('castor')))
-    await sleep(500)
-    t.equal(pair.diskDigest('castor'), before, 'not one byte was written to the disks')
-    t.equal((await pair.engine('castor', 'castor')).serves, false)
-    const { events } = await pair.status('castor')
-    t.ok(events.some(({ event }) => event === 'fenced'), 'status says so, too')
-    await pair.control('pollux').json('POST', '/cp', { action: 'resume', aggregate: 'castor' })
-    await pair.inSync()
-    t.same(await oracle.verify(), [], 'the one that came back is a keeper')
-    await pair.mustCommand('giveback', 'castor')
-    t.same(await oracle.verify(), [])
-  })
+  t.test(
+    `a stopped owner writes nothing when it goes on, and says that it was fenced (${durability})`,
+    async (t) => {
+      const pair = await Pair.start(t, { durability })
+      const oracle = new Oracle({ uri: pair.uri('vol0') })
+      oracle.start()
+      await oracle.progress(300)
+      // requests in its socket buffers and a consistency point under way: all it could do wrong
+      void pair
+        .control('castor')
+        .json('POST', '/cp', { action: 'now', aggregate: 'castor' })
+        .catch(() => undefined)
+      const pid = await pair.kill('castor', 'SIGSTOP')
+      const stoppedMs = performance.now()
+      await pair.serving('castor', 'pollux')
+      await oracle.progress(300)
+      await sleep(Math.max(0, stopTime - (performance.now() - stoppedMs)))
+      await oracle.stop()
+      await pair.control('pollux').json('POST', '/cp', { action: 'now', aggregate: 'castor' })
+      await pair.control('pollux').json('POST', '/cp', { action: 'hold', aggregate: 'castor' })
+      const before = pair.diskDigest('castor')
+      process.kill(pid, 'SIGCONT')
+      await until('it says that it was fenced', () => /fenced/.test(pair.log('castor')))
+      await sleep(500)
+      t.equal(pair.diskDigest('castor'), before, 'not one byte was written to the disks')
+      t.equal((await pair.engine('castor', 'castor')).serves, false)
+      const { events } = await pair.status('castor')
+      t.ok(
+        events.some(({ event }) => event === 'fenced'),
+        'status says so, too',
+      )
+      await pair.control('pollux').json('POST', '/cp', { action: 'resume', aggregate: 'castor' })
+      await pair.inSync()
+      t.same(await oracle.verify(), [], 'the one that came back is a keeper')
+      await pair.mustCommand('giveback', 'castor')
+      t.same(await oracle.verify(), [])
+    },
+  )
 
   t.test(`a loss of power takes what the durability class says (${durability})`, async (t) => {
     const pair = await Pair.start(t, { durability })
@@ -133,7 +145,12 @@ for (const durability of durabilities) {
     await pair.inSync()
     const mistakes = await oracle.verify({ afterPowerLoss: true })
     if (durability === 'vault') t.same(mistakes, [], 'everything flushed is there')
-    else t.same(mistakes.filter((line) => /no stamp|of volume 2/.test(line)), [], 'nothing is invented')
+    else
+      t.same(
+        mistakes.filter((line) => /no stamp|of volume 2/.test(line)),
+        [],
+        'nothing is invented',
+      )
     t.same(await careless.verify({ afterPowerLoss: true }), [])
   })
 }

@@ -101,7 +101,7 @@ export class Oracle {
   async settled(): Promise<void> {
     await Promise.all(this.#writers)
     clearInterval(this.#watchdog)
-    this.#client?.destroy()
+    await this.#client?.destroy()
     this.#client = undefined
     this.#throwFailure()
   }
@@ -118,7 +118,8 @@ export class Oracle {
     while (this.answered < wanted) {
       this.#throwFailure()
       const isLate = performance.now() - startedMs > timeoutMs
-      if (isLate) throw new Error(`oracle (seed ${this.seed}): ${this.uri} answers nothing for ${timeoutMs} ms`)
+      if (isLate)
+        throw new Error(`oracle (seed ${this.seed}): ${this.uri} answers nothing for ${timeoutMs} ms`)
       await sleep(5)
     }
   }
@@ -161,9 +162,10 @@ export class Oracle {
     const dice = this.#options.plain ? 0 : random.below(100)
     if (dice >= 98) return this.#operation('flush', 0, 0)
     const isLarge = dice >= 80 && dice < 90
-    const blocks = isLarge ? 1 + random.below(64) : random.pick([1, 1, 1, 2, 8])
-    const first = this.#takeBlocks(blocks) * PER_BLOCK
-    const count = blocks * PER_BLOCK
+    const [firstBlock, blocks] = this.#takeBlocks(
+      isLarge ? 1 + random.below(64) : random.pick([1, 1, 1, 2, 8]),
+    )
+    const [first, count] = [firstBlock * PER_BLOCK, blocks * PER_BLOCK]
     if (dice >= 90) return this.#operation('read', first, count)
     if (dice >= 87) return this.#operation('write', first, count)
     if (isLarge) return this.#operation(dice >= 84 ? 'trim' : 'zeroes', first, count)
@@ -172,13 +174,16 @@ export class Oracle {
     return this.#operation('write', first + within, 1 + random.below(PER_BLOCK - within))
   }
 
-  /** Blocks that no request in flight touches. */
-  #takeBlocks(count: number): number {
-    for (;;) {
+  /** Blocks that no request in flight touches: as many as wanted, or fewer where there is no such place. */
+  #takeBlocks(wanted: number): [first: number, count: number] {
+    for (let attempt = 1, count = wanted; ; attempt += 1) {
       const first = this.#random.below(this.#options.blockCount - count + 1)
-      if (this.#busy.subarray(first, first + count).some((busy) => busy !== 0)) continue
-      this.#busy.fill(1, first, first + count)
-      return first
+      const nextBusy = this.#busy.indexOf(1, first)
+      if (nextBusy === -1 || nextBusy >= first + count) {
+        this.#busy.fill(1, first, first + count)
+        return [first, count]
+      }
+      if (attempt % 16 === 0) count = Math.max(1, count >>> 1)
     }
   }
 
@@ -241,7 +246,8 @@ export class Oracle {
       } catch (error) {
         if (this.failure) throw this.failure
         const isLate = performance.now() - startedMs > this.#options.patienceMs
-        if (isLate) throw new Error(`${uri} is out of reach for ${this.#options.patienceMs} ms`, { cause: error })
+        if (isLate)
+          throw new Error(`${uri} is out of reach for ${this.#options.patienceMs} ms`, { cause: error })
         await sleep(10)
       }
     }
@@ -255,7 +261,7 @@ export class Oracle {
 
   #fail(error: unknown): void {
     this.failure ??= error instanceof Error ? error : new Error(String(error))
-    this.#client?.destroy()
+    void this.#client?.destroy()
   }
 
   #throwFailure(): void {

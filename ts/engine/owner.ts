@@ -110,7 +110,7 @@ export class Owner {
     const limits = { connectionsMax: settings.connectionsMax }
     const aggregate = new Aggregate(log, image, world.memory, epoch, limits, parts.surroundings)
     for (let sequence = tail; sequence < head; sequence += 1) {
-      aggregate.reserveForReplay(sequence)
+      aggregate.promises.forReplay(log.ring, sequence)
       apply(aggregate, sequence)
     }
     const report: RecoveryReport = {
@@ -145,7 +145,7 @@ export class Owner {
       this.#release(safety)
       aggregate.runBatch()
     }
-    aggregate.rearm()
+    aggregate.sessions.rearm()
     this.consistency.step(nowMs)
     aggregate.image.cache.submit()
     this.#freeRing(safety)
@@ -154,7 +154,7 @@ export class Owner {
   }
 
   nextWakeMs(nowMs: number): number {
-    const stalled = this.aggregate.hasStalled && !this.isQuiet
+    const stalled = this.aggregate.sessions.hasStalled && !this.isQuiet
     const admission = stalled
       ? nowMs + this.aggregate.admission.waitMs(this.aggregate.ring.fill)
       : Number.POSITIVE_INFINITY
@@ -168,7 +168,7 @@ export class Owner {
 
   close(reason: string): void {
     this.consistency.abandon(new StoreError('FENCED', reason))
-    this.aggregate.dropClients(reason)
+    this.aggregate.sessions.drop(reason)
     this.aggregate.image.close()
   }
 
