@@ -3,7 +3,7 @@ import { constants } from 'node:os'
 const steps: (() => void)[] = []
 let isArmed = false
 
-/** Has `step` run when the program ends, however it ends; the latest step runs first. Steps are synchronous. */
+/** Has `step`, which is synchronous, run when the program ends, however it ends; the latest runs first. */
 export function atEnd(step: () => void): void {
   steps.push(step)
   if (isArmed) return

@@ -1,5 +1,6 @@
 // Builds, checks and runs the suites: every folder of test/ that has *.test.ts is one. Arguments name
-// suites; without any, all run and so does Biome. The last line is `N passed, N failed, N skipped`.
+// suites, or single files of them (`process/kills`); without any, all run and so does Biome.
+// The last line is `N passed, N failed, N skipped`.
 import { spawn, spawnSync } from 'node:child_process'
 import { mkdtempSync, readFileSync, rmSync } from 'node:fs'
 import { availableParallelism, tmpdir } from 'node:os'
@@ -25,16 +26,19 @@ await main()
 
 async function main() {
   const wanted = process.argv.slice(2)
-  for (const name of wanted) {
+  for (const name of wanted.map((path) => path.split('/')[0])) {
     if (!Object.hasOwn(suites, name))
       stop(`no suite is called ${name}; there are ${Object.keys(suites).join(', ')}`)
   }
   build(wanted)
   const filesBySuite = collect()
+  for (const path of wanted) {
+    if (![...filesBySuite.values()].flat().some((file) => isIn(file, path)))
+      broken.push(`there is no test file ${path}`)
+  }
   for (const [name, files] of filesBySuite) {
-    if (wanted.length > 0 && !wanted.includes(name)) continue
-    if (files.length > 0) await runSuite(name, files)
-    else if (wanted.includes(name)) broken.push(`the suite ${name} has no test file`)
+    const chosen = files.filter((file) => wanted.length === 0 || wanted.some((path) => isIn(file, path)))
+    if (chosen.length > 0) await runSuite(name, chosen)
   }
   if (total.tests === 0) broken.push('no test was executed')
   conclude()
@@ -46,6 +50,12 @@ function build(wanted) {
   console.log('check: Biome')
   const arguments_ = ['check', '--max-diagnostics=50', '--error-on-warnings', '.']
   if (!succeeds(join(root, 'node_modules/.bin/biome'), arguments_)) broken.push('Biome found something')
+}
+
+/** Whether a compiled test file is what an argument names: a suite, a folder in it, or the file. */
+function isIn(file, path) {
+  const name = relative(join(root, 'dist/test'), file).replace(/\.test\.js$/, '')
+  return name === path || name.startsWith(`${path}/`)
 }
 
 /** Test files by suite, in the order of the table above. */
@@ -76,7 +86,8 @@ async function runSuite(name, files) {
       '--test-reporter-destination=stdout',
       ...files,
     ],
-    { ...process.env, POLLUX_TEST_SUMMARY: summaryPath, NO_COLOR: '1' },
+    // tap's own limit, of 30 s by default, would end a slow file without a word
+    { ...process.env, POLLUX_TEST_SUMMARY: summaryPath, NO_COLOR: '1', TAP_TIMEOUT: String(timeoutS) },
   )
   const summary = readSummary(summaryPath)
   rmSync(scratch, { recursive: true, force: true })

@@ -2,16 +2,19 @@ import { assert } from './base/assert.ts'
 import { isStoreError, StoreError } from './base/errors.ts'
 import type { Gather } from './base/gather.ts'
 import { MemoryBatch } from './base/memory-batch.ts'
-import type { Procedure } from './base/procedure.ts'
 import type { EngineSettings } from './config/engine-settings.ts'
+import { CatchUp } from './engine/catch-up.ts'
+import { linkIdentity, logOwnership, ownershipSettings } from './engine/from-settings.ts'
 import { Link, type LinkUser } from './engine/link.ts'
-import { Owner } from './engine/owner.ts'
+import { LogHealth } from './engine/log-health.ts'
+import { DiskEpoch, Opening } from './engine/opening.ts'
+import type { Owner, OwnerParts } from './engine/owner.ts'
+import { Quiesce } from './engine/quiesce.ts'
 import { handleRequest } from './engine/requests.ts'
-import type { Client } from './flow/client.ts'
-import { identityFromText, identityText } from './format/identity.ts'
+import { identityText } from './format/identity.ts'
 import { FrameKind } from './format/link-frame.ts'
 import type { OwnerRecord } from './format/owner-record.ts'
-import type { LogFacts, LogSource, OpenReason, OwnershipEffects } from './ha/facts.ts'
+import type { LogSource, OpenReason, OwnershipEffects } from './ha/facts.ts'
 import { Ownership } from './ha/ownership.ts'
 import { LogCopy, type LogOwnership } from './log/copy.ts'
 import type { FrameReader } from './partner/frame.ts'
@@ -20,9 +23,8 @@ import { Keeper } from './partner/keeper.ts'
 import type { Memory } from './ports/memory.ts'
 import type { Stream } from './ports/stream.ts'
 import type { World } from './ports/world.ts'
-import { peekEpoch } from './volume/image.ts'
 
-const QUIESCE_MS = 15_000
+const REJOIN_AFTER_MS = 100
 
 /** A client whose handshake is over. */
 export interface Arrival {
@@ -51,62 +53,36 @@ export class Engine implements OwnershipEffects, LinkUser {
   isStopped = false
   readonly batch = new MemoryBatch(4096)
   readonly #whose: LogOwnership
-  #logUsable: boolean
-  #logDamage: string
-  #opening: Procedure<Owner> | undefined
-  #quiesce: { deadlineMs: number } | undefined
-  /** the partner's copy has been begun in this session of the link */
-  #mirroring = false
-  /** acknowledgements wait for the partner already, although the record does not say so yet */
-  #joining = false
+  readonly #health: LogHealth
+  readonly #opening = new Opening()
+  readonly #quiesce: Quiesce
+  readonly #catchUp: CatchUp
+  readonly #diskEpoch = new DiskEpoch()
   /** control requests that wait for their log entry to be acknowledged */
   readonly waiting: { sequence: number; answer: () => void }[] = []
-  #fencedAtMs = 0
+  #rejoinAtMs = Number.POSITIVE_INFINITY
   #linkWentDown = false
-  #diskEpoch: number | string = 'the disks have not been looked at yet'
-  #peeking: Procedure<number> | undefined
 
   constructor(world: World, settings: EngineSettings) {
     this.world = world
     this.settings = settings
-    this.#whose = {
-      pair: identityOf(settings.pair),
-      aggregate: identityOf(settings.aggregate.identity),
-      node: identityOf(settings.node.identity),
-    }
+    this.#whose = logOwnership(settings)
     this.log = LogCopy.open(world, settings.aggregate.name, settings.logPages, this.#whose)
-    this.#logUsable = !this.log.lost && this.log.damage === ''
-    this.#logDamage = this.log.damage
+    this.#health = new LogHealth(this.log, settings.durability !== 'nvram')
     if (this.log.damage !== '') world.host.event('error', 'log damaged', this.log.damage)
     this.keeper = new Keeper(this.log, this.batch)
-    const { leaseMs, leaseMarginMs, partnerGraceMs, takeover, boot } = settings
-    this.ownership = new Ownership(
-      {
-        aggregate: settings.aggregate.name,
-        node: settings.node.name,
-        partner: settings.partner.name,
-        home: settings.aggregate.home,
-        boot,
-        leaseMs,
-        marginMs: leaseMarginMs,
-        partnerGraceMs,
-        takeover,
-        diskEpoch: () => this.#diskEpoch,
-      },
-      world.arbiter,
-      this,
-    )
+    const rules = ownershipSettings(settings, () => this.#diskEpoch.found)
+    this.ownership = new Ownership(rules, world.arbiter, this)
     const times = { heartbeatMs: settings.heartbeatMs, timeoutMs: settings.linkTimeoutMs }
     this.link = new Link(world.memory, linkIdentity(settings, this.#whose), times, world.host, this)
+    this.#catchUp = new CatchUp(this.link, this.ownership)
+    this.#quiesce = new Quiesce(this.ownership)
   }
 
   start(): void {
-    this.ownership.start(this.world.clock.now(), this.#logFacts())
+    this.ownership.start(this.world.clock.now(), this.#health.facts())
     this.world.host.wantLink(true)
-    this.#peeking = peekEpoch(this.world, this.settings.aggregate.disks, {
-      pair: this.settings.pair,
-      aggregate: this.settings.aggregate.identity,
-    })
+    this.#diskEpoch.begin(this.world, this.settings)
   }
 
   stop(options: { pair: boolean }): void {
@@ -123,8 +99,7 @@ export class Engine implements OwnershipEffects, LinkUser {
     this.#keep(nowMs)
     this.#noticeLinkDown(nowMs)
     this.ownership.tick(nowMs)
-    const opening = this.#stepOpening(nowMs)
-    let more = opening
+    let more = this.#stepOpening(nowMs)
     if (this.owner !== undefined && this.isServing) more = this.#own(nowMs, this.owner) || more
     this.link.rearm()
     this.link.tick(nowMs, this.ownership.epoch)
@@ -136,11 +111,9 @@ export class Engine implements OwnershipEffects, LinkUser {
   /** When the next turn is due, if nothing happens before. */
   nextWakeMs(): number {
     const nowMs = this.world.clock.now()
-    const owner =
-      this.isServing && this.owner !== undefined ? this.owner.nextWakeMs(nowMs) : Number.POSITIVE_INFINITY
-    const quiesce = this.#quiesce === undefined ? Number.POSITIVE_INFINITY : nowMs + 20
-    const fenced = this.#fencedAtMs === 0 ? Number.POSITIVE_INFINITY : this.#fencedAtMs
-    return Math.min(this.ownership.nextWakeMs, this.link.nextWakeMs(), owner, quiesce, fenced)
+    const owner = (this.isServing && this.owner?.nextWakeMs(nowMs)) || Number.POSITIVE_INFINITY
+    const rest = Math.min(this.#quiesce.nextWakeMs(nowMs), this.#rejoinAtMs)
+    return Math.min(this.ownership.nextWakeMs, this.link.nextWakeMs(), owner, rest)
   }
 
   /** Nothing may leave this node from here on; 0: it is not the owner, and nothing leaves as owner. */
@@ -170,51 +143,20 @@ export class Engine implements OwnershipEffects, LinkUser {
     if (!this.keeper.commit()) return
     const { received, epoch } = this.keeper
     this.link.queue({ kind: FrameKind.ACKNOWLEDGE, epoch, sequence: received })
-    if (!this.#logUsable) {
-      this.#logUsable = true
-      this.#logDamage = ''
-      this.ownership.logChanged(nowMs, this.#logFacts())
+    if (!this.#health.usable) {
+      this.#health.isGood()
+      this.ownership.logChanged(nowMs, this.#health.facts())
     }
   }
 
   #own(nowMs: number, owner: Owner): boolean {
     const { ownership } = this
-    const mirrored = ownership.mirrorRequired || this.#joining
-    this.#catchUp(nowMs, owner)
+    const mirrored = ownership.mirrorRequired || this.#catchUp.isJoining
+    this.#catchUp.step(nowMs, owner)
     const more = owner.turn(nowMs, { mirrored, solo: !mirrored && ownership.maySoloAck })
     this.#answerWaiting(owner)
-    this.#stepQuiesce(nowMs, owner)
+    this.#quiesce.step(nowMs, owner)
     return more
-  }
-
-  /** Brings the partner's copy up to date, in the order: begin, send, wait for it, say so to the arbiter. */
-  #catchUp(nowMs: number, owner: Owner): void {
-    const { partner } = this.link
-    if (partner === undefined || partner.state !== 'keeper') return
-    if (!this.#mirroring) {
-      if (!this.ownership.maySoloAck) return
-      this.#mirroring = true
-      owner.mirror.start(partner.incarnation)
-      this.#sendBase(owner)
-    } else if (owner.mirror.hasFallenBehind && this.ownership.mirrorRequired) {
-      // cannot be, since the tail waits for a partner that is in sync; a new session settles it in order
-      return this.link.close('the partner lacks entries that are no longer in the log')
-    } else if (owner.mirror.hasFallenBehind && !owner.mirror.isSending) {
-      owner.mirror.restart()
-      this.#sendBase(owner)
-    }
-    if (this.ownership.mirrorRequired) return
-    if (!this.#joining && owner.mirror.isCaughtUp && this.ownership.state === 'syncing') this.#joining = true
-    if (this.#joining && owner.mirror.acknowledged >= owner.aggregate.acknowledged) {
-      this.ownership.partnerComplete(nowMs, identityText(partner.incarnation))
-      if (this.ownership.mirrorRequired) this.#joining = false
-    }
-  }
-
-  #sendBase(owner: Owner): void {
-    const { epoch, image } = owner.aggregate
-    const { base } = owner.mirror
-    this.link.queue({ kind: FrameKind.BASE, epoch, sequence: base, generation: image.generation })
   }
 
   #answerWaiting(owner: Owner): void {
@@ -226,92 +168,73 @@ export class Engine implements OwnershipEffects, LinkUser {
   // --- becoming owner ------------------------------------------------------------------------------
 
   open(record: OwnerRecord, how: OpenReason, source: LogSource): void {
-    assert(this.owner === undefined && this.#opening === undefined, 'the role is taken once')
-    const { world, settings, log } = this
-    world.host.event(
-      'info',
-      'opening',
-      `aggregate ${settings.aggregate.name}: ${how}, epoch ${record.epoch}, log from ${source}`,
-    )
+    assert(this.owner === undefined && !this.#opening.isUnderWay, 'the role is taken once')
+    const { name } = this.settings.aggregate
+    const text = `aggregate ${name}: ${how}, epoch ${record.epoch}, log from ${source}`
+    this.world.host.event('info', 'opening', text)
     this.link.close('this node becomes owner')
-    this.#opening = Owner.open(
-      {
-        world,
-        settings,
-        log,
-        whose: this.#whose,
-        epoch: record.epoch,
-        node: this.#whose.node,
-        stillOwner: () => this.ownership.fenceAtMs > world.clock.now(),
-        surroundings: {
-          requestConsistencyPoint: (why) => this.owner?.consistency.request(why),
-          clientGone: (client, reason) => this.#clientGone(client, reason),
-        },
-        consistencyEvents: {
-          published: (generation, sequence) => this.#published(generation, sequence),
-          failed: (error, retryMs) =>
-            world.host.event(
-              'error',
-              'consistency point failed',
-              `${error.message}; next try in ${retryMs} ms`,
-            ),
+    this.#opening.begin(this.#ownerParts(record), source)
+  }
+
+  #ownerParts({ epoch }: OwnerRecord): OwnerParts {
+    const { world, settings, log } = this
+    return {
+      world,
+      settings,
+      log,
+      whose: this.#whose,
+      epoch,
+      node: this.#whose.node,
+      stillOwner: () => this.ownership.fenceAtMs > world.clock.now(),
+      surroundings: {
+        requestConsistencyPoint: (why) => this.owner?.consistency.request(why),
+        clientGone: ({ peer }, reason) =>
+          world.host.event('info', 'client gone', `client ${peer}: ${reason}`),
+      },
+      consistencyEvents: {
+        published: (generation, sequence) => this.#published(generation, sequence),
+        failed: ({ message }, retryMs) => {
+          const text = `${message}; next try in ${retryMs} ms`
+          world.host.event('error', 'consistency point failed', text)
         },
       },
-      source,
-    )
+    }
   }
 
   #stepOpening(nowMs: number): boolean {
-    if (this.#peeking !== undefined) this.#peek(nowMs)
-    if (this.#opening === undefined) return false
-    try {
-      const { done, value } = this.#opening.next()
-      if (!done) return value === 'again'
-      this.#opening = undefined
-      this.owner = value
-      this.#logUsable = true
-      this.#logDamage = ''
-      const { recovery } = value
-      const text = `${recovery.entries} log entries after ${recovery.contained} replayed in ${Math.round(recovery.durationMs)} ms`
-      this.world.host.event('info', 'replayed', text, { ...recovery })
-      this.ownership.logChanged(nowMs, this.#logFacts())
-      this.ownership.opened(nowMs)
-    } catch (error) {
-      this.#openFailed(nowMs, error)
-    }
+    if (this.#diskEpoch.step()) this.ownership.logChanged(nowMs, this.#health.facts())
+    const opened = this.#opening.step()
+    if (opened === 'again') return true
+    if (opened instanceof StoreError) this.#openFailed(nowMs, opened)
+    else if (opened !== undefined) this.#opened(nowMs, opened)
     return false
   }
 
-  #openFailed(nowMs: number, error: unknown): void {
-    if (!(error instanceof StoreError)) throw error
-    this.#opening = undefined
-    this.world.host.event('error', 'open failed', error.message)
-    if (isStoreError(error, 'LOG_DAMAGED')) {
-      this.#logUsable = false
-      this.#logDamage = error.message
-      this.ownership.logChanged(nowMs, this.#logFacts())
-    }
-    this.ownership.openFailed(nowMs, error)
+  #opened(nowMs: number, owner: Owner): void {
+    this.owner = owner
+    this.#health.isGood()
+    const { recovery } = owner
+    const { entries, contained, durationMs } = recovery
+    const text = `${entries} log entries after ${contained} replayed in ${Math.round(durationMs)} ms`
+    this.world.host.event('info', 'replayed', text, { ...recovery })
+    this.ownership.logChanged(nowMs, this.#health.facts())
+    this.ownership.opened(nowMs)
   }
 
-  #peek(nowMs: number): void {
-    try {
-      const { done, value } = this.#peeking!.next()
-      if (!done) return
-      this.#diskEpoch = value
-    } catch (error) {
-      if (!(error instanceof StoreError)) throw error
-      this.#diskEpoch = error.message
+  #openFailed(nowMs: number, error: StoreError): void {
+    this.world.host.event('error', 'open failed', error.message)
+    if (isStoreError(error, 'LOG_DAMAGED')) {
+      this.#health.isDamaged(error.message)
+      this.ownership.logChanged(nowMs, this.#health.facts())
     }
-    this.#peeking = undefined
-    this.ownership.logChanged(nowMs, this.#logFacts())
+    this.ownership.openFailed(nowMs, error)
   }
 
   serve(record: OwnerRecord): void {
     assert(this.owner !== undefined, 'only an opened aggregate is served')
     assert(this.owner.aggregate.epoch === record.epoch, 'it serves in the epoch in which it was opened')
     this.owner.isQuiet = false
-    this.#quiesce = undefined
+    this.#quiesce.cancel()
     this.isServing = true
     this.changed()
   }
@@ -320,41 +243,16 @@ export class Engine implements OwnershipEffects, LinkUser {
 
   quiesce(): void {
     assert(this.owner !== undefined, 'only an owner has something to finish')
-    const deadlineMs = this.world.clock.now() + QUIESCE_MS
-    const quiesce = { deadlineMs }
-    this.#quiesce = quiesce
-    // most of the work is done while clients are still served; what came meanwhile follows in a second one
-    this.owner.consistency.resume()
-    this.owner.consistency.complete((error) => {
-      if (this.#quiesce !== quiesce || error !== undefined) return
-      this.owner!.isQuiet = true
-    })
-  }
-
-  #stepQuiesce(nowMs: number, owner: Owner): void {
-    const quiesce = this.#quiesce
-    if (quiesce === undefined) return
-    if (nowMs > quiesce.deadlineMs) {
-      this.#quiesce = undefined
-      owner.isQuiet = false
-      return this.ownership.quiesceFailed(nowMs, 'a consistency point did not end in time')
-    }
-    if (!owner.isQuiet || !owner.isSettled || owner.consistency.isRunning) return
-    if (owner.aggregate.image.lastSequence < owner.aggregate.ring.head - 1) {
-      return owner.consistency.request('ownership is about to end')
-    }
-    this.#quiesce = undefined
-    this.ownership.quiesced(nowMs)
+    this.#quiesce.begin(this.world.clock.now(), this.owner)
   }
 
   drop(reason: string): void {
     const wasOwner = this.owner !== undefined
     this.isServing = false
-    this.#opening = undefined
-    this.#quiesce = undefined
-    this.#mirroring = false
-    this.#joining = false
-    this.owner?.close(reason)
+    this.#opening.abandon(reason)
+    this.#quiesce.cancel()
+    this.#catchUp.reset()
+    if (this.owner !== undefined) this.#opening.letGo(this.owner.close(reason))
     this.owner = undefined
     this.batch.clear()
     this.keeper = new Keeper(this.log, this.batch)
@@ -376,24 +274,21 @@ export class Engine implements OwnershipEffects, LinkUser {
 
   /** After a fence everything was let go of; a moment later this node comes back as a keeper. */
   #afterFence(nowMs: number): void {
-    if (this.ownership.state === 'stopped') {
-      if (!this.isStopped) this.changed()
+    const { state } = this.ownership
+    if (state === 'stopped' && !this.isStopped) {
+      this.changed()
       this.isStopped = true
-      return
     }
-    if (this.ownership.state !== 'fenced') {
-      this.#fencedAtMs = 0
-    } else if (this.#fencedAtMs === 0) {
-      this.#fencedAtMs = nowMs + 100
-      this.world.host.event(
-        'error',
-        'fenced',
-        `this node was fenced: ${this.ownership.reason}; it writes nothing more as owner`,
-      )
-    } else if (nowMs >= this.#fencedAtMs) {
-      this.#fencedAtMs = 0
+    if (state !== 'fenced') {
+      this.#rejoinAtMs = Number.POSITIVE_INFINITY
+    } else if (this.#rejoinAtMs === Number.POSITIVE_INFINITY) {
+      this.#rejoinAtMs = nowMs + REJOIN_AFTER_MS
+      const text = `this node was fenced: ${this.ownership.reason}; it writes nothing more as owner`
+      this.world.host.event('error', 'fenced', text)
+    } else if (nowMs >= this.#rejoinAtMs) {
+      this.#rejoinAtMs = Number.POSITIVE_INFINITY
       // its copy of the log is as good as before, until the new owner says in the record that it is not
-      this.ownership.rejoin(nowMs, this.#logFacts())
+      this.ownership.rejoin(nowMs, this.#health.facts())
     }
   }
 
@@ -401,24 +296,22 @@ export class Engine implements OwnershipEffects, LinkUser {
 
   helloFacts(): Omit<HelloFacts, 'boot'> {
     const { ring, marks, incarnation } = this.log
-    const isOwner = this.owner !== undefined || this.#opening !== undefined
-    const logState = !this.#logUsable ? 0 : marks.complete ? 2 : 1
+    const isOwner = this.owner !== undefined || this.#opening.isUnderWay
+    const logState = !this.#health.usable ? 0 : marks.complete ? 2 : 1
     const epoch = isOwner ? this.ownership.epoch : marks.epoch
     return { state: isOwner ? 'owner' : 'keeper', epoch, logState, lastSequence: ring.head - 1, incarnation }
   }
 
   linkUp(partner: HelloFacts): void {
     const { state, epoch, logState } = partner
-    this.#mirroring = false
-    this.#joining = false
+    this.#catchUp.reset()
     const incarnation = identityText(partner.incarnation)
     this.#noticeLinkDown(this.world.clock.now())
     this.ownership.linkUp(this.world.clock.now(), { state, epoch, logState, incarnation })
   }
 
   linkDown(_reason: string): void {
-    this.#mirroring = false
-    this.#joining = false
+    this.#catchUp.reset()
     this.owner?.mirror.sendEnded()
     this.#linkWentDown = true
     this.world.host.wantLink(true)
@@ -426,15 +319,16 @@ export class Engine implements OwnershipEffects, LinkUser {
 
   frame(frame: FrameReader, input: Memory, payload: number): string | undefined {
     if (frame.kind === FrameKind.ACKNOWLEDGE)
-      return this.#mirroring ? this.owner?.mirror.take(frame) : undefined
+      return this.#catchUp.isMirroring ? this.owner?.mirror.take(frame) : undefined
     if (this.owner !== undefined) return `a frame of kind ${frame.kind} came to the owner`
     const known = this.ownership.epoch
     if (frame.epoch < known) return `a frame of epoch ${frame.epoch} came, but the record is at ${known}`
     switch (frame.kind) {
       case FrameKind.BASE:
+        if (this.#opening.isLeaving) return 'this node still has I/O of an earlier ownership in flight'
         this.#keep(this.world.clock.now())
         this.keeper.begin(frame)
-        this.ownership.logChanged(this.world.clock.now(), this.#logFacts())
+        this.ownership.logChanged(this.world.clock.now(), this.#health.facts())
         return undefined
       case FrameKind.ENTRIES:
         return this.keeper.take(frame, input, payload)
@@ -452,7 +346,7 @@ export class Engine implements OwnershipEffects, LinkUser {
   }
 
   addEntries(gather: Gather): void {
-    if (this.#mirroring) this.owner?.mirror.addEntries(gather)
+    this.#catchUp.addEntries(gather, this.owner)
   }
 
   sendEnded(): void {
@@ -460,13 +354,9 @@ export class Engine implements OwnershipEffects, LinkUser {
   }
 
   #published(generation: number, sequence: number): void {
-    const { epoch } = this.ownership
-    if (this.#mirroring) this.link.queue({ kind: FrameKind.RELEASE, epoch, sequence, generation })
-    this.world.host.event(
-      'info',
-      'consistency point',
-      `generation ${generation} contains the log through ${sequence}`,
-    )
+    this.#catchUp.release(this.ownership.epoch, sequence, generation)
+    const text = `generation ${generation} contains the log through ${sequence}`
+    this.world.host.event('info', 'consistency point', text)
   }
 
   // --- the control path ----------------------------------------------------------------------------
@@ -477,12 +367,9 @@ export class Engine implements OwnershipEffects, LinkUser {
     const volume = owner?.aggregate.directory.get(arrival.volume)
     if (owner === undefined || !this.isServing || owner.isQuiet || volume === undefined)
       return arrival.stream.close()
-    if (!owner.aggregate.admitClient({ ...arrival, byteLength: volume.size })) {
-      this.world.host.event(
-        'warn',
-        'too many clients',
-        `a connection from ${arrival.stream.peer} is closed: limit reached`,
-      )
+    if (!owner.aggregate.sessions.admit({ ...arrival, byteLength: volume.size })) {
+      const text = `a connection from ${arrival.stream.peer} is closed: limit reached`
+      this.world.host.event('warn', 'too many clients', text)
       arrival.stream.close()
     }
   }
@@ -509,42 +396,5 @@ export class Engine implements OwnershipEffects, LinkUser {
       because: serves ? '' : (this.ownership?.reason ?? ''),
       volumes: volumes.map(({ volume, name, size }) => ({ volume, name, size })),
     })
-  }
-
-  #clientGone(client: Client, reason: string): void {
-    this.world.host.event('info', 'client gone', `client ${client.peer}: ${reason}`)
-  }
-
-  #logFacts(): LogFacts {
-    const { log } = this
-    return {
-      incarnation: log.incarnationText,
-      usable: this.#logUsable,
-      complete: log.marks.complete,
-      epoch: log.marks.epoch,
-      lost: log.lost && !this.#logUsable,
-      damage: this.#logDamage,
-      vaultPossible: this.settings.durability !== 'nvram',
-    }
-  }
-}
-
-function identityOf(text: string): Uint8Array {
-  const identity = identityFromText(text)
-  assert(identity !== undefined, 'the configuration has checked all identities')
-  return identity
-}
-
-function linkIdentity(settings: EngineSettings, whose: LogOwnership): ConstructorParameters<typeof Link>[1] {
-  return {
-    pair: whose.pair,
-    aggregate: whose.aggregate,
-    aggregateName: settings.aggregate.name,
-    node: whose.node,
-    nodeName: settings.node.name,
-    partner: identityOf(settings.partner.identity),
-    partnerName: settings.partner.name,
-    boot: identityOf(settings.boot),
-    pageCount: settings.logPages,
   }
 }

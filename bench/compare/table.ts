@@ -69,7 +69,7 @@ export function missedTargets(summaries: readonly Summary[]): string[] {
     const reached = Object.entries(pollux?.ratios ?? {}).find(([name]) => name.startsWith(of))?.[1]
     if (reached !== undefined && reached >= ratio) return []
     return [
-      `pollux reaches ${reached?.toFixed(2) ?? 'nothing, not being compared with it,'} of ${of}; it takes ${ratio}`,
+      `pollux reaches ${reached?.toFixed(2) ?? 'nothing, not being compared,'} of ${of}; it takes ${ratio}`,
     ]
   })
 }

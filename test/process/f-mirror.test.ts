@@ -29,7 +29,10 @@ async function pairWithProxy(t: Test, options: { durability: string; logSize?: s
 
 async function dump(pair: Pair, node: NodeName, copy: 'own' | 'partner'): Promise<LogDumpEntry[]> {
   const text = await pair.control(node).text('GET', `/log?copy=${copy}&aggregate=castor`)
-  return text.split('\n').filter(Boolean).map((line) => JSON.parse(line) as LogDumpEntry)
+  return text
+    .split('\n')
+    .filter(Boolean)
+    .map((line) => JSON.parse(line) as LogDumpEntry)
 }
 
 const cp = (pair: Pair, action: 'now' | 'hold' | 'resume') =>
@@ -109,10 +112,17 @@ for (const durability of durabilities) {
       const blocks = Array.from({ length: 50 }, (_, index) => first + index)
       await Promise.all(blocks.map((block) => client.write(block * 4096, stamped(1, block * 8, 8, 7))))
     }
-    t.ok((await client.read(999 * 4096, 4096)).equals(stamped(1, 999 * 8, 8, 7)), 'the owner reads the new data')
+    t.ok(
+      (await client.read(999 * 4096, 4096)).equals(stamped(1, 999 * 8, 8, 7)),
+      'the owner reads the new data',
+    )
     const kept = (await dump(pair, 'pollux', 'partner')).map(({ sequence }) => sequence)
     const first = before.log.lastSequence + 1
-    t.same(kept, Array.from({ length: 1000 }, (_, index) => first + index), 'exactly the thousand entries')
+    t.same(
+      kept,
+      Array.from({ length: 1000 }, (_, index) => first + index),
+      'exactly the thousand entries',
+    )
     const disk = pair.disks('castor')[0]!
     t.notOk(openFiles(await pair.pid('pollux')).includes(disk), 'it has not even opened the disk')
     t.ok(openFiles(await pair.pid('castor')).includes(disk), 'as the owner has')
@@ -156,7 +166,10 @@ for (const durability of durabilities) {
     await client.write(800 * SECTOR, data)
     const copy = pair.ring('pollux', 'castor')
     const entries = [...copy.entries.values()].filter(({ offset, good }) => good && offset === 800 * SECTOR)
-    t.ok(entries.some(({ pages }) => pages.equals(data)), 'the copy has all the bytes, and its checksums hold')
+    t.ok(
+      entries.some(({ pages }) => pages.equals(data)),
+      'the copy has all the bytes, and its checksums hold',
+    )
     await pair.kill('castor')
     rmSync(pair.ringPath('castor', 'castor'))
     await pair.serving('castor', 'pollux')
@@ -167,7 +180,9 @@ for (const durability of durabilities) {
 
   t.test(`F13: an entry can be the request itself (${durability})`, async (t) => {
     const pair = await Pair.start(t, { durability })
-    await pair.control('castor').json('POST', '/volumes', { name: 'wide', size: 4 * GIB, aggregate: 'castor' })
+    await pair
+      .control('castor')
+      .json('POST', '/volumes', { name: 'wide', size: 4 * GIB, aggregate: 'castor' })
     const uri = `${pair.service('castor')}/wide`
     const client = await connect(uri)
     const places = [0, GIB / 2, GIB, 2 * GIB - 4096, 3 * GIB]
@@ -191,7 +206,9 @@ for (const durability of durabilities) {
     await pair.serving('castor', 'pollux')
     const survivor = await connect(`${pair.service('castor')}/narrow`)
     t.equal(survivor.byteLength, 3 * GIB, 'resized and renamed')
-    const first = await Promise.all(places.slice(0, 4).map(async (place) => (await survivor.read(place, 4096))[0]))
+    const first = await Promise.all(
+      places.slice(0, 4).map(async (place) => (await survivor.read(place, 4096))[0]),
+    )
     t.same(first, [0, 9, 0, 0], 'trimmed, kept, zeroed, zeroed')
     await survivor.close()
   })

@@ -126,7 +126,9 @@ async function changeAndKill(pair: Pair, owner: NodeName, name: string, pointAft
 
 async function judgeRecovery(t: Test, pair: Pair, survivor: NodeName, name: string): Promise<void> {
   const engine = await pair.engine(survivor, 'castor')
-  const { contained, first, last, entries, generation } = engine.recovery as NonNullable<EngineFacts['recovery']>
+  const { contained, first, last, entries, generation } = engine.recovery as NonNullable<
+    EngineFacts['recovery']
+  >
   t.equal(first, contained + 1, `${name}: replay begins behind what generation ${generation} contains`)
   t.equal(entries, last - first + 1, `${name}: and leaves none out`)
   t.ok(entries > 0)
@@ -134,10 +136,19 @@ async function judgeRecovery(t: Test, pair: Pair, survivor: NodeName, name: stri
   t.ok(names.includes(`${name}-done`) && !names.includes(name), `${name}: renamed, its successor deleted`)
   const client = await connect(`${pair.service('castor')}/${name}-done`)
   t.equal(client.byteLength, 8 * MIB)
-  const expected: [number, number][] = [[0, 3], [1, 0], [2, 1], [1024, 2], [2047, 0]]
+  const expected: [number, number][] = [
+    [0, 3],
+    [1, 0],
+    [2, 1],
+    [1024, 2],
+    [2047, 0],
+  ]
   for (const [block, version] of expected) {
     const content = version === 0 ? Buffer.alloc(4096) : stamped(3, block * 8, 8, version)
-    t.ok((await client.read(block * 4096, 4096)).equals(content), `${name}: block ${block} is version ${version}`)
+    t.ok(
+      (await client.read(block * 4096, 4096)).equals(content),
+      `${name}: block ${block} is version ${version}`,
+    )
   }
   await client.close()
 }

@@ -1,4 +1,4 @@
-import { readFileSync, rmSync } from 'node:fs'
+import { rmSync } from 'node:fs'
 import { setTimeout as sleep } from 'node:timers/promises'
 import t from 'tap'
 import { Oracle } from '../support/oracle.ts'
@@ -49,64 +49,79 @@ for (const durability of durabilities) {
     for (const oracle of oracles) t.same(await oracle.verify(), [])
   })
 
-  t.test(`one alone serves what the record lets it serve, and says why not the rest (${durability})`, async (t) => {
-    const pair = await Pair.start(t, { durability })
-    const oracle = new Oracle({ uri: pair.uri('vol0') })
-    await oracle.run(400)
-    // pollux dies first, so castor goes on alone: only castor's log has the rest
-    await pair.kill('pollux')
-    await oracle.run(400)
-    await pair.serving('pollux', 'castor')
-    await pair.kill('castor')
-    await pair.serve('pollux')
-    const because = await until('pollux says why it waits', async () => {
-      const engine = await pair.engine('pollux', 'castor')
-      t.equal(engine.serves, false)
-      return engine.because !== '' && engine.takeover.because
-    })
-    t.match(because, /log|castor/, `it must not serve: ${because}`)
-    await sleep(3000)
-    t.equal((await pair.engine('pollux', 'castor')).serves, false, 'and it does not change its mind')
-    const refused = await pair.command('takeover', 'castor')
-    t.equal(refused.code, 1, `nor by command without force: ${refused.stderr.trim()}`)
-    t.match(refused.stderr, /--force --accept-data-loss/, 'it names what would do it')
-    await pair.up()
-    await pair.serving('castor', 'castor')
-    t.same(await oracle.verify(), [], 'with castor back, everything is')
-  })
+  t.test(
+    `one alone serves what the record lets it serve, and says why not the rest (${durability})`,
+    async (t) => {
+      const pair = await Pair.start(t, { durability })
+      const oracle = new Oracle({ uri: pair.uri('vol0') })
+      await oracle.run(400)
+      // pollux dies first, so castor goes on alone: only castor's log has the rest
+      await pair.kill('pollux')
+      await oracle.run(400)
+      await pair.serving('pollux', 'castor')
+      await pair.kill('castor')
+      await pair.serve('pollux')
+      const because = await until('pollux says why it waits', async () => {
+        const engine = await pair.engine('pollux', 'castor')
+        t.equal(engine.serves, false)
+        return engine.because !== '' && engine.takeover.because
+      })
+      t.match(because, /log|castor/, `it must not serve: ${because}`)
+      await sleep(3000)
+      t.equal((await pair.engine('pollux', 'castor')).serves, false, 'and it does not change its mind')
+      const refused = await pair.command('takeover', 'castor')
+      t.equal(refused.code, 1, `nor by command without force: ${refused.stderr.trim()}`)
+      t.match(refused.stderr, /--force --accept-data-loss/, 'it names what would do it')
+      await pair.up()
+      await pair.serving('castor', 'castor')
+      t.same(await oracle.verify(), [], 'with castor back, everything is')
+    },
+  )
 
-  t.test(`a stopped owner writes nothing when it goes on, and says that it was fenced (${durability})`, async (t) => {
-    const pair = await Pair.start(t, { durability })
-    const oracle = new Oracle({ uri: pair.uri('vol0') })
-    oracle.start()
-    await oracle.progress(300)
-    // requests in its socket buffers and a consistency point under way: all it could do wrong
-    void pair.control('castor').json('POST', '/cp', { action: 'now', aggregate: 'castor' }).catch(() => undefined)
-    const pid = await pair.kill('castor', 'SIGSTOP')
-    const stoppedMs = performance.now()
-    await pair.serving('castor', 'pollux')
-    await oracle.progress(300)
-    await sleep(Math.max(0, stopTime - (performance.now() - stoppedMs)))
-    await oracle.stop()
-    await pair.control('pollux').json('POST', '/cp', { action: 'now', aggregate: 'castor' })
-    await pair.control('pollux').json('POST', '/cp', { action: 'hold', aggregate: 'castor' })
-    const before = pair.diskDigest('castor')
-    process.kill(pid, 'SIGCONT')
-    await until('it says that it was fenced', () => /fenced/.test(pair.log('castor')))
-    await sleep(500)
-    t.equal(pair.diskDigest('castor'), before, 'not one byte was written to the disks')
-    t.equal((await pair.engine('castor', 'castor')).serves, false)
-    const { events } = await pair.status('castor')
-    t.ok(events.some(({ event }) => event === 'fenced'), 'status says so, too')
-    await pair.control('pollux').json('POST', '/cp', { action: 'resume', aggregate: 'castor' })
-    await pair.inSync()
-    t.same(await oracle.verify(), [], 'the one that came back is a keeper')
-    await pair.mustCommand('giveback', 'castor')
-    t.same(await oracle.verify(), [])
-  })
+  t.test(
+    `a stopped owner writes nothing when it goes on, and says that it was fenced (${durability})`,
+    async (t) => {
+      const pair = await Pair.start(t, { durability })
+      const oracle = new Oracle({ uri: pair.uri('vol0'), silenceMs: 1500 })
+      oracle.start()
+      await oracle.progress(300)
+      // requests in its socket buffers and a consistency point under way: all it could do wrong
+      void pair
+        .control('castor')
+        .json('POST', '/cp', { action: 'now', aggregate: 'castor' })
+        .catch(() => undefined)
+      const pid = await pair.kill('castor', 'SIGSTOP')
+      const stoppedMs = performance.now()
+      await pair.serving('castor', 'pollux')
+      await oracle.progress(300)
+      await sleep(Math.max(0, stopTime - (performance.now() - stoppedMs)))
+      await oracle.stop()
+      await pair.control('pollux').json('POST', '/cp', { action: 'now', aggregate: 'castor' })
+      await pair.control('pollux').json('POST', '/cp', { action: 'hold', aggregate: 'castor' })
+      const before = pair.diskDigest('castor')
+      process.kill(pid, 'SIGCONT')
+      await until('it says that it was fenced', () => /fenced/.test(pair.log('castor')))
+      await sleep(500)
+      t.equal(pair.diskDigest('castor'), before, 'not one byte was written to the disks')
+      t.equal((await pair.engine('castor', 'castor')).serves, false)
+      const { events } = await pair.status('castor')
+      t.ok(
+        events.some(({ event }) => event === 'fenced'),
+        'status says so, too',
+      )
+      await pair.control('pollux').json('POST', '/cp', { action: 'resume', aggregate: 'castor' })
+      await pair.inSync()
+      t.same(await oracle.verify(), [], 'the one that came back is a keeper')
+      await pair.mustCommand('giveback', 'castor')
+      t.same(await oracle.verify(), [])
+    },
+  )
 
   t.test(`a loss of power takes what the durability class says (${durability})`, async (t) => {
     const pair = await Pair.start(t, { durability })
+    // a consistency point has the volumes, whatever is lost
+    for (const node of nodeNames)
+      await pair.control(node).json('POST', '/cp', { action: 'now', aggregate: node })
     const oracle = new Oracle({ uri: pair.uri('vol0') })
     await oracle.run(600)
     // its writes are not flushed: any of them may be lost, none may be mixed up
@@ -126,14 +141,17 @@ for (const durability of durabilities) {
         const wish = { force: true, acceptDataLoss: true, reason: 'the power was lost', aggregates: [node] }
         await pair.control(node).json('POST', '/takeover', wish, 60_000)
       }
-      const { directory } = pair.config('castor').file.arbiter
-      const record = readFileSync(`${directory}/castor.record.json`, 'utf8')
-      t.match(record, /the power was lost/, "the operator's words are on record")
+      t.match(pair.record('castor'), /the power was lost/, "the operator's words are on record")
     }
     await pair.inSync()
     const mistakes = await oracle.verify({ afterPowerLoss: true })
     if (durability === 'vault') t.same(mistakes, [], 'everything flushed is there')
-    else t.same(mistakes.filter((line) => /no stamp|of volume 2/.test(line)), [], 'nothing is invented')
+    else
+      t.same(
+        mistakes.filter((line) => /no stamp|of volume 2/.test(line)),
+        [],
+        'nothing is invented',
+      )
     t.same(await careless.verify({ afterPowerLoss: true }), [])
   })
 }

@@ -11,7 +11,8 @@ const seed = Number(process.env['POLLUX_SEED'] ?? Math.floor(Math.random() * 2 *
 async function underLoad(t: Test, durability: string, rounds: (pair: Pair, random: Random) => Promise<void>) {
   const pair = await Pair.start(t, { durability, logSize: '8MiB' })
   const oracles = ['vol0', 'vol1'].map(
-    (volume, index) => new Oracle({ uri: pair.uri(volume), tag: index + 1, seed: seed + index, queueDepth: 8 }),
+    (volume, index) =>
+      new Oracle({ uri: pair.uri(volume), tag: index + 1, seed: seed + index, queueDepth: 8 }),
   )
   for (const oracle of oracles) oracle.start()
   try {
@@ -32,20 +33,23 @@ async function underLoad(t: Test, durability: string, rounds: (pair: Pair, rando
 }
 
 for (const durability of durabilities) {
-  t.test(`F3 F4: nothing is lost in ${kills} kills at random moments, both ways (${durability})`, async (t) => {
-    await underLoad(t, durability, async (pair, random) => {
-      let victim: NodeName = 'castor'
-      for (let kill = 0; kill < kills; kill += 1) {
-        await sleep(random.between(20, 500))
-        await pair.kill(victim)
-        // sometimes it comes back while the partner is still taking over
-        if (random.chance(0.7)) await pair.serving(victim, partnerOf(victim))
-        await pair.up()
-        await pair.inSync()
-        victim = partnerOf(victim)
-      }
-    })
-  })
+  t.test(
+    `F3 F4: nothing is lost in ${kills} kills at random moments, both ways (${durability})`,
+    async (t) => {
+      await underLoad(t, durability, async (pair, random) => {
+        let victim: NodeName = 'castor'
+        for (let kill = 0; kill < kills; kill += 1) {
+          await sleep(random.between(20, 500))
+          await pair.kill(victim)
+          // sometimes it comes back while the partner is still taking over
+          if (random.chance(0.7)) await pair.serving(victim, partnerOf(victim))
+          await pair.up()
+          await pair.inSync()
+          victim = partnerOf(victim)
+        }
+      })
+    },
+  )
 
   t.test(`nothing is lost by a kill in the middle of what a node does (${durability})`, async (t) => {
     await underLoad(t, durability, async (pair, random) => {
@@ -75,7 +79,10 @@ for (const durability of durabilities) {
 async function duringPoint(pair: Pair, random: Random): Promise<void> {
   for (let round = 0; round < 2; round += 1) {
     const owner = await pair.serving('castor')
-    void pair.control(owner).json('POST', '/cp', { action: 'now', aggregate: 'castor' }).catch(() => undefined)
+    void pair
+      .control(owner)
+      .json('POST', '/cp', { action: 'now', aggregate: 'castor' })
+      .catch(() => undefined)
     await sleep(random.between(1, 60))
     await pair.kill(owner)
     await pair.serving('castor', partnerOf(owner))

@@ -25,7 +25,10 @@ for (const durability of durabilities) {
       return oracle.answered === answered && answered
     })
     const { log } = await pair.engine('castor', 'castor')
-    t.ok(log.pagesUsed > log.pageCount * 0.8, `${stuck} requests fill ${log.pagesUsed} of ${log.pageCount} pages`)
+    t.ok(
+      log.pagesUsed > log.pageCount * 0.8,
+      `${stuck} requests fill ${log.pagesUsed} of ${log.pageCount} pages`,
+    )
     t.equal(pair.diskDigest('castor'), before, 'the disks are as they were')
     await sleep(2000)
     t.equal(oracle.answered, stuck, 'clients wait')
@@ -106,41 +109,45 @@ for (const durability of durabilities) {
     },
   )
 
-  t.test(`the same pair on loop devices (${durability})`, { skip: notRoot || missing('losetup') }, async (t) => {
-    const folder = scratch(t)
-    const devices: Record<string, string> = {}
-    const pair = await Pair.start(t, { durability, size: '32MiB' })
-    await pair.down()
-    for (const aggregate of ['castor', 'pollux'] as const) {
-      const backing = path.join(folder, aggregate)
-      await mustRun('truncate', ['-s', '256M', backing])
-      const { stdout } = await mustRun('losetup', ['-f', '--show', '--direct-io=on', backing])
-      devices[aggregate] = stdout.trim()
-      t.teardown(() => run('losetup', ['-d', stdout.trim()]))
-    }
-    pair.edit((file) => {
-      for (const aggregate of file.aggregate) aggregate.disks = [devices[aggregate.name]!]
-    })
-    await startOver(pair)
-    for (const aggregate of ['castor', 'pollux'] as const) {
-      const config = pair.config(aggregate).path
-      await mustPollux(['disk', 'label', devices[aggregate]!, '--config', config, '--aggregate', aggregate])
-    }
-    await Promise.all([pair.serve('castor'), pair.serve('pollux')])
-    await pair.inSync()
-    await pair.control('castor').json('POST', '/volumes', { name: 'vol0', size: 32 * MIB })
-    const oracle = new Oracle({ uri: `${pair.service('castor')}/vol0` })
-    oracle.start()
-    await oracle.progress(1000)
-    await pair.kill('castor')
-    await oracle.progress(500)
-    await oracle.stop()
-    t.same(await oracle.verify(), [])
-    await pair.control('pollux').json('POST', '/cp', { action: 'now' })
-    await pair.kill('pollux', 'SIGTERM')
-    await until('pollux ends', () => pair.processOf('pollux') === undefined, 25_000)
-    t.equal((await mustPollux(['check', devices['castor']!])).code, 0)
-  })
+  t.test(
+    `the same pair on loop devices (${durability})`,
+    { skip: notRoot || missing('losetup') },
+    async (t) => {
+      const folder = scratch(t)
+      const devices: Record<string, string> = {}
+      const pair = await Pair.start(t, { durability, size: '32MiB' })
+      await pair.down()
+      for (const aggregate of ['castor', 'pollux'] as const) {
+        const backing = path.join(folder, aggregate)
+        await mustRun('truncate', ['-s', '256M', backing])
+        const { stdout } = await mustRun('losetup', ['-f', '--show', '--direct-io=on', backing])
+        devices[aggregate] = stdout.trim()
+        t.teardown(() => run('losetup', ['-d', stdout.trim()]))
+      }
+      pair.edit((file) => {
+        for (const aggregate of file.aggregate) aggregate.disks = [devices[aggregate.name]!]
+      })
+      await startOver(pair)
+      for (const aggregate of ['castor', 'pollux'] as const) {
+        const config = pair.config(aggregate).path
+        await mustPollux(['disk', 'label', devices[aggregate]!, '--config', config, '--aggregate', aggregate])
+      }
+      await Promise.all([pair.serve('castor'), pair.serve('pollux')])
+      await pair.inSync()
+      await pair.control('castor').json('POST', '/volumes', { name: 'vol0', size: 32 * MIB })
+      const oracle = new Oracle({ uri: `${pair.service('castor')}/vol0` })
+      oracle.start()
+      await oracle.progress(1000)
+      await pair.kill('castor')
+      await oracle.progress(500)
+      await oracle.stop()
+      t.same(await oracle.verify(), [])
+      await pair.control('pollux').json('POST', '/cp', { action: 'now' })
+      await pair.kill('pollux', 'SIGTERM')
+      await until('pollux ends', () => pair.processOf('pollux') === undefined, 25_000)
+      t.equal((await mustPollux(['check', devices['castor']!])).code, 0)
+    },
+  )
 }
 
 /** How many of the pieces still have what was written to them. */
@@ -158,7 +165,7 @@ async function startOver(pair: Pair): Promise<void> {
   const { arbiter } = pair.config('castor').file
   const folders = ['castor', 'pollux'] as const
   const nvram = folders.map((node) => pair.config(node).file.nvram.directory)
-  await mustRun('bash', ['-c', `rm -rf ${arbiter.directory}/*.record.json ${nvram.join(' ')}`])
+  await mustRun('bash', ['-c', `rm -rf ${arbiter.directory}/aggregates ${nvram.join(' ')}`])
 }
 
 /** Castor's disk is a sparse file on a file system that can be filled up. */

@@ -1,273 +1,298 @@
-import { assert } from '../../ts/base/assert.ts'
 import { BLOCK_SIZE } from '../../ts/base/units.ts'
-import { ChunkType, Command, CommandFlag, REQUEST_MAGIC, SIMPLE_REPLY_MAGIC } from '../../ts/format/nbd.ts'
-import type { SimNode } from './node.ts'
+import { Command, CommandFlag } from '../../ts/format/nbd.ts'
+import { Connection } from './connection.ts'
+import type { ReplyReader, Request } from './nbd-wire.ts'
 import type { Random } from './random.ts'
-import { type Holder, SimStream } from './stream.ts'
+import { SimVolume } from './sim-volume.ts'
+import { type Look, payload, RangeChange } from './volume-model.ts'
 import type { SimWorld } from './world.ts'
 
-interface Operation {
-  cookie: number
-  command: number
-  flags: number
-  offset: number
-  length: number
-  data: Uint8Array | undefined
-  read: Uint8Array | undefined
+interface Operation extends Request {
+  readonly startedMs: number
+  readonly step: number
+  /** what it does, or what it saw when it began */
+  readonly change: RangeChange | undefined
+  readonly look: Look | undefined
+  /** for the last check of all blocks: how often it was asked before */
+  readonly attempts: number
+  shown: Uint8Array | undefined
 }
 
+export interface ClientHabits {
+  /** how long it waits between requests, in milliseconds */
+  readonly thinkMs: number
+  readonly inFlightMax: number
+  /** the share of requests that change something */
+  readonly writes: number
+}
+
+const HABITS: ClientHabits = { thinkMs: 4, inFlightMax: 16, writes: 0.65 }
+/** A block that so many changes may have reached in so many orders is left alone until it is read. */
+const PENDING_MAX = 3
+const WAYS_MAX = 6
+const ATTEMPTS_MAX = 60
+const isChange = (command: number): boolean =>
+  command === Command.WRITE || command === Command.WRITE_ZEROES || command === Command.TRIM
+
 /**
- * A client with an oracle: it knows every byte that was acknowledged. Like a virtual machine it never
- * has two requests for one block in flight, and like QEMU it sends again what had no answer when the
- * connection broke. So each read has exactly one right answer.
+ * A client of a volume that others use, too. Like QEMU it sends again what had no answer when its
+ * connection broke. Every answer is held against what the volume may hold (volume-model.ts).
  */
-export class SimClient {
-  readonly model: Uint8Array
+export class SimClient implements ReplyReader {
+  readonly volume: SimVolume
   acknowledged = 0
   reads = 0
   reconnects = 0
-  /** what was answered with an error, by command; expected ones are listed by the test */
+  /** answers with an error that the world has brought about */
+  failures = 0
+  /** answered with an error that nothing explains */
   errors: string[] = []
   isIdle = false
-  readonly #volume: string
   readonly #world: SimWorld
   readonly #random: Random
+  readonly #habits: ClientHabits
   readonly #structured: boolean
   readonly #outstanding = new Map<number, Operation>()
-  readonly #busy = new Set<number>()
+  /** changes that were sent over a connection that is gone */
+  #ghosts: { connection: Connection; change: RangeChange }[] = []
+  #connection: Connection | undefined
   #cookie = 0
-  #stream: SimStream | undefined
-  #buffer = new Uint8Array(0)
-  #session = 0
-  /** the process that it is connected to: when it dies, its kernel resets the connection */
-  #server: { node: SimNode; boot: number } | undefined
+  static #numbers = 0
 
-  constructor(world: SimWorld, volume: string, byteLength: number) {
+  constructor(
+    world: SimWorld,
+    volume: SimVolume | string,
+    byteLength = 0,
+    habits: Partial<ClientHabits> = {},
+  ) {
     this.#world = world
     this.#random = world.random
-    this.#volume = volume
+    this.#habits = { ...HABITS, ...habits }
+    this.volume =
+      typeof volume === 'string' ? new SimVolume(world, world.aggregates[0]!, volume, byteLength) : volume
     this.#structured = world.random.chance(0.7)
-    this.model = new Uint8Array(byteLength)
     this.#tick()
   }
 
+  /** Numbers of writes begin anew in each world. */
+  static newWorld(): void {
+    SimClient.#numbers = 0
+  }
+
   get isConnected(): boolean {
-    return this.#stream !== undefined
+    return this.#connection !== undefined
   }
 
   get inFlight(): number {
-    return this.#outstanding.size
+    return this.#outstanding.size + this.#ghosts.length
   }
 
   /** Reads everything once, nothing else going on, and compares. */
   verifyAll(): void {
-    for (let offset = 0; offset < this.model.length; offset += 64 * BLOCK_SIZE) {
-      const length = Math.min(64 * BLOCK_SIZE, this.model.length - offset)
-      this.#issue(Command.READ, 0, offset, length, undefined)
+    for (let offset = 0; offset < this.volume.byteLength; offset += 64 * BLOCK_SIZE) {
+      const length = Math.min(64 * BLOCK_SIZE, this.volume.byteLength - offset)
+      this.#issue(Command.READ, 0, offset, length, undefined, 1)
     }
+  }
+
+  /** Whatever the reason: the connection is gone, and what had no answer is sent again. */
+  giveUp(): void {
+    if (this.#connection === undefined) return
+    this.#connection.close()
+    this.#disconnected()
   }
 
   #tick(): void {
-    if (this.#server !== undefined && this.#server.node.boot !== this.#server.boot) this.giveUp()
-    if (this.#stream === undefined) this.#connect()
-    else if (!this.isIdle) for (let i = 0; i < 1 + this.#random.below(4); i += 1) this.#next()
-    this.#world.scheduler.after(this.#random.between(0.1, 4), () => this.#tick())
-  }
-
-  #connect(): void {
-    const node = this.#world.nodes.find((one) => one.isAlive && !one.isPaused && one.serving.serves)
-    const volume = node?.serving.volumes.find((one) => one.name === this.#volume)
-    if (node === undefined || volume === undefined) return
-    this.#session += 1
-    this.reconnects += 1
-    this.#server = { node, boot: node.boot }
-    const [ours, theirs] = this.#pair(node)
-    this.#stream = ours
-    this.#buffer = new Uint8Array(0)
-    this.#listen(this.#session)
-    const arrival = {
-      stream: theirs,
-      volume: volume.volume,
-      readOnly: false,
-      structured: this.#structured,
-      leftover: new Uint8Array(0),
-    }
-    node.act(() => node.engine!.client(arrival))
-    for (const operation of this.#outstanding.values()) this.#send(operation)
-  }
-
-  #pair(node: SimNode): [SimStream, SimStream] {
-    const holder: Holder = {
-      gathered: () => new Uint8Array(0),
-      put: (_address, bytes) => {
-        const joined = new Uint8Array(this.#buffer.length + bytes.length)
-        joined.set(this.#buffer)
-        joined.set(bytes, this.#buffer.length)
-        this.#buffer = joined
-      },
-      deliver: (done, result) => done.complete(result),
-    }
-    return SimStream.pair([node.name, holder], ['client', node.holder()], this.#world.scheduler, this.#random)
-  }
-
-  #listen(session: number): void {
-    this.#stream!.receive(0, 1 << 20, {
-      complete: (result) => {
-        if (session !== this.#session) return
-        if (result <= 0) return this.#disconnected()
-        this.#parse()
-        if (this.#stream !== undefined && session === this.#session) this.#listen(session)
-      },
-    })
-  }
-
-  /** The owner has been silent for too long, or the connection has ended: look for the owner again. */
-  #disconnected(): void {
-    this.#stream?.close()
-    this.#stream = undefined
-    this.#server = undefined
-    this.#session += 1
+    this.#noticeServer()
+    this.#decideGhosts()
+    if (this.#connection === undefined) this.#connect()
+    else if (!this.isIdle) for (let i = 0; i < 1 + this.#random.below(3); i += 1) this.#next()
+    const { thinkMs } = this.#habits
+    this.#world.scheduler.after(this.#random.between(0.1, 2 * thinkMs), () => this.#tick())
   }
 
   /** A stopped owner keeps connections open: a client gives up after a while. */
-  giveUp(): void {
-    if (this.#stream !== undefined) this.#disconnected()
+  #noticeServer(): void {
+    const connection = this.#connection
+    if (connection === undefined) return
+    if (connection.hasDied) return this.giveUp()
+    const [oldest] = this.#outstanding.values()
+    if (oldest === undefined) return
+    const waitedMs = this.#world.scheduler.nowMs - oldest.startedMs
+    const server = this.#world.serverOf(this.volume.aggregate)
+    const isElsewhere = server !== undefined && server !== connection.host
+    if (waitedMs > 1500 && (isElsewhere || !connection.host.isAwake)) this.giveUp()
+  }
+
+  #decideGhosts(): void {
+    if (this.#ghosts.length === 0) return
+    this.#ghosts = this.#ghosts.filter(({ connection, change }) => {
+      const { isDecided } = connection
+      if (isDecided) this.volume.model.decide(change)
+      return !isDecided
+    })
+  }
+
+  #connect(): void {
+    const found = this.volume.find()
+    if (found === undefined) return
+    this.reconnects += 1
+    const connection = new Connection(found.host, found.number, this.#structured, this, () => {
+      if (this.#connection === connection) this.#disconnected()
+    })
+    this.#connection = connection
+    for (const operation of [...this.#outstanding.values()]) {
+      this.#outstanding.delete(operation.cookie)
+      const { command, flags, offset, length, data, attempts } = operation
+      this.#issue(command, flags, offset, length, data, attempts)
+    }
+  }
+
+  #disconnected(): void {
+    const connection = this.#connection!
+    this.#connection = undefined
+    for (const [cookie, operation] of this.#outstanding) {
+      const { change, look } = operation
+      if (change !== undefined) this.#ghosts.push({ connection, change })
+      if (look !== undefined) this.volume.model.forgetLook(look)
+      this.#outstanding.set(cookie, { ...operation, change: undefined, look: undefined, shown: undefined })
+    }
   }
 
   #next(): void {
-    if (this.#outstanding.size >= 16) return
+    if (this.#outstanding.size >= this.#habits.inFlightMax) return
     const [offset, length] = this.#range()
-    if (this.#overlaps(offset, length)) return
-    const dice = this.#random.below(100)
+    if (length === 0) return
+    const dice = this.#random.between(0, 1)
     const fua = this.#random.chance(0.1) ? CommandFlag.FUA : 0
-    if (dice < 35) this.#issue(Command.READ, 0, offset, length, undefined)
-    else if (dice < 85) this.#issue(Command.WRITE, fua, offset, length, this.#bytes(length))
-    else if (dice < 90) this.#issue(Command.WRITE_ZEROES, fua, offset, length, undefined)
-    else if (dice < 94) this.#issue(Command.TRIM, fua, align(offset), alignDown(length), undefined)
-    else this.#issue(Command.FLUSH, 0, 0, 0, undefined)
+    if (dice > this.#habits.writes) return this.#issue(Command.READ, 0, offset, length)
+    const kind = this.#random.below(100)
+    if (kind < 8) return this.#issue(Command.FLUSH, 0, 0, 0)
+    if (this.#isCrowded(offset, length)) return this.#issue(Command.READ, 0, offset, length)
+    if (kind < 86) return this.#write(fua, offset, length)
+    if (kind < 94) return this.#issue(Command.WRITE_ZEROES, fua, offset, length)
+    this.#issue(Command.TRIM, fua, offset, length)
+  }
+
+  #write(fua: number, offset: number, length: number): void {
+    SimClient.#numbers += 1
+    this.#issue(Command.WRITE, fua, offset, length, payload(offset, length, SimClient.#numbers))
   }
 
   #range(): [number, number] {
-    const blocks = this.model.length / BLOCK_SIZE
+    const { byteLength, blockCount } = this.volume
     if (this.#random.chance(0.75)) {
-      const count = 1 + this.#random.below(this.#random.chance(0.2) ? 80 : 4)
-      const first = this.#random.below(blocks)
-      return [first * BLOCK_SIZE, Math.min(count, blocks - first) * BLOCK_SIZE]
+      const count = 1 + this.#random.below(this.#random.chance(0.1) ? 80 : 4)
+      const first = this.#random.below(blockCount)
+      return [first * BLOCK_SIZE, Math.min(count, blockCount - first) * BLOCK_SIZE]
     }
-    const offset = this.#random.below(this.model.length)
-    return [offset, Math.min(1 + this.#random.below(10000), this.model.length - offset)]
+    const unit = this.#random.chance(0.5) ? 512 : 1
+    const offset = this.#random.below(byteLength / unit) * unit
+    return [offset, Math.min((1 + this.#random.below(10000 / unit)) * unit, byteLength - offset)]
   }
 
-  #bytes(length: number): Uint8Array {
-    const bytes = new Uint8Array(length)
-    const words = this.#random.u32()
-    for (let i = 0; i < length; i += 1) bytes[i] = (words >>> (8 * (i & 3))) ^ (i >>> 4)
-    return bytes
-  }
-
-  #issue(command: number, flags: number, offset: number, length: number, data: Uint8Array | undefined): void {
-    if (length === 0 && command !== Command.FLUSH) return
-    this.#cookie += 1
-    const operation = { cookie: this.#cookie, command, flags, offset, length, data, read: undefined }
-    this.#outstanding.set(operation.cookie, operation)
-    for (const block of blocksOf(operation)) this.#busy.add(block)
-    this.#send(operation)
-  }
-
-  #overlaps(offset: number, length: number): boolean {
-    for (const block of blocksOf({ offset, length })) if (this.#busy.has(block)) return true
+  #isCrowded(offset: number, length: number): boolean {
+    const end = Math.ceil((offset + length) / BLOCK_SIZE)
+    for (let number = Math.floor(offset / BLOCK_SIZE); number < end; number += 1) {
+      const block = this.volume.model.block(number)
+      if (block.pendingCount >= PENDING_MAX || block.wayCount >= WAYS_MAX) return true
+    }
     return false
   }
 
-  #send(operation: Operation): void {
-    const bytes = new Uint8Array(28 + (operation.data?.length ?? 0))
-    const view = new DataView(bytes.buffer)
-    view.setUint32(0, REQUEST_MAGIC)
-    view.setUint16(4, operation.flags)
-    view.setUint16(6, operation.command)
-    view.setUint32(12, operation.cookie)
-    view.setUint32(20, operation.offset)
-    view.setUint32(24, operation.length)
-    if (operation.data !== undefined) bytes.set(operation.data, 28)
-    this.#stream?.sendBytes(bytes)
+  #issue(
+    command: number,
+    flags: number,
+    offset: number,
+    length: number,
+    data?: Uint8Array,
+    attempts = 0,
+  ): void {
+    this.#cookie += 1
+    const { model } = this.volume
+    const connection = this.#connection
+    // what cannot be sent has not begun; it does when the next connection is there
+    const change =
+      connection && isChange(command)
+        ? new RangeChange(offset, length, data, command === Command.TRIM)
+        : undefined
+    if (change !== undefined) model.begin(change)
+    const operation: Operation = {
+      cookie: this.#cookie,
+      command,
+      flags,
+      offset,
+      length,
+      data,
+      startedMs: this.#world.scheduler.nowMs,
+      step: model.step,
+      change,
+      look: connection && command === Command.READ ? model.look(offset, length) : undefined,
+      attempts,
+      shown: undefined,
+    }
+    this.#outstanding.set(operation.cookie, operation)
+    connection?.send(operation)
   }
 
-  #parse(): void {
-    for (;;) {
-      const view = new DataView(this.#buffer.buffer, this.#buffer.byteOffset, this.#buffer.length)
-      const used = this.#parseOne(view)
-      if (used === 0) return
-      this.#buffer = this.#buffer.subarray(used)
-    }
+  // --- what the server says ------------------------------------------------------------------------
+
+  dataLength(cookie: number): number | undefined {
+    const operation = this.#outstanding.get(cookie)
+    if (operation === undefined) return undefined
+    return operation.command === Command.READ ? operation.length : 0
   }
 
-  #parseOne(view: DataView): number {
-    if (view.byteLength < 16) return 0
-    const cookie = view.getUint32(12)
-    const operation = view.getUint32(0) === SIMPLE_REPLY_MAGIC ? this.#outstanding.get(cookie) : undefined
-    if (view.getUint32(0) === SIMPLE_REPLY_MAGIC) {
-      const error = view.getUint32(4)
-      assert(operation !== undefined, 'a reply has its request')
-      const isRead = operation.command === Command.READ && error === 0
-      if (isRead && view.byteLength < 16 + operation.length) return 0
-      if (isRead) operation.read = this.#buffer.slice(16, 16 + operation.length)
-      this.#answered(operation, error)
-      return 16 + (isRead ? operation.length : 0)
-    }
-    return this.#parseChunk(view)
+  data(cookie: number, offset: number | undefined, bytes: Uint8Array): void {
+    const operation = this.#outstanding.get(cookie)!
+    operation.shown ??= new Uint8Array(operation.length)
+    operation.shown.set(bytes, offset === undefined ? 0 : offset - operation.offset)
   }
 
-  #parseChunk(view: DataView): number {
-    if (view.byteLength < 20) return 0
-    const length = view.getUint32(16)
-    if (view.byteLength < 20 + length) return 0
-    const operation = this.#outstanding.get(view.getUint32(12))
-    assert(operation !== undefined, 'a chunk has its request')
-    const type = view.getUint16(6)
-    if (type === ChunkType.OFFSET_DATA) {
-      operation.read ??= new Uint8Array(operation.length)
-      const at = view.getUint32(24) - operation.offset
-      operation.read.set(this.#buffer.subarray(28, 20 + length), at)
-    }
-    const error = type === ChunkType.ERROR ? view.getUint32(20) : 0
-    if ((view.getUint16(4) & 1) !== 0) this.#answered(operation, error)
-    return 20 + length
-  }
-
-  #answered(operation: Operation, error: number): void {
-    this.#outstanding.delete(operation.cookie)
-    for (const block of blocksOf(operation)) this.#busy.delete(block)
-    if (error !== 0) {
-      this.errors.push(
-        `command ${operation.command} at ${operation.offset}+${operation.length}: error ${error}`,
-      )
-      return
-    }
+  answered(cookie: number, error: number): void {
+    const operation = this.#outstanding.get(cookie)!
+    this.#outstanding.delete(cookie)
+    if (error !== 0) return this.#failed(operation, error)
+    const { model } = this.volume
     if (operation.command === Command.READ) return this.#compare(operation)
     this.acknowledged += 1
-    const end = operation.offset + operation.length
-    if (operation.data !== undefined) this.model.set(operation.data, operation.offset)
-    else if (operation.command !== Command.FLUSH) this.model.fill(0, operation.offset, end)
+    if (operation.change !== undefined) model.end(operation.change)
+    const isStable = operation.command === Command.FLUSH || (operation.flags & CommandFlag.FUA) !== 0
+    if (isStable) model.flushed(operation.step)
   }
 
-  #compare(operation: Operation): void {
+  #compare({ offset, shown, look, length }: Operation): void {
     this.reads += 1
-    const read = operation.read!
-    for (let i = 0; i < read.length; i += 1) {
-      const at = operation.offset + i
-      if (read[i] === this.model[at]) continue
-      const block = Math.floor(at / BLOCK_SIZE)
-      throw new Error(
-        `block ${block} byte ${at % BLOCK_SIZE}: read ${read[i]}, acknowledged was ${this.model[at]}`,
-      )
+    const mistake = this.volume.model.observe(look!, offset, shown!)
+    if (mistake === undefined) return
+    throw new Error(`a read of ${offset}+${length} of ${this.volume.name} shows what cannot be: ${mistake}`)
+  }
+
+  #failed(operation: Operation, error: number): void {
+    const { command, offset, length, change, look } = operation
+    this.failures += 1
+    const isExplained = command !== Command.FLUSH && this.volume.mayFail(error, offset, length)
+    if (!isExplained) this.#complain(`command ${command} at ${offset}+${length}: error ${error}`)
+    if (change !== undefined) this.volume.model.decide(change)
+    if (look !== undefined) this.volume.model.forgetLook(look)
+    if (operation.attempts > 0) this.#verifyAgain(operation, error)
+  }
+
+  /** In peace only what was really lost stays unreadable, block by block. */
+  #verifyAgain({ offset, length, attempts }: Operation, error: number): void {
+    if (length > BLOCK_SIZE) {
+      for (let at = offset; at < offset + length; at += BLOCK_SIZE) {
+        this.#issue(Command.READ, 0, at, BLOCK_SIZE, undefined, 1)
+      }
+    } else if (attempts < ATTEMPTS_MAX && !this.volume.isLost(offset, length)) {
+      this.#issue(Command.READ, 0, offset, length, undefined, attempts + 1)
+    } else if (!this.volume.isLost(offset, length)) {
+      this.#complain(`block ${offset / BLOCK_SIZE} cannot be read in peace (error ${error})`)
     }
   }
-}
 
-const align = (offset: number): number => offset - (offset % BLOCK_SIZE)
-const alignDown = (length: number): number => length - (length % BLOCK_SIZE)
-
-function* blocksOf(operation: { offset: number; length: number }): Generator<number> {
-  const end = Math.ceil((operation.offset + operation.length) / BLOCK_SIZE)
-  for (let block = Math.floor(operation.offset / BLOCK_SIZE); block < end; block += 1) yield block
+  #complain(what: string): never {
+    this.errors.push(what)
+    throw new Error(`a client of ${this.volume.name} got an error that nothing explains: ${what}`)
+  }
 }

@@ -2,117 +2,112 @@ import type { Gather } from '../../ts/base/gather.ts'
 import { BLOCK_SIZE } from '../../ts/base/units.ts'
 import type { Completion } from '../../ts/ports/completion.ts'
 import type { Disk } from '../../ts/ports/disk.ts'
-import type { SimNode } from './node.ts'
-import type { Random } from './random.ts'
+import type { SimEngine } from './engine-host.ts'
+import { type Platter, stampOf } from './platter.ts'
 
-const SECTOR = 512
+export { Platter } from './platter.ts'
+
 const EIO = -5
-
-/** What lies on a disk that both nodes reach: what is durable, and what its cache still holds. */
-export class Platter {
-  readonly byteLength: number
-  readonly durable = new Map<number, Uint8Array>()
-  /** written and visible, but not flushed: block -> newest content */
-  cache = new Map<number, Uint8Array>()
-  writes = 0
-  /** probabilities of failures, set by a world */
-  faults = { read: 0, write: 0 }
-
-  constructor(byteLength: number) {
-    this.byteLength = byteLength
-  }
-
-  block(number: number): Uint8Array {
-    return this.cache.get(number) ?? this.durable.get(number) ?? ZEROES
-  }
-
-  put(number: number, bytes: Uint8Array): void {
-    this.writes += 1
-    this.cache.set(number, bytes)
-  }
-
-  flush(): void {
-    for (const [number, bytes] of this.cache) this.durable.set(number, bytes)
-    this.cache.clear()
-  }
-
-  /** Power is lost: each unflushed block is kept, dropped, or torn at a sector. */
-  losePower(random: Random): void {
-    for (const [number, bytes] of this.cache) {
-      const fate = random.below(3)
-      if (fate === 0) continue
-      const kept = fate === 1 ? BLOCK_SIZE : random.below(BLOCK_SIZE / SECTOR) * SECTOR
-      const torn = (this.durable.get(number) ?? ZEROES).slice()
-      torn.set(bytes.subarray(0, kept))
-      this.durable.set(number, torn)
-    }
-    this.cache.clear()
-  }
-
-  /** What somebody would copy off it now: everything visible. */
-  copy(): Platter {
-    const copied = new Platter(this.byteLength)
-    for (const [number, bytes] of this.durable) copied.durable.set(number, bytes)
-    for (const [number, bytes] of this.cache) copied.durable.set(number, bytes)
-    return copied
-  }
-}
-
-const ZEROES = new Uint8Array(BLOCK_SIZE)
 
 /** A node's open descriptor of a platter. Writes land when they complete, or not at all if the node dies. */
 export class SimDisk implements Disk {
   readonly path: string
   readonly byteLength: number
-  readonly #platter: Platter
-  readonly #node: SimNode
-  readonly #boot: number
+  readonly platterOf: Platter
+  readonly #host: SimEngine
+  #isOpen = true
 
-  constructor(path: string, platter: Platter, node: SimNode) {
+  constructor(path: string, platter: Platter, host: SimEngine) {
     this.path = path
     this.platterOf = platter
-    this.#platter = platter
     this.byteLength = platter.byteLength
-    this.#node = node
-    this.#boot = node.boot
+    this.#host = host
+    host.openDisks += 1
   }
 
-  readonly platterOf: Platter
-
   read(at: number, into: Gather, done: Completion): void {
-    this.#node.submit(this.#boot, done, this.#delay(), () => {
-      if (this.#node.random.chance(this.#platter.faults.read)) return EIO
+    const { platterOf: platter } = this
+    this.#host.submit(this, done, this.#delay(), () => {
       const bytes = new Uint8Array(into.byteLength)
       for (let offset = 0; offset < bytes.length; offset += BLOCK_SIZE) {
-        bytes.set(this.#platter.block((at + offset) / BLOCK_SIZE), offset)
+        const number = (at + offset) / BLOCK_SIZE
+        if (platter.isUnreadable(number, this.#host.random)) return EIO
+        bytes.set(platter.block(number), offset)
       }
-      this.#node.memory.scatter(bytes, into)
+      this.#host.world.memory.scatter(bytes, into)
       return bytes.length
     })
   }
 
   write(at: number, from: Gather, done: Completion): void {
-    this.#node.submit(this.#boot, done, this.#delay(), () => {
-      if (this.#node.random.chance(this.#platter.faults.write)) return EIO
-      const bytes = this.#node.memory.gathered(from)
+    const { platterOf: platter } = this
+    this.#host.submit(this, done, this.#delay(), (isWhole) => {
+      const { random } = this.#host
+      const fails = platter.faults.write > 0 && random.chance(platter.faults.write)
+      const bytes = this.#host.world.memory.gathered(from)
       for (let offset = 0; offset < bytes.length; offset += BLOCK_SIZE) {
-        this.#platter.put((at + offset) / BLOCK_SIZE, bytes.slice(offset, offset + BLOCK_SIZE))
+        // of a write that fails, or whose host dies, any part may be on the disk
+        if ((fails || !isWhole) && random.chance(0.5)) continue
+        this.#put((at + offset) / BLOCK_SIZE, bytes.slice(offset, offset + BLOCK_SIZE))
       }
-      return bytes.length
+      return fails ? EIO : bytes.length
     })
   }
 
   flush(done: Completion): void {
-    this.#node.submit(this.#boot, done, this.#delay(), () => {
-      this.#platter.flush()
+    const { platterOf: platter } = this
+    this.#host.submit(this, done, this.#delay(), (isWhole) => {
+      if (platter.faults.flush > 0 && this.#host.random.chance(platter.faults.flush)) return EIO
+      if (isWhole) platter.flush()
       return 0
     })
   }
 
-  close(): void {}
+  close(): void {
+    if (!this.#isOpen) throw new Error(`${this.path} is closed twice`)
+    this.#isOpen = false
+    this.#host.openDisks -= 1
+  }
+
+  /** Writes of data may be lost or misplaced; with one plex, those of metadata would not be survivable. */
+  #put(number: number, bytes: Uint8Array): void {
+    const { platterOf: platter } = this
+    const { lost, misdirected } = platter.faults
+    if (lost + misdirected > 0 && this.#isInBlockZone(number) && stampOf(bytes) !== undefined) {
+      const { random } = this.#host
+      if (random.chance(lost)) return this.#lose(number, bytes)
+      const other = random.chance(misdirected) ? this.#otherDataBlock(number) : undefined
+      if (other !== undefined) {
+        this.#lose(number, bytes)
+        return platter.damage(other, bytes)
+      }
+    }
+    platter.put(number, bytes)
+  }
+
+  /** What should have come here never does: what was here before stays. */
+  #lose(number: number, bytes: Uint8Array): void {
+    const { platterOf: platter } = this
+    const before = platter.block(number)
+    platter.put(number, bytes)
+    platter.damage(number, before)
+  }
+
+  #isInBlockZone(number: number): boolean {
+    return number >= this.#host.world.blocksFrom
+  }
+
+  #otherDataBlock(number: number): number | undefined {
+    const { platterOf: platter } = this
+    const near = number + this.#host.random.between(-8, 8)
+    const other = Math.floor(near)
+    if (other === number || !this.#isInBlockZone(other)) return undefined
+    return stampOf(platter.block(other)) === undefined ? undefined : other
+  }
 
   #delay(): number {
-    const { random } = this.#node
-    return random.chance(0.02) ? random.between(5, 50) : random.between(0.05, 1)
+    const { random } = this.#host
+    const delayMs = random.chance(0.02) ? random.between(5, 50) : random.between(0.05, 1)
+    return delayMs * this.platterOf.faults.slow
   }
 }

@@ -7,21 +7,22 @@ import { logLayout } from '../../ts/format/log-ring.ts'
 import type { Completion } from '../../ts/ports/completion.ts'
 import type { Disk } from '../../ts/ports/disk.ts'
 import { Image } from '../../ts/volume/image.ts'
-import type { Platter } from './disk.ts'
 import type { SimMemory } from './memory.ts'
-import type { SimWorld } from './world.ts'
+import type { Platter } from './platter.ts'
+import type { AggregateWorld, SimWorld } from './world.ts'
 
 /** A disk that answers in the next step of the procedure: for labelling and checking, outside of time. */
 export class PromptDisk implements Disk {
-  readonly path = 'disk0'
+  readonly path: string
   readonly byteLength: number
   readonly #platter: Platter
   readonly #memory: SimMemory
   readonly #due: (() => void)[] = []
 
-  constructor(platter: Platter, memory: SimMemory) {
+  constructor(platter: Platter, memory: SimMemory, path = 'disk0') {
     this.#platter = platter
     this.#memory = memory
+    this.path = path
     this.byteLength = platter.byteLength
   }
 
@@ -63,23 +64,23 @@ export function drive<T>(procedure: Procedure<T>, disks: readonly PromptDisk[]):
   }
 }
 
-/** Labels the shared disk of a world and writes an empty image. */
-export function formatDisk(world: SimWorld): void {
-  const disk = new PromptDisk(world.platter('disk0'), world.memory)
-  const [pair, aggregate] = [world.identity('pair'), world.identity('aggregate')]
+/** Labels the shared disk of an aggregate and writes an empty image. */
+export function formatDisk(world: SimWorld, aggregate: AggregateWorld = world.aggregates[0]!): void {
+  const disk = new PromptDisk(world.platter(aggregate.disk), world.memory, aggregate.disk)
+  const whose = { pair: world.identity('pair'), aggregate: world.identity(aggregate.name) }
   const facts = {
-    pair: identityFromText(pair)!,
-    aggregate: identityFromText(aggregate)!,
-    disk: new Uint8Array(16).fill(7),
-    aggregateName: 'aggregate',
+    pair: identityFromText(whose.pair)!,
+    aggregate: identityFromText(whose.aggregate)!,
+    disk: new Uint8Array(16).fill(7 + aggregate.place),
+    aggregateName: aggregate.name,
     plex: 0,
     diskIndex: 0,
     diskCount: 1,
-    vaultByteLength: logLayout(world.settings(world.castor).logPages).byteLength,
+    vaultByteLength: logLayout(world.options.logPages).byteLength,
     labelledAtMs: 0,
   }
   drive(labelDisk(disk, facts, { force: false }, world.memory), [disk])
   const host = { event: () => {}, serving: () => {}, answer: () => {}, wantLink: () => {} }
   const parts = { memory: world.memory, clock: { now: () => 0, wall: () => 0 }, host }
-  drive(Image.format(parts, [disk], { pair, aggregate }), [disk])
+  drive(Image.format(parts, [disk], whose), [disk])
 }

@@ -6,10 +6,11 @@ function main(): void {
   const value = (name: string): string | undefined => words[words.indexOf(name) + 1]
   const single = words.includes('--seed') ? Number(value('--seed')) : undefined
   const [from, to] = single !== undefined ? [single, single] : range(value('--seeds') ?? '1..100')
+  const tell = words.includes('--trace') ? (line: string) => console.log(line) : undefined
   let failed = 0
   const startedMs = performance.now()
   for (let seed = from; seed <= to; seed += 1) {
-    const outcome = runSeed(seed)
+    const outcome = runSeed(seed, { tell })
     if (single !== undefined || outcome.failure !== undefined) {
       const { events, failure, ...facts } = outcome
       console.log(JSON.stringify(facts))

@@ -13,11 +13,7 @@ export class SimMemory implements MemoryPort {
 
   /** Of one world. Everything that earlier worlds had is free. */
   constructor() {
-    for (const piece of SimMemory.#pieces) {
-      const same = this.#free.get(piece.byteLength)
-      if (same === undefined) this.#free.set(piece.byteLength, [piece])
-      else same.push(piece)
-    }
+    for (const piece of SimMemory.#pieces) this.giveBack(piece)
   }
 
   allocate(byteLength: number): Memory {
@@ -30,6 +26,12 @@ export class SimMemory implements MemoryPort {
     const at = SimMemory.#pieces.findIndex((piece) => piece.address > memory.address)
     SimMemory.#pieces.splice(at < 0 ? SimMemory.#pieces.length : at, 0, memory)
     return memory
+  }
+
+  giveBack(piece: Memory): void {
+    const same = this.#free.get(piece.byteLength)
+    if (same === undefined) this.#free.set(piece.byteLength, [piece])
+    else same.push(piece)
   }
 
   run(batch: MemoryBatch): number {
@@ -86,5 +88,36 @@ export class SimMemory implements MemoryPort {
         left -= bytes.length
       }
     }
+  }
+}
+
+/** What one thread of a process has allocated: it goes back to the world when the process dies. */
+export class ProcessMemory implements MemoryPort {
+  byteLength = 0
+  readonly #world: SimMemory
+  readonly #pieces: Memory[] = []
+
+  constructor(world: SimMemory) {
+    this.#world = world
+  }
+
+  allocate(byteLength: number): Memory {
+    const memory = this.#world.allocate(byteLength)
+    this.#pieces.push(memory)
+    this.byteLength += byteLength
+    return memory
+  }
+
+  run(batch: MemoryBatch): number {
+    return this.#world.run(batch)
+  }
+
+  checksum(address: number, byteLength: number, seed = 0): number {
+    return this.#world.checksum(address, byteLength, seed)
+  }
+
+  giveBackAll(): void {
+    for (const piece of this.#pieces.splice(0)) this.#world.giveBack(piece)
+    this.byteLength = 0
   }
 }

@@ -1,185 +1,303 @@
-import { AssertionFailure } from '../../ts/base/assert.ts'
-import { MIB } from '../../ts/base/units.ts'
+import { BLOCK_SIZE } from '../../ts/base/units.ts'
+import { Atlas } from './atlas.ts'
+import { ImageCheck } from './check-image.ts'
+import { checkLeaks, checkMemory } from './check-leaks.ts'
+import { LogCheck } from './check-logs.ts'
+import { OwnerCheck } from './check-owners.ts'
 import { SimClient } from './client.ts'
+import type { SimEngine } from './engine-host.ts'
+import { FaultMaker } from './faults.ts'
 import { formatDisk } from './format.ts'
-import type { SimNode } from './node.ts'
-import { SimWorld } from './world.ts'
+import { SimOperator } from './operator.ts'
+import { drawOptions, type SeedOptions } from './options.ts'
+import { Random } from './random.ts'
+import { Scene } from './scene.ts'
+import { SimVolume } from './sim-volume.ts'
+import { Tally } from './tally.ts'
+import { type AggregateWorld, SimWorld } from './world.ts'
 
-const VOLUME_BYTES = 1 * MIB
-const DISK_BYTES = 24 * MIB
-const SERVE_WITHIN_MS = 20_000
+/** Within these the pair has to be well again once the faults are over, in simulated milliseconds. */
+const STARTS_WITHIN_MS = 20_000
+const CONVERGES_WITHIN_MS = 120_000
+const ANSWERS_WITHIN_MS = 60_000
+
+/** The share of consistency points whose disks are checked, and checked after a loss of power. */
+const CHECKED = 0.06
+
+export interface RunOptions {
+  /** simulated milliseconds with faults */
+  readonly ticks?: number | undefined
+  /** hears every event as it comes */
+  readonly tell?: ((line: string) => void) | undefined
+}
 
 export interface Outcome {
   readonly seed: number
+  readonly failure: string | undefined
   readonly acknowledged: number
   readonly reads: number
   readonly reconnects: number
+  /** changes of owner of any sort, and of which sort */
   readonly takeovers: number
+  readonly givebacks: number
+  readonly opened: number
   readonly generations: number
+  readonly ringWraps: number
+  readonly imageChecks: number
+  readonly answers: number
+  readonly faults: Readonly<Record<string, number>>
   readonly simulatedMs: number
-  readonly failure: string | undefined
+  readonly steps: number
+  /** a digest of everything that happened: the same seed gives the same */
+  readonly hash: number
   readonly events: readonly string[]
 }
 
-/** One world from one seed: load, faults, then peace, in which everything must come back in order. */
-export function runSeed(seed: number): Outcome {
-  const durability = seed % 2 === 0 ? 'pair' : 'vault'
-  const world = new SimWorld(seed, { durability, logPages: 256, diskByteLength: DISK_BYTES })
-  const run = new Run(world)
+/** One world from one seed: load and faults, then peace, in which everything must come back in order. */
+export function runSeed(seed: number, options: RunOptions = {}): Outcome {
+  const run = new Run(seed, drawOptions(seed, options.ticks))
+  run.world.tell = options.tell
   let failure: string | undefined
   try {
     run.whole()
   } catch (error) {
-    failure = error instanceof Error ? `${error.message}\n${error.stack ?? ''}` : String(error)
-    if (!(error instanceof AssertionFailure) && error instanceof TypeError)
-      failure = `bug in the code: ${failure}`
+    failure = error instanceof Error ? (error.stack ?? error.message) : String(error)
   }
-  return run.outcome(seed, failure)
+  return run.outcome(failure)
 }
 
 class Run {
-  readonly #world: SimWorld
-  #client: SimClient | undefined
-  #highestEpoch = 0
-  #takeovers = 0
-  #generations = 0
+  readonly world: SimWorld
+  readonly #seed: number
+  readonly #options: SeedOptions
+  readonly #clients: SimClient[] = []
+  readonly #operators: SimOperator[] = []
+  readonly #volumes: SimVolume[] = []
+  readonly #owners: OwnerCheck
+  readonly #logs: LogCheck
+  readonly #images: ImageCheck
+  readonly #tally = new Tally()
+  /** decides what is looked at, and has no influence on the world */
+  readonly #lottery: Random
+  #faults: FaultMaker | undefined
 
-  constructor(world: SimWorld) {
-    this.#world = world
-    world.check = (node) => this.#checkOneOwner(node)
+  constructor(seed: number, options: SeedOptions) {
+    SimClient.newWorld()
+    const world = new SimWorld(seed, options.world)
+    this.world = world
+    this.#seed = seed
+    this.#options = options
+    this.#lottery = new Random(seed ^ 0x10e)
+    this.#owners = new OwnerCheck(world)
+    this.#logs = new LogCheck(world)
+    this.#images = new ImageCheck(world, new Random(seed ^ 0xc4a5))
+    world.castor.clockRate = 1 + options.clockDrift
+    world.arbiter.knowsProcesses = options.arbiterKnowsProcesses
+    world.check = (_node, host) => this.#afterTurn(host)
+    world.answered = (host) => this.#owners.answered(host)
+    world.heard = (host, kind, text) => this.#heard(host, kind, text)
   }
 
   whole(): void {
-    const world = this.#world
-    formatDisk(world)
+    const { world } = this
+    for (const aggregate of world.aggregates) formatDisk(world, aggregate)
     for (const node of world.nodes) world.start(node)
-    this.#mustServe('the pair serves after its start')
-    this.#createVolume()
-    this.#client = new SimClient(world, 'volume', VOLUME_BYTES)
-    for (let round = 0; round < 6; round += 1) {
-      world.runFor(world.random.between(50, 600))
-      this.#fault()
-      world.runFor(world.random.between(20, 1500))
-      this.#heal()
-    }
+    this.#mustHappen('both aggregates are served after the start', STARTS_WITHIN_MS, () =>
+      world.aggregates.every((aggregate) => world.serverOf(aggregate) !== undefined),
+    )
+    for (const aggregate of world.aggregates) this.#populate(aggregate)
+    for (const operator of this.#operators) operator.isIdle = false
+    const atlas = new Atlas(world)
+    const scene = new Scene(world, atlas, this.#clients, () => this.#memoryLost())
+    this.#faults = new FaultMaker(scene, this.#options)
+    world.runFor(this.#options.faultMs)
+    this.#faults.stop()
+    this.#converge()
+    this.#goHome()
     this.#settle()
   }
 
-  outcome(seed: number, failure: string | undefined): Outcome {
+  outcome(failure: string | undefined): Outcome {
+    const { world } = this
+    const sum = (of: (client: SimClient) => number): number =>
+      this.#clients.reduce((total, client) => total + of(client), 0)
     return {
-      seed,
-      acknowledged: this.#client?.acknowledged ?? 0,
-      reads: this.#client?.reads ?? 0,
-      reconnects: this.#client?.reconnects ?? 0,
-      takeovers: this.#takeovers,
-      generations: this.#generations,
-      simulatedMs: this.#world.scheduler.nowMs,
+      seed: this.#seed,
       failure,
-      events: this.#world.events,
+      acknowledged: sum((client) => client.acknowledged),
+      reads: sum((client) => client.reads),
+      reconnects: sum((client) => client.reconnects),
+      ...this.#tally.facts,
+      ringWraps: this.#logs.pagesLogged / world.options.logPages,
+      imageChecks: this.#images.checks,
+      answers: this.#operators.reduce((total, { answers }) => total + answers, 0),
+      faults: Object.fromEntries(this.#faults?.counts ?? []),
+      simulatedMs: world.scheduler.nowMs,
+      steps: world.scheduler.executed,
+      hash: world.scheduler.hash,
+      events: world.events,
     }
   }
 
-  #createVolume(): void {
-    const world = this.#world
-    const owner = world.owner!
-    const request = owner.request('volume-create', { name: 'volume', size: VOLUME_BYTES })
-    const created = () => owner.answers.has(request) && world.owner?.serving.volumes.length === 1
-    if (!world.runUntil(created, 5000)) throw new Error('the volume was not created')
-    const { error } = owner.answers.get(request)!
-    if (error !== undefined) throw error
-  }
+  // --- the phases ----------------------------------------------------------------------------------
 
-  #fault(): void {
-    const world = this.#world
-    const victim = world.random.pick(world.nodes)
-    switch (world.random.below(9)) {
-      case 0:
-      case 1:
-        return victim.kill()
-      case 2:
-        return this.#ownerOr(victim).kill()
-      case 3:
-        for (const node of world.nodes) node.kill()
-        return
-      case 4:
-        return this.#ownerOr(victim).pause()
-      case 5:
-        return world.cutLink()
-      case 6:
-        world.arbiterIsUnreachable = true
-        return
-      case 7:
-        return this.#handover()
-      default:
-        // one host restarts: its ring is gone, its partner is there
-        if (world.nodes.every((node) => node.isAlive) && world.record?.log === 'in-sync') victim.loseHost()
+  #populate(aggregate: AggregateWorld): void {
+    const { world } = this
+    const { volumeByteLength, elasticByteLength, clientsPerVolume, habits, managementEveryMs } = this.#options
+    const main = new SimVolume(world, aggregate, 'main', volumeByteLength)
+    const elastic = new SimVolume(world, aggregate, 'elastic', elasticByteLength)
+    const operator = new SimOperator(world, aggregate, elastic, managementEveryMs)
+    this.#operators.push(operator)
+    for (const volume of [main, elastic]) {
+      this.#volumes.push(volume)
+      this.#must(operator, aggregate, 'volume-create', { name: volume.name, size: volume.byteLength })
     }
-  }
-
-  #ownerOr(other: SimNode): SimNode {
-    return this.#world.owner ?? other
-  }
-
-  #handover(): void {
-    const { owner } = this.#world
-    if (owner !== undefined) owner.request('handover', { dryRun: false })
-  }
-
-  #heal(): void {
-    const world = this.#world
-    world.arbiterIsUnreachable = false
-    world.mendLink()
-    for (const node of world.nodes) {
-      if (node.isPaused) {
-        this.#client?.giveUp()
-        node.resume()
-      }
-      world.start(node)
+    this.#must(operator, aggregate, 'cp-now', {})
+    for (let i = 0; i < clientsPerVolume; i += 1) {
+      this.#clients.push(new SimClient(world, main, 0, habits))
     }
-    this.#mustServe('somebody serves after the faults have ended')
+    this.#clients.push(new SimClient(world, elastic, 0, { ...habits, thinkMs: 2 * (habits.thinkMs ?? 10) }))
   }
 
-  /** Peace: in sync, everything answered, everything as acknowledged. */
-  #settle(): void {
-    const world = this.#world
-    const client = this.#client!
-    this.#mustServe('somebody serves in peace')
-    const inSync = () => world.record?.log === 'in-sync' && world.owner !== undefined
-    if (!world.runUntil(inSync, 30_000))
-      throw new Error(`the copies do not come into sync: ${JSON.stringify(world.record)}`)
-    client.isIdle = true
-    if (!world.runUntil(() => client.inFlight === 0, 30_000))
-      throw new Error(`${client.inFlight} requests stay unanswered`)
-    client.verifyAll()
-    if (!world.runUntil(() => client.inFlight === 0, 30_000))
-      throw new Error('the last reads stay unanswered')
-    if (client.errors.length > 0) throw new Error(`a client got errors: ${client.errors.join('; ')}`)
+  #must(operator: SimOperator, aggregate: AggregateWorld, name: string, body: unknown): void {
+    const { world } = this
+    let isDone = false
+    operator.ask(world.serverOf(aggregate)!, name, body, (answer) => {
+      if (answer?.error !== undefined) throw answer.error
+      isDone = true
+    })
+    this.#mustHappen(`${name} is answered`, 20_000, () => isDone)
   }
 
-  #mustServe(what: string): void {
-    const world = this.#world
-    if (!world.runUntil(() => world.owner !== undefined, SERVE_WITHIN_MS)) {
-      const why = world.nodes.map(
-        (node) => `${node.name}: ${node.engine?.ownership.state} ${node.serving.because}`,
-      )
-      throw new Error(`not so: ${what}; ${why.join('; ')}; record ${JSON.stringify(world.record)}`)
-    }
-  }
-
-  /** Two nodes may believe for a while, but never may two let answers out. */
-  #checkOneOwner(node: SimNode): void {
-    const { engine } = node
-    const world = this.#world
-    const now = world.scheduler.nowMs
-    const able = world.nodes.filter(
-      (one) => one.engine !== undefined && one.engine.isServing && one.engine.fenceAtMs > now,
+  /** The copies come into sync, and all that was asked is answered. */
+  #converge(): void {
+    const { world } = this
+    this.#mustHappen('the pair comes into sync', CONVERGES_WITHIN_MS, () =>
+      world.aggregates.every((aggregate) => {
+        const state = world.serverOf(aggregate)?.engine.ownership.state
+        return world.recordOf(aggregate)?.log === 'in-sync' && state === 'serving-mirrored'
+      }),
     )
-    if (able.length > 1) throw new Error('two nodes may serve at the same time')
-    if (engine === undefined) return
-    if (engine.ownership.epoch > this.#highestEpoch) {
-      this.#highestEpoch = engine.ownership.epoch
-      this.#takeovers += 1
+    for (const one of [...this.#clients, ...this.#operators]) one.isIdle = true
+    const isQuiet = () =>
+      this.#clients.every((client) => client.inFlight === 0) &&
+      this.#operators.every((operator) => operator.pending.length === 0)
+    this.#mustHappen('all requests are answered', ANSWERS_WITHIN_MS, isQuiet)
+  }
+
+  /** Each aggregate goes back to where it belongs. */
+  #goHome(): void {
+    const { world } = this
+    for (const [place, aggregate] of world.aggregates.entries()) {
+      const operator = this.#operators[place]!
+      const isHome = () => world.serverOf(aggregate)?.node.name === aggregate.home
+      const isMirrored = () => world.serverOf(aggregate)?.engine.ownership.state === 'serving-mirrored'
+      this.#mustHappen('an owner is in sync', ANSWERS_WITHIN_MS, isMirrored)
+      if (isHome()) continue
+      this.#must(operator, aggregate, 'handover', {})
+      this.#mustHappen('an aggregate goes home', ANSWERS_WITHIN_MS, () => isHome() && isMirrored())
     }
-    this.#generations = Math.max(this.#generations, engine.owner?.aggregate.image.generation ?? 0)
+  }
+
+  /** Peace: everything is as it was acknowledged, on the disks too, and nothing is left over. */
+  #settle(): void {
+    const { world } = this
+    for (const volume of this.#volumes) {
+      const client = this.#clients.find((one) => one.volume === volume)!
+      volume.learnSize()
+      // a session keeps the size that it was promised at its start
+      client.giveUp()
+      client.verifyAll()
+    }
+    const isRead = () => this.#clients.every((client) => client.inFlight === 0)
+    this.#mustHappen('every block is read', ANSWERS_WITHIN_MS, isRead)
+    for (const [place, aggregate] of world.aggregates.entries()) {
+      const operator = this.#operators[place]!
+      operator.checkVolumes(world.serverOf(aggregate)!.serving.volumes.map(({ name }) => name))
+      this.#must(operator, aggregate, 'cp-resume', {})
+      this.#must(operator, aggregate, 'cp-now', {})
+    }
+    world.runFor(3000)
+    checkLeaks(world)
+    for (const aggregate of world.aggregates) {
+      const report = this.#images.asItIs(aggregate)
+      operatorSees(this.#operators[aggregate.place]!, report.volumes)
+      this.#images.afterPowerLoss(aggregate)
+    }
+  }
+
+  // --- what is looked at ---------------------------------------------------------------------------
+
+  #afterTurn(host: SimEngine): void {
+    this.#owners.afterTurn(host)
+    this.#logs.afterTurn(host)
+    checkMemory(host)
+  }
+
+  #heard(host: SimEngine, kind: string, text: string): void {
+    this.#tally.heard(kind, text)
+    if (kind === 'block damaged') this.#mustBeDamaged(host, text)
+    if (kind !== 'consistency point' || !this.#lottery.chance(CHECKED)) return
+    const aggregate = this.world.aggregates[host.place]!
+    if (this.#lottery.chance(0.5)) this.#images.asItIs(aggregate)
+    else this.#images.afterPowerLoss(aggregate)
+  }
+
+  /** A block counts as damaged only if the world has damaged it, or made it unreadable for a while. */
+  #mustBeDamaged(host: SimEngine, text: string): void {
+    const aggregate = this.world.aggregates[host.place]!
+    const platter = this.world.platter(aggregate.disk)
+    const physical = Number(/block (\d+) is damaged/.exec(text)?.[1])
+    if (platter.rotten.has(this.world.blocksFrom + physical) || text.includes('unreadable')) return
+    throw new Error(`${aggregate.name}: ${text}, and the world has done nothing to it`)
+  }
+
+  #memoryLost(): void {
+    this.world.note('what was not flushed may be lost')
+    for (const volume of this.#volumes) volume.model.regress()
+    for (const operator of this.#operators) operator.memoryLost()
+    this.#logs.memoryLost()
+  }
+
+  #mustHappen(what: string, withinMs: number, condition: () => boolean): void {
+    const { world } = this
+    if (world.runUntil(condition, withinMs)) return
+    const states = world.hosts().map((host) => stateOf(host, world.aggregates[host.place]!))
+    const waiting = [
+      ...this.#clients.filter(({ inFlight }) => inFlight > 0).map(({ inFlight }) => `${inFlight} requests`),
+      ...this.#operators.flatMap(({ pending }) => pending),
+    ]
+    const records = JSON.stringify(world.aggregates.map((aggregate) => world.recordOf(aggregate)))
+    throw new Error(
+      `not so: ${what}\n${states.join('\n')}\nwaiting: ${waiting.join(', ')}\nrecords: ${records}`,
+    )
+  }
+}
+
+/** In words, where an engine is and what it waits for. */
+function stateOf({ engine, node, inFlight }: SimEngine, { name }: AggregateWorld): string {
+  const { ownership, owner } = engine
+  const state = `${node.name}/${name}: ${ownership.state}, ${ownership.reason}`
+  if (owner === undefined) return state
+  const { aggregate, consistency, vault } = owner
+  const { ring, acknowledgements, stabilities, sessions, image } = aggregate
+  return [
+    state,
+    `log ${ring.tail}..${ring.head}, acknowledged ${aggregate.acknowledged}, vault ${vault.durable}`,
+    `waiting: ${acknowledgements.count} writes, ${stabilities.count} flushes, ${aggregate.readsInUse} reads`,
+    `stalled: ${sessions.hasStalled}, ready: ${sessions.hasReady}, disk operations: ${inFlight}`,
+    `consistency point: ${consistency.isRunning ? 'runs' : 'none'}${consistency.isHeld ? ', held' : ''}`,
+    `space: ${image.space.available} of ${image.space.total} blocks`,
+    ...sessions.clients.map((client) => `client: ${client.inFlight} requests, ${client.available} bytes`),
+  ].join('; ')
+}
+
+function operatorSees(
+  operator: SimOperator,
+  volumes: readonly { readonly name: string; readonly size: number }[],
+): void {
+  operator.checkVolumes(volumes.map(({ name }) => name))
+  for (const { name, size } of volumes) {
+    if (size % BLOCK_SIZE !== 0) throw new Error(`volume ${name} has ${size} bytes`)
   }
 }

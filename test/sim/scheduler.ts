@@ -2,6 +2,8 @@
 export class Scheduler {
   nowMs = 1000
   executed = 0
+  /** a digest of everything that has happened: two runs of one seed must have the same */
+  hash = 0x811c9dc5
   #order = 0
   readonly #heap: { at: number; order: number; run: () => void }[] = []
 
@@ -16,8 +18,15 @@ export class Scheduler {
     if (next === undefined) return false
     this.nowMs = Math.max(this.nowMs, next.at)
     this.executed += 1
+    this.note(next.order)
+    this.note(this.nowMs * 1024)
     next.run()
     return true
+  }
+
+  /** Adds a number to the digest. */
+  note(value: number): void {
+    this.hash = Math.imul(this.hash ^ (value | 0), 0x01000193) >>> 0
   }
 
   #push(event: { at: number; order: number; run: () => void }): void {
@@ -31,7 +40,7 @@ export class Scheduler {
     }
   }
 
-  #pop(): { run: () => void; at: number } | undefined {
+  #pop(): { run: () => void; at: number; order: number } | undefined {
     const heap = this.#heap
     const first = heap[0]
     const last = heap.pop()

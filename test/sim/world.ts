@@ -1,21 +1,43 @@
+import { BLOCK_SIZE } from '../../ts/base/units.ts'
 import type { EngineSettings } from '../../ts/config/engine-settings.ts'
+import { layOutZones } from '../../ts/disk/zones.ts'
 import { identityText } from '../../ts/format/identity.ts'
+import { logLayout } from '../../ts/format/log-ring.ts'
 import type { OwnerRecord } from '../../ts/format/owner-record.ts'
-import type { ArbiterPort } from '../../ts/ports/arbiter.ts'
-import { Platter } from './disk.ts'
+import { SimArbiter } from './arbiter.ts'
+import type { SimEngine } from './engine-host.ts'
 import { SimMemory } from './memory.ts'
+import { Network } from './network.ts'
 import { SimNode } from './node.ts'
+import { Platter } from './platter.ts'
 import { Random } from './random.ts'
 import { Scheduler } from './scheduler.ts'
-import { SimStream } from './stream.ts'
-
-export const LINK_RETRY_MS = 20
 
 export interface WorldOptions {
-  readonly durability: 'pair' | 'vault'
+  readonly durability: 'pair' | 'vault' | 'nvram'
   readonly logPages: number
   readonly diskByteLength: number
+  /** one or two; the second one's home is pollux, so that both nodes own one at once */
+  readonly aggregateCount?: 1 | 2
+  readonly cpIntervalMs?: number
+  readonly cpFillMark?: number
+  /** volumes promise more than there is: writes may find no space */
+  readonly isTight?: boolean
 }
+
+export interface AggregateWorld {
+  readonly place: number
+  readonly name: string
+  readonly home: 'castor' | 'pollux'
+  readonly disk: string
+}
+
+const AGGREGATES: readonly AggregateWorld[] = [
+  { place: 0, name: 'aggregate', home: 'castor', disk: 'disk0' },
+  { place: 1, name: 'second', home: 'pollux', disk: 'disk1' },
+]
+
+const EVENTS_KEPT = 500
 
 /**
  * Two nodes, an arbiter, shared disks and a network in one thread, from one seed. Nothing in here
@@ -25,37 +47,79 @@ export class SimWorld {
   readonly random: Random
   readonly scheduler = new Scheduler()
   readonly memory = new SimMemory()
+  readonly options: WorldOptions
+  readonly aggregates: readonly AggregateWorld[]
   readonly castor: SimNode
   readonly pollux: SimNode
-  record: OwnerRecord | undefined
+  readonly arbiter: SimArbiter
+  readonly network: Network
   readonly events: string[] = []
-  /** called after every turn of a node: where invariants are checked */
-  check: (node: SimNode) => void = () => {}
-  linkIsCut = false
-  arbiterIsUnreachable = false
+  /** called after every turn of an engine: where invariants are checked */
+  check: (node: SimNode, host: SimEngine) => void = () => {}
+  /** called when an engine lets something out to a client */
+  answered: (host: SimEngine) => void = () => {}
+  /** called with every event that an engine tells */
+  heard: (host: SimEngine, kind: string, text: string, facts?: Record<string, unknown>) => void = () => {}
+  /** every event as it comes, for people */
+  tell: ((line: string) => void) | undefined
+  /** on every disk, blocks from here on hold what superblocks reach; before them: labels, maps, vault */
+  readonly blocksFrom: number
   readonly #platters = new Map<string, Platter>()
-  readonly #options: WorldOptions
   readonly #identities = new Map<string, string>()
-  readonly #links: SimStream[] = []
-  #linkIsUp: [SimStream, SimStream] | undefined
 
   constructor(seed: number, options: WorldOptions) {
     this.random = new Random(seed)
-    this.#options = options
-    for (const name of ['pair', 'aggregate', 'castor', 'pollux']) {
+    this.options = options
+    this.aggregates = AGGREGATES.slice(0, options.aggregateCount ?? 1)
+    for (const name of ['pair', 'aggregate', 'second', 'castor', 'pollux']) {
       this.#identities.set(name, identityText(new Uint8Array(16).map(() => this.random.below(256))))
     }
+    const vaultByteLength = logLayout(options.logPages).byteLength
+    this.blocksFrom = layOutZones('disk', options.diskByteLength, vaultByteLength).blocksAt / BLOCK_SIZE
     this.castor = new SimNode('castor', 'pollux', this)
     this.pollux = new SimNode('pollux', 'castor', this)
-    this.#keepLinked()
+    this.arbiter = new SimArbiter(this)
+    this.network = new Network(this)
+  }
+
+  get isTight(): boolean {
+    return this.options.isTight ?? false
   }
 
   get nodes(): [SimNode, SimNode] {
     return [this.castor, this.pollux]
   }
 
+  /** All engines of living processes. */
+  hosts(): SimEngine[] {
+    return [...this.castor.hosts, ...this.pollux.hosts]
+  }
+
+  hostsOf(aggregate: AggregateWorld): SimEngine[] {
+    return this.hosts().filter((host) => host.place === aggregate.place)
+  }
+
+  /** The engine that says that it serves this aggregate. */
+  serverOf(aggregate: AggregateWorld): SimEngine | undefined {
+    return this.hostsOf(aggregate).find((host) => host.serving.serves)
+  }
+
+  recordOf(aggregate: AggregateWorld): OwnerRecord | undefined {
+    return this.arbiter.records.get(aggregate.name)
+  }
+
+  // The first aggregate's, for worlds that have only one.
   get owner(): SimNode | undefined {
     return this.nodes.find((node) => node.serving.serves)
+  }
+
+  get record(): OwnerRecord | undefined {
+    return this.recordOf(AGGREGATES[0]!)
+  }
+
+  set arbiterIsUnreachable(isUnreachable: boolean) {
+    if (isUnreachable) for (const { name } of this.nodes) this.arbiter.unreachableFrom.add(name)
+    else this.arbiter.unreachableFrom.clear()
   }
 
   identity(name: string): string {
@@ -65,21 +129,21 @@ export class SimWorld {
   platter(path: string): Platter {
     let platter = this.#platters.get(path)
     if (platter === undefined) {
-      platter = new Platter(this.#options.diskByteLength)
+      platter = new Platter(this.options.diskByteLength)
       this.#platters.set(path, platter)
     }
     return platter
   }
 
-  settings(node: SimNode): Omit<EngineSettings, 'boot'> {
+  settings(node: SimNode, aggregate = AGGREGATES[0]!): Omit<EngineSettings, 'boot'> {
     const named = (name: string) => ({ name, identity: this.identity(name) })
     return {
-      aggregate: { ...named('aggregate'), home: 'castor', disks: ['disk0'] },
+      aggregate: { ...named(aggregate.name), home: aggregate.home, disks: [aggregate.disk] },
       node: named(node.name),
       partner: named(node.partnerName),
       pair: this.identity('pair'),
-      durability: this.#options.durability,
-      logPages: this.#options.logPages,
+      durability: this.options.durability,
+      logPages: this.options.logPages,
       nvramDirectory: '/nvram',
       cacheByteLength: 1 << 20,
       leaseMs: 1000,
@@ -88,14 +152,14 @@ export class SimWorld {
       linkTimeoutMs: 300,
       partnerGraceMs: 300,
       takeover: 'automatic',
-      cpIntervalMs: 200,
-      cpFillMark: 0.4,
+      cpIntervalMs: this.options.cpIntervalMs ?? 200,
+      cpFillMark: this.options.cpFillMark ?? 0.4,
       connectionsMax: 16,
     }
   }
 
   start(node: SimNode): void {
-    if (!node.isAlive) node.start(this.settings(node))
+    if (!node.isAlive) node.start(this.aggregates.map((aggregate) => this.settings(node, aggregate)))
   }
 
   /** Runs until the condition holds. False: it did not within the time, in simulated milliseconds. */
@@ -108,92 +172,47 @@ export class SimWorld {
   }
 
   runFor(durationMs: number): void {
-    this.runUntil(() => false, durationMs)
+    const deadline = this.scheduler.nowMs + durationMs
+    while (this.scheduler.nowMs <= deadline && this.scheduler.step());
   }
 
-  afterTurn(node: SimNode): void {
-    this.check(node)
+  afterTurn(node: SimNode, host: SimEngine): void {
+    this.check(node, host)
   }
 
-  event(node: SimNode, level: string, kind: string, text: string): void {
-    this.events.push(`${this.scheduler.nowMs.toFixed(2)} ${node.name} ${level} ${kind}: ${text}`)
-    if (this.events.length > 500) this.events.shift()
+  event(host: SimEngine, level: string, kind: string, text: string, facts?: Record<string, unknown>): void {
+    this.note(`${host.node.name}/${this.aggregates[host.place]!.name} ${level} ${kind}: ${text}`)
+    this.heard(host, kind, text, facts)
+  }
+
+  /** Adds a line to what is told when a seed fails. */
+  note(text: string): void {
+    const line = `${this.scheduler.nowMs.toFixed(2)} ${text}`
+    for (let i = 0; i < line.length; i += 1) this.scheduler.note(line.charCodeAt(i))
+    this.events.push(line)
+    if (this.events.length > EVENTS_KEPT) this.events.shift()
+    this.tell?.(line)
   }
 
   processDied(node: SimNode): void {
-    for (const stream of this.#links) if (stream.peer !== node.name) stream.reset()
+    this.network.processDied(node)
   }
 
   cutLink(): void {
-    this.linkIsCut = true
-    for (const stream of this.#linkIsUp ?? []) stream.isCut = true
+    this.network.cut(true, true)
   }
 
   mendLink(): void {
-    this.linkIsCut = false
+    this.network.mend()
   }
 
+  /** The disks lose power, and with it what they had not flushed. */
   losePower(): void {
     for (const platter of this.#platters.values()) platter.losePower(this.random)
   }
 
-  arbiterFor(node: SimNode, boot: number): ArbiterPort {
-    const later = (answer: () => void): void => {
-      this.scheduler.after(this.random.between(0.2, 3), () => {
-        if (node.boot === boot) node.act(answer)
-      })
-    }
-    return {
-      read: (_aggregate, done) => {
-        later(() => {
-          if (this.arbiterIsUnreachable) return done({ kind: 'unreachable', reason: 'simulated' })
-          done({ kind: 'record', record: structuredClone(this.record), holderGone: this.#holderGone() })
-        })
-      },
-      swap: (_aggregate, expected, next, done) => {
-        const wanted = structuredClone(next)
-        this.scheduler.after(this.random.between(0.2, 3), () => {
-          const lost = this.arbiterIsUnreachable
-          // an unreachable arbiter may have applied the swap all the same
-          const applied = (!lost || this.random.chance(0.5)) && this.record?.version === expected
-          if (applied) this.record = { ...wanted, version: (expected ?? 0) + 1 }
-          const { record } = this
-          later(() => {
-            if (lost) done({ kind: 'unreachable', reason: 'simulated' })
-            else if (applied) done({ kind: 'swapped', record: structuredClone(record!) })
-            else done({ kind: 'conflict', record: structuredClone(record) })
-          })
-        })
-      },
-    }
-  }
-
-  #holderGone(): boolean {
-    const boot = this.record?.lease?.boot
-    if (boot === undefined) return false
-    return !this.nodes.some((node) => node.isAlive && node.bootText === boot)
-  }
-
-  /** The two main threads: they dial each other for as long as both engines want a link. */
-  #keepLinked(): void {
-    const both = this.nodes.every((node) => node.isAlive && node.wantsLink && !node.isPaused)
-    const isUp = this.#linkIsUp?.every((stream) => !stream.isClosed && stream.ended === 'no') ?? false
-    if (both && !isUp && !this.linkIsCut) {
-      const [one, two] = SimStream.pair(
-        ['pollux', this.castor.holder()],
-        ['castor', this.pollux.holder()],
-        this.scheduler,
-        this.random,
-      )
-      this.#linkIsUp = [one, two]
-      this.#links.push(one, two)
-      for (const [node, stream] of [
-        [this.castor, one],
-        [this.pollux, two],
-      ] as const) {
-        node.act(() => node.engine!.link.open(stream, new Uint8Array(0), this.scheduler.nowMs))
-      }
-    }
-    this.scheduler.after(LINK_RETRY_MS, () => this.#keepLinked())
+  unstickDisks(): void {
+    for (const platter of this.#platters.values()) platter.heal()
+    for (const host of this.hosts()) host.unstick()
   }
 }

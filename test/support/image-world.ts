@@ -210,7 +210,7 @@ export class ChangeLog {
   }
 }
 
-/** A block as clients would read it from disk: its bytes, undefined for a hole. Throws if it cannot be read. */
+/** A block as clients would read it from disk; undefined for a hole. Throws if it cannot be read. */
 export function readBlock(
   world: MemoryWorld,
   image: Image,

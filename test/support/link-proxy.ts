@@ -82,8 +82,14 @@ export class LinkProxy {
         other.destroy()
       })
     }
-    near.on('data', this.#pump(far, (frame) => this.forward(frame)))
-    far.on('data', this.#pump(near, (frame) => this.backward(frame)))
+    near.on(
+      'data',
+      this.#pump(far, (frame) => this.forward(frame)),
+    )
+    far.on(
+      'data',
+      this.#pump(near, (frame) => this.backward(frame)),
+    )
   }
 
   #pump(to: net.Socket, judge: (frame: Frame) => Verdict): (chunk: Buffer) => void {

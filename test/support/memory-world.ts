@@ -218,7 +218,7 @@ export class MemoryWorld {
     for (const each of queue) each()
   }
 
-  /** Steps a procedure to its end. `eachTurn` is what an engine does once per turn, such as `cache.submit`. */
+  /** Steps a procedure to its end. `eachTurn`: what an engine does once per turn, such as `cache.submit`. */
   run<T>(procedure: Procedure<T>, eachTurn: () => void = () => {}): T {
     let idle = 0
     for (;;) {

@@ -17,7 +17,9 @@ export interface OracleOptions {
   readonly blockCount?: number
   /** how long a request may go without an answer, reconnects included */
   readonly patienceMs?: number
-  /** writes only: no trim, no zeroes, no flush */
+  /** after which time without an answer it gives up the connection: a stopped server keeps it open */
+  readonly silenceMs?: number
+  /** writes only: no trim, no zeroes, nothing flushed */
   readonly plain?: boolean
   /** pause before each request of each of the `queueDepth` writers */
   readonly paceMs?: number
@@ -60,14 +62,15 @@ export class Oracle {
   readonly #busy: Uint8Array
   readonly #sinceMs = new Set<{ ms: number }>()
   #client: NbdClient | undefined
+  #connectedMs = 0
   #connecting: Promise<NbdClient> | undefined
   #stopping = false
   #writers: Promise<void>[] = []
   #watchdog: NodeJS.Timeout | undefined
 
   constructor({ uri, seed, ...options }: OracleOptions) {
-    const defaults = { tag: 1, queueDepth: 16, blockCount: 4096, patienceMs: 30_000, plain: false, paceMs: 0 }
-    this.#options = { ...defaults, ...options }
+    const times = { patienceMs: 30_000, silenceMs: Number.POSITIVE_INFINITY, paceMs: 0 }
+    this.#options = { tag: 1, queueDepth: 16, blockCount: 4096, plain: false, ...times, ...options }
     this.uri = uri
     this.seed = seed ?? Math.floor(Math.random() * 2 ** 31)
     this.#random = new Random(this.seed)
@@ -101,7 +104,7 @@ export class Oracle {
   async settled(): Promise<void> {
     await Promise.all(this.#writers)
     clearInterval(this.#watchdog)
-    this.#client?.destroy()
+    await this.#client?.destroy()
     this.#client = undefined
     this.#throwFailure()
   }
@@ -118,7 +121,8 @@ export class Oracle {
     while (this.answered < wanted) {
       this.#throwFailure()
       const isLate = performance.now() - startedMs > timeoutMs
-      if (isLate) throw new Error(`oracle (seed ${this.seed}): ${this.uri} answers nothing for ${timeoutMs} ms`)
+      if (isLate)
+        throw new Error(`oracle (seed ${this.seed}): ${this.uri} answers nothing for ${timeoutMs} ms`)
       await sleep(5)
     }
   }
@@ -161,9 +165,10 @@ export class Oracle {
     const dice = this.#options.plain ? 0 : random.below(100)
     if (dice >= 98) return this.#operation('flush', 0, 0)
     const isLarge = dice >= 80 && dice < 90
-    const blocks = isLarge ? 1 + random.below(64) : random.pick([1, 1, 1, 2, 8])
-    const first = this.#takeBlocks(blocks) * PER_BLOCK
-    const count = blocks * PER_BLOCK
+    const [firstBlock, blocks] = this.#takeBlocks(
+      isLarge ? 1 + random.below(64) : random.pick([1, 1, 1, 2, 8]),
+    )
+    const [first, count] = [firstBlock * PER_BLOCK, blocks * PER_BLOCK]
     if (dice >= 90) return this.#operation('read', first, count)
     if (dice >= 87) return this.#operation('write', first, count)
     if (isLarge) return this.#operation(dice >= 84 ? 'trim' : 'zeroes', first, count)
@@ -172,20 +177,24 @@ export class Oracle {
     return this.#operation('write', first + within, 1 + random.below(PER_BLOCK - within))
   }
 
-  /** Blocks that no request in flight touches. */
-  #takeBlocks(count: number): number {
-    for (;;) {
+  /** Blocks that no request in flight touches: as many as wanted, or fewer where there is no such place. */
+  #takeBlocks(wanted: number): [first: number, count: number] {
+    for (let attempt = 1, count = wanted; ; attempt += 1) {
       const first = this.#random.below(this.#options.blockCount - count + 1)
-      if (this.#busy.subarray(first, first + count).some((busy) => busy !== 0)) continue
-      this.#busy.fill(1, first, first + count)
-      return first
+      const nextBusy = this.#busy.indexOf(1, first)
+      if (nextBusy === -1 || nextBusy >= first + count) {
+        this.#busy.fill(1, first, first + count)
+        return [first, count]
+      }
+      if (attempt % 16 === 0) count = Math.max(1, count >>> 1)
     }
   }
 
   #operation(kind: Kind, first: number, count: number): Operation {
     const isChange = kind === 'write' || kind === 'zeroes' || kind === 'trim'
     const version = isChange ? this.model.begin(first, count, kind !== 'write') : 0
-    const flags = kind === 'write' && this.#random.chance(0.02) ? commandFlag.fua : 0
+    const isForced = kind === 'write' && !this.#options.plain && this.#random.chance(0.02)
+    const flags = isForced ? commandFlag.fua : 0
     const request = { command: codes[kind], flags, offset: first * SECTOR, length: count * SECTOR }
     const payload = kind === 'write' ? stamped(this.#options.tag, first, count, version) : undefined
     return { kind, first, count, version, request: payload ? { ...request, payload } : request }
@@ -230,6 +239,7 @@ export class Oracle {
   async #reconnect(): Promise<NbdClient> {
     if (this.#client) this.reconnects += 1
     this.#client = await this.#connect(this.uri)
+    this.#connectedMs = performance.now()
     return this.#client
   }
 
@@ -241,21 +251,24 @@ export class Oracle {
       } catch (error) {
         if (this.failure) throw this.failure
         const isLate = performance.now() - startedMs > this.#options.patienceMs
-        if (isLate) throw new Error(`${uri} is out of reach for ${this.#options.patienceMs} ms`, { cause: error })
+        if (isLate)
+          throw new Error(`${uri} is out of reach for ${this.#options.patienceMs} ms`, { cause: error })
         await sleep(10)
       }
     }
   }
 
   #watch(): void {
+    const { patienceMs, silenceMs } = this.#options
+    const nowMs = performance.now()
     const oldestMs = Math.min(...[...this.#sinceMs].map(({ ms }) => ms))
-    if (performance.now() - oldestMs < this.#options.patienceMs) return
-    this.#fail(new Error(`a request had no answer for ${this.#options.patienceMs} ms`))
+    if (nowMs - oldestMs > patienceMs) this.#fail(new Error(`a request had no answer for ${patienceMs} ms`))
+    else if (nowMs - Math.max(oldestMs, this.#connectedMs) > silenceMs) void this.#client?.destroy()
   }
 
   #fail(error: unknown): void {
     this.failure ??= error instanceof Error ? error : new Error(String(error))
-    this.#client?.destroy()
+    void this.#client?.destroy()
   }
 
   #throwFailure(): void {

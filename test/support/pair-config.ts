@@ -21,7 +21,10 @@ export function nodeConfigs(dir: string): Map<string, NodeConfigFile> {
 }
 
 /** Writes a configuration back with something changed. */
-export function editConfig({ path: file, file: document }: NodeConfigFile, edit: (file: NodeFile) => void): void {
+export function editConfig(
+  { path: file, file: document }: NodeConfigFile,
+  edit: (file: NodeFile) => void,
+): void {
   edit(document)
   writeFileSync(file, stringify(document))
 }

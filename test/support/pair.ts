@@ -1,6 +1,15 @@
 import { spawn } from 'node:child_process'
 import { createHash } from 'node:crypto'
-import { closeSync, existsSync, mkdtempSync, openSync, readdirSync, readFileSync, readSync, rmSync } from 'node:fs'
+import {
+  closeSync,
+  existsSync,
+  mkdtempSync,
+  openSync,
+  readdirSync,
+  readFileSync,
+  readSync,
+  rmSync,
+} from 'node:fs'
 import { tmpdir } from 'node:os'
 import path from 'node:path'
 import type { Test } from 'tap'
@@ -18,7 +27,10 @@ export const nodeNames = ['castor', 'pollux'] as const
 export const partnerOf = (node: NodeName): NodeName => (node === 'castor' ? 'pollux' : 'castor')
 
 /** The durability classes that process tests run in; POLLUX_DURABILITY picks one. */
-export const durabilities: readonly string[] = process.env['POLLUX_DURABILITY']?.split(',') ?? ['pair', 'vault']
+export const durabilities: readonly string[] = process.env['POLLUX_DURABILITY']?.split(',') ?? [
+  'pair',
+  'vault',
+]
 
 export interface PairOptions {
   readonly durability?: string
@@ -39,7 +51,11 @@ interface UpReport {
 
 /** What `status` says of an engine, with the facts that only tests look at. */
 export type EngineFacts = EngineStatus & {
-  readonly consistencyPoint: { readonly containedSequence: number; readonly epoch: number; readonly root: number }
+  readonly consistencyPoint: {
+    readonly containedSequence: number
+    readonly epoch: number
+    readonly root: number
+  }
   readonly log: { readonly firstSequence: number }
   readonly recovery: {
     readonly source: string
@@ -165,6 +181,13 @@ export class Pair {
     return processes(this.config(node).path)[0]
   }
 
+  /** The newest record of an aggregate in the file arbiter, as it is written. */
+  record(aggregate: string): string {
+    const folder = path.join(this.config('castor').file.arbiter.directory, 'aggregates', aggregate)
+    const versions = readdirSync(folder).flatMap((name) => /^record\.(\d+)\.json$/.exec(name)?.[1] ?? [])
+    return readFileSync(path.join(folder, `record.${Math.max(...versions.map(Number))}.json`), 'utf8')
+  }
+
   ringPath(node: NodeName, aggregate: string): string {
     return path.join(this.config(node).file.nvram.directory, `${aggregate}.nvram`)
   }
@@ -247,7 +270,9 @@ export class Pair {
     if (!t.passing()) this.#showLogs(t)
     const left = processes(this.dir)
     for (const pid of left) process.kill(pid, 'SIGKILL')
-    await until('all processes are gone', () => left.every((pid) => !isAlive(pid)), 5000).catch(() => undefined)
+    await until('all processes are gone', () => left.every((pid) => !isAlive(pid)), 5000).catch(
+      () => undefined,
+    )
     if (process.env['POLLUX_KEEP'] && !t.passing()) return
     for (const { file } of nodeConfigs(this.dir).values()) {
       rmSync(file.nvram.directory, { recursive: true, force: true })
@@ -269,7 +294,9 @@ function processes(mark: string): number[] {
     .filter((name) => /^[0-9]+$/.test(name) && Number(name) !== process.pid)
     .filter((name) => {
       try {
-        return readFileSync(`/proc/${name}/cmdline`, 'latin1').split('\0').some((word) => word.startsWith(mark))
+        return readFileSync(`/proc/${name}/cmdline`, 'latin1')
+          .split('\0')
+          .some((word) => word.startsWith(mark))
       } catch {
         return false
       }

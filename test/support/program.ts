@@ -55,7 +55,11 @@ export function run(command: string, args: readonly string[], options: RunOption
 }
 
 /** As `run`, but an exit code other than 0 throws, with everything that was said. */
-export async function mustRun(command: string, args: readonly string[], options?: RunOptions): Promise<Ended> {
+export async function mustRun(
+  command: string,
+  args: readonly string[],
+  options?: RunOptions,
+): Promise<Ended> {
   const ended = await run(command, args, options)
   if (ended.code === 0) return ended
   const line = `${command} ${args.join(' ')}`

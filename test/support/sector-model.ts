@@ -69,7 +69,9 @@ export class SectorModel {
   judge(sector: number, content: Buffer, afterPowerLoss: boolean): string | undefined {
     const allowed = afterPowerLoss ? this.#sinceFlush(sector) : this.#latest(sector)
     if (allowed.some((version) => this.content(sector, version).equals(content))) return undefined
-    const expected = allowed.map((version) => `${version}${this.#zeroVersions.has(version) ? ' (zeroes)' : ''}`)
+    const expected = allowed.map(
+      (version) => `${version}${this.#zeroVersions.has(version) ? ' (zeroes)' : ''}`,
+    )
     return `sector ${sector}: expected version ${expected.join(' or ')}, found ${describe(content)}`
   }
 

@@ -1,4 +1,4 @@
-import { existsSync, readdirSync, readFileSync } from 'node:fs'
+import { existsSync, readdirSync, readFileSync, statSync } from 'node:fs'
 import { dirname, join, relative } from 'node:path'
 import { fileURLToPath } from 'node:url'
 
@@ -18,12 +18,16 @@ export type Sources = ReadonlyMap<string, string>
 /** Text of every file of ours under the folders or files named, by path from the root. */
 export function sources(paths: readonly string[], suffixes: readonly string[]): Sources {
   const found = new Map<string, string>()
-  for (const path of paths) collect(join(root, path), suffixes, found)
+  for (const path of paths) {
+    const full = join(root, path)
+    if (!existsSync(full)) continue
+    if (statSync(full).isFile()) found.set(path, readFileSync(full, 'utf8'))
+    else collect(full, suffixes, found)
+  }
   return found
 }
 
 function collect(folder: string, suffixes: readonly string[], found: Map<string, string>): void {
-  if (!existsSync(folder)) return
   for (const entry of readdirSync(folder, { withFileTypes: true })) {
     const path = join(folder, entry.name)
     if (entry.isDirectory()) {

@@ -44,7 +44,7 @@ export class TreeEditor {
   readonly #port: MemoryPort
   readonly #generation: number
   readonly #words: Uint32Array
-  /** per level, of the open node: its arena page, index, the place it had, whether it changed, its pointers */
+  /** per level, of the open node: arena page, index, the place it had, whether it changed, its pointers */
   readonly #page = new Int32Array(LEVELS).fill(CLOSED)
   readonly #index = new Float64Array(LEVELS)
   readonly #old = new Float64Array(LEVELS)

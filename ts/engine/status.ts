@@ -32,7 +32,7 @@ export function status(engine: Engine): EngineStatus & Record<string, unknown> {
     } as EngineStatus['log'],
     consistencyPoint: owner === undefined ? keptStatus(engine) : consistencyStatus(owner),
     space: serves ? spaceStatus(owner) : null,
-    clients: owner?.aggregate.openClients ?? 0,
+    clients: owner?.aggregate.sessions.openCount ?? 0,
     counters: counters(owner),
     volumes: serves ? owner.aggregate.directory.list().map(volumeStatus) : [],
     recovery: owner?.recovery ?? null,

@@ -8,20 +8,18 @@ import { DirtyIndex, NOT_DIRTY, ZERO_BLOCK } from '../log/dirty-index.ts'
 import type { MemoryPort } from '../ports/memory.ts'
 import { FAILED, HOLE } from '../volume/answers.ts'
 import type { Waiter } from '../volume/cache.ts'
-import type { Volume } from '../volume/directory.ts'
 import type { Image } from '../volume/image.ts'
-import { worstCaseBlocks } from '../volume/space.ts'
 import { Admission } from './admission.ts'
 import { apply } from './apply.ts'
-import { Client, type ClientArrival, Progress, REQUESTS_IN_FLIGHT_MAX, type Server } from './client.ts'
+import { type Client, Progress, type Server } from './client.ts'
 import { PendingKind, PendingReplies } from './pending.ts'
 import { ReadOperation, startRead } from './read.ts'
+import { Sessions } from './sessions.ts'
+import { SpacePromises } from './space-promises.ts'
 import { flush, write, writeZeroes } from './write.ts'
 
 const READS_MAX = 512
 const REPLIES_MAX = 65536
-/** Blocks that a request to the server dirties at worst: the directory's block and its tree, and a grown root path. */
-export const DIRECTORY_BLOCKS = 12
 /** A change that found no space waits for this many consistency points, which free what was overwritten. */
 const SPACE_PATIENCE_GENERATIONS = 3
 
@@ -50,9 +48,8 @@ export class Aggregate implements Server {
   readonly epoch: number
   active: DirtyIndex
   frozen: DirtyIndex | undefined
-  /** blocks of disk space promised to the changes in `active` and in `frozen` */
-  activeReserved = 0
-  frozenReserved = 0
+  /** disk space for the changes in `active` and in `frozen` */
+  readonly promises: SpacePromises
   /** every entry up to here is in every copy of the log that the record calls in sync */
   acknowledged: number
   /** every entry up to here is as safe as the durability class promises for FLUSH and FUA */
@@ -64,12 +61,8 @@ export class Aggregate implements Server {
   /** of the last block that `locate` found in the log; 0: it was not there */
   locatedSequence = 0
   readonly counters = { reads: 0, writes: 0, ranges: 0, flushes: 0, bytesRead: 0, bytesWritten: 0 }
-  readonly clients: Client[] = []
-  readonly #limits: AggregateLimits
+  readonly sessions: Sessions
   readonly #surroundings: Surroundings
-  #ready: Client[] = []
-  #touched: Client[] = []
-  #stalled: Client[] = []
   #woken: ReadOperation[] = []
   readonly #freeReads: ReadOperation[] = []
   readonly #reads: ReadOperation[] = []
@@ -89,7 +82,8 @@ export class Aggregate implements Server {
     this.active = new DirtyIndex(log.layout.pageCount)
     this.acknowledged = log.ring.head - 1
     this.stable = this.acknowledged
-    this.#limits = limits
+    this.promises = new SpacePromises(image)
+    this.sessions = new Sessions(this, memory, limits.connectionsMax)
     this.#surroundings = around
   }
 
@@ -99,10 +93,6 @@ export class Aggregate implements Server {
 
   get ring(): LogCopy['ring'] {
     return this.log.ring
-  }
-
-  get openClients(): number {
-    return this.clients.reduce((count, client) => count + (client.isOpen ? 1 : 0), 0)
   }
 
   /** Where the newest content of a block lies: an address, 0 for zeroes, WAIT or FAILED. */
@@ -135,39 +125,16 @@ export class Aggregate implements Server {
     return this.admission.open
   }
 
-  /** Reserves space for the worst case of a change; one that frees space may use what is kept from the others. */
-  reserve(volume: Volume, firstBlock: number, pages: number): boolean {
-    const height = Math.max(volume.height, volume.heightNeeded)
-    if (pages > 0) return this.reserveBlocks(worstCaseBlocks(firstBlock, pages, height), false)
-    return this.reserveBlocks(2 * height, true)
-  }
-
-  reserveBlocks(blocks: number, frees: boolean): boolean {
-    const { space } = this.image
-    const reserved = frees ? space.reserveForFreeing(blocks) : space.reserve(blocks)
-    if (reserved) this.activeReserved += blocks
-    return reserved
-  }
-
-  /** What a logged entry was promised when it was logged, it is promised again. */
-  reserveForReplay(sequence: number): void {
-    const { ring } = this.log
-    const kind = ring.kind(sequence)
-    if (kind === EntryKind.NOTHING) return
-    const pages = ring.pageCount(sequence)
-    const height = this.image.directory.get(ring.volume(sequence))?.heightNeeded ?? 0
-    const first = Math.floor(ring.offset(sequence) / BLOCK_SIZE)
-    const forBlocks = pages > 0 ? worstCaseBlocks(first, pages, height) : 2 * height
-    const blocks = kind >= EntryKind.CREATE ? DIRECTORY_BLOCKS : forBlocks
-    this.image.space.reserveAlways(blocks)
-    this.activeReserved += blocks
-  }
-
-  /** After a failed reservation: whether consistency points may still free enough. Stalls the client if so. */
+  /** After a failed reservation: whether consistency points may still free enough; then the client stalls. */
   mayStillFindSpace(client: Client): boolean {
     const { generation } = this.image
     if (client.shortOfSpaceSince < 0) client.shortOfSpaceSince = generation
     if (generation - client.shortOfSpaceSince >= SPACE_PATIENCE_GENERATIONS) return false
+    if (this.image.lastSequence === this.log.ring.head - 1) {
+      if (this.image.space.freeing === 0) return false
+      // what was freed last is free a generation later, and without a change there would be none
+      this.appendNothing()
+    }
     this.requestConsistencyPoint('the aggregate is short of space')
     this.stall(client)
     return true
@@ -257,42 +224,17 @@ export class Aggregate implements Server {
 
   // --- clients -------------------------------------------------------------------------------------
 
-  admitClient(arrival: ClientArrival): boolean {
-    const client = this.clients.find((one) => one.isFree) ?? this.#newClient()
-    if (client === undefined) return false
-    client.open(arrival)
-    return true
-  }
-
-  #newClient(): Client | undefined {
-    if (this.clients.length >= this.#limits.connectionsMax) return undefined
-    const client = new Client(this.clients.length, this, this.memory)
-    this.clients.push(client)
-    return client
-  }
-
-  /** Closes all sessions of one volume, or all; unanswered requests stay unanswered. */
-  dropClients(reason: string, volume?: number): void {
-    for (const client of this.clients) {
-      if (client.isOpen && (volume === undefined || client.volume === volume)) client.drop(reason)
-    }
-  }
-
   ready(client: Client): void {
-    if (client.isReady) return
-    client.isReady = true
-    this.#ready.push(client)
+    this.sessions.ready(client)
   }
 
   touch(client: Client): void {
-    if (client.isTouched) return
-    client.isTouched = true
-    this.#touched.push(client)
+    this.sessions.touch(client)
   }
 
   /** Waits for room, space or admission; asked again in the next turns. */
   stall(client: Client): void {
-    this.#stalled.push(client)
+    this.sessions.stall(client)
   }
 
   gone(client: Client, reason: string): void {
@@ -303,12 +245,8 @@ export class Aggregate implements Server {
     return client.waiter
   }
 
-  get hasStalled(): boolean {
-    return this.#stalled.length > 0
-  }
-
   get hasWork(): boolean {
-    return this.#ready.length > 0 || this.#woken.length > 0
+    return this.sessions.hasReady || this.#woken.length > 0
   }
 
   execute(client: Client): Progress {
@@ -353,6 +291,11 @@ export class Aggregate implements Server {
     return read
   }
 
+  /** Reads that are under way; with nothing in flight there are none. */
+  get readsInUse(): number {
+    return this.#reads.length - this.#freeReads.length
+  }
+
   freeRead(read: ReadOperation): void {
     this.#freeReads.push(read)
   }
@@ -370,25 +313,8 @@ export class Aggregate implements Server {
     const woken = this.#woken
     this.#woken = []
     for (const read of woken) read.step()
-    if (this.#stalled.length > 0 && this.mayLog) {
-      const stalled = this.#stalled
-      this.#stalled = []
-      for (const client of stalled) this.ready(client)
-    }
-    const ready = this.#ready
-    this.#ready = []
-    for (const client of ready) {
-      client.isReady = false
-      if (!client.isOpen) continue
-      this.#speakWaiting(client)
-      client.parse()
-      this.touch(client)
-    }
-  }
-
-  #speakWaiting(client: Client): void {
-    const waiting = client.waitingForRoom.splice(0)
-    for (const read of waiting) read.speak()
+    if (this.mayLog) this.sessions.wakeStalled()
+    this.sessions.parse()
   }
 
   /** Copies and checksums everything that this turn has gathered. */
@@ -412,7 +338,7 @@ export class Aggregate implements Server {
   #release(replies: PendingReplies, through: number): void {
     while (replies.nextSequence <= through) {
       const place = replies.front
-      const client = this.clients[replies.connections[place]!]!
+      const client = this.sessions.clients[replies.connections[place]!]!
       const isRead = replies.kinds[place] === PendingKind.READ
       const operation = replies.operations[place]!
       const isThere = client.isOpen && client.session === replies.sessions[place]
@@ -425,24 +351,13 @@ export class Aggregate implements Server {
     }
   }
 
-  /** Sends replies and receives again. The batch has run: buffers may move. */
-  rearm(): void {
-    const touched = this.#touched
-    this.#touched = []
-    for (const client of touched) {
-      client.isTouched = false
-      client.rearm()
-    }
-  }
-
   // --- consistency points --------------------------------------------------------------------------
 
   /** From here on new changes go into a fresh index; what was dirty is written by one consistency point. */
   freeze(): DirtyIndex {
     assert(this.frozen === undefined, 'one consistency point at a time')
     this.frozen = this.active
-    this.frozenReserved = this.activeReserved
-    this.activeReserved = 0
+    this.promises.freeze()
     this.active = new DirtyIndex(Math.max(1024, Math.min(this.log.layout.pageCount, this.frozen.blockCount)))
     return this.frozen
   }
@@ -450,12 +365,7 @@ export class Aggregate implements Server {
   /** The consistency point is durable: the image has all that was frozen. */
   thaw(): void {
     assert(this.frozen !== undefined, 'a consistency point was under way')
-    this.image.space.release(this.frozenReserved)
-    this.frozenReserved = 0
+    this.promises.kept()
     this.frozen = undefined
-  }
-
-  get requestsInFlightMax(): number {
-    return REQUESTS_IN_FLIGHT_MAX
   }
 }

@@ -4,7 +4,8 @@ import { EntryKind, VolumeRequest } from '../format/log-ring.ts'
 import { NO_ROOM } from '../log/ring.ts'
 import type { Entropy } from '../ports/entropy.ts'
 import type { Volume } from '../volume/directory.ts'
-import { type Aggregate, DIRECTORY_BLOCKS } from './aggregate.ts'
+import type { Aggregate } from './aggregate.ts'
+import { DIRECTORY_BLOCKS } from './space-promises.ts'
 
 export type VolumeChange =
   | { kind: 'create'; name: string; size: number }
@@ -30,7 +31,7 @@ export function changeVolume(
     return undefined
   }
   const frees = change.kind !== 'create'
-  if (!aggregate.reserveBlocks(DIRECTORY_BLOCKS, frees))
+  if (!aggregate.promises.blocks(DIRECTORY_BLOCKS, frees))
     throw new StoreError('SPACE_EXHAUSTED', 'the aggregate is full; delete a volume or trim one first')
   const volume = change.kind === 'create' ? directory.nextVolume : find(aggregate, change.name).volume
   const sequence = aggregate.appendRequest(kindOf(change), volume, encode(change, entropy), firstPage)
@@ -86,9 +87,9 @@ function encode(change: VolumeChange, entropy: Entropy): Uint8Array {
 
 /** Sessions keep what they were promised, but never reach beyond what the volume is now. */
 function afterwards(aggregate: Aggregate, change: VolumeChange, volume: number): void {
-  if (change.kind === 'delete') aggregate.dropClients('the volume was deleted', volume)
+  if (change.kind === 'delete') aggregate.sessions.drop('the volume was deleted', volume)
   if (change.kind !== 'resize') return
-  for (const client of aggregate.clients) {
+  for (const client of aggregate.sessions.clients) {
     if (client.isOpen && client.volume === volume) {
       client.limits.byteLength = Math.min(client.limits.byteLength, change.size)
     }

@@ -145,7 +145,7 @@ function admit(aggregate: Aggregate, client: Client, offset: number, pages: numb
     aggregate.stall(client)
     return STALLED
   }
-  if (!aggregate.reserve(volume, Math.floor(offset / BLOCK_SIZE), pages)) {
+  if (!aggregate.promises.forChange(volume, Math.floor(offset / BLOCK_SIZE), pages)) {
     return aggregate.mayStillFindSpace(client) ? STALLED : NO_SPACE
   }
   client.shortOfSpaceSince = -1

@@ -16,7 +16,10 @@ export type ArbiterAnswer =
  */
 export interface ArbiterPort {
   read(aggregate: string, done: (answer: ArbiterAnswer) => void): void
-  /** Replaces the record if its version still is `expected` (undefined: there is none); the store sets the version to expected + 1. */
+  /**
+   * Replaces the record if its version still is `expected` (undefined: there is none); the store sets
+   * the version to expected + 1.
+   */
   swap(
     aggregate: string,
     expected: number | undefined,

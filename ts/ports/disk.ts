@@ -16,6 +16,9 @@ export interface Disk {
 }
 
 export interface DiskPort {
-  /** Opens with O_DIRECT. Throws StoreError (DISK_MISSING, DISK_BUSY, DISK_UNUSABLE) naming the path and the remedy. */
+  /**
+   * Opens with O_DIRECT. Throws StoreError (DISK_MISSING, DISK_BUSY, DISK_UNUSABLE) naming the path
+   * and the remedy.
+   */
   open(path: string): Disk
 }

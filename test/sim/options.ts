@@ -1,0 +1,68 @@
+import { KIB, MIB } from '../../ts/base/units.ts'
+import type { ClientHabits } from './client.ts'
+import { faultNames } from './faults.ts'
+import { Random } from './random.ts'
+import type { WorldOptions } from './world.ts'
+
+/** What one seed draws: the sort of world, how busy it is, and what goes wrong in it and how often. */
+export interface SeedOptions {
+  readonly world: WorldOptions
+  /** how long faults go on, in simulated milliseconds */
+  readonly faultMs: number
+  readonly faultEveryMs: number
+  readonly faultLengthMs: number
+  readonly faultsAtOnceMax: number
+  /** the faults of this seed, with their weights ("swarm testing": each seed has a few of all) */
+  readonly faults: ReadonlyMap<string, number>
+  readonly clientsPerVolume: number
+  readonly habits: Partial<ClientHabits>
+  readonly volumeByteLength: number
+  readonly elasticByteLength: number
+  readonly managementEveryMs: number
+  /** how much faster one node's clock goes than the other's */
+  readonly clockDrift: number
+  readonly arbiterKnowsProcesses: boolean
+}
+
+export function drawOptions(seed: number, faultMs?: number): SeedOptions {
+  // a stream of its own: what is drawn here does not depend on what a world consumes
+  const random = new Random(seed ^ 0x5eed)
+  const isTight = random.chance(0.1)
+  return {
+    world: {
+      durability: random.pick(['pair', 'vault', 'vault', 'nvram'] as const),
+      logPages: 256,
+      diskByteLength: isTight ? 10 * MIB : 16 * MIB,
+      aggregateCount: random.chance(0.75) ? 2 : 1,
+      cpIntervalMs: random.pick([100, 200, 500, 1000]),
+      cpFillMark: random.pick([0.2, 0.4, 0.6]),
+      isTight,
+    },
+    faultMs: faultMs ?? 12_000,
+    faultEveryMs: random.pick([200, 400, 800]),
+    faultLengthMs: random.pick([100, 500, 1500]),
+    faultsAtOnceMax: random.pick([1, 2, 3, 5]),
+    faults: drawFaults(random),
+    clientsPerVolume: random.pick([1, 2, 2, 3]),
+    habits: {
+      thinkMs: random.pick([20, 30, 50]),
+      inFlightMax: random.pick([1, 4, 16]),
+      writes: random.pick([0.4, 0.65, 0.9]),
+    },
+    volumeByteLength: isTight ? 6 * MIB : random.pick([128 * KIB, 512 * KIB, MIB]),
+    elasticByteLength: 512 * KIB,
+    managementEveryMs: random.pick([200, 500, 1000]),
+    clockDrift: random.chance(0.5) ? random.between(-0.05, 0.05) : 0,
+    arbiterKnowsProcesses: random.chance(0.6),
+  }
+}
+
+/** Each fault is in about every third seed; processes end in most, since that is what a pair is for. */
+function drawFaults(random: Random): Map<string, number> {
+  const drawn = new Map<string, number>()
+  for (const name of faultNames) {
+    if (random.chance(0.35)) drawn.set(name, random.pick([1, 1, 2, 4]))
+  }
+  if (random.chance(0.8)) drawn.set('kill the owner', 3)
+  return drawn
+}

@@ -1,0 +1,144 @@
+import { crc32c } from '../../ts/base/crc32c.ts'
+import { BLOCK_SIZE } from '../../ts/base/units.ts'
+import type { Random } from './random.ts'
+
+const SECTOR = 512
+export const ZEROES = new Uint8Array(BLOCK_SIZE)
+
+/** What a world does to a disk at this moment; all off in peace. */
+export interface DiskFaults {
+  /** probability that a read of a block fails; the same block fails for as long as the fault lasts */
+  read: number
+  /** probabilities that a write, or a flush, is answered with an error */
+  write: number
+  flush: number
+  /** a factor on every delay */
+  slow: number
+  /** nothing is answered */
+  isStuck: boolean
+  /** probabilities that the write of a data block is answered and lost, or lands in another's place */
+  lost: number
+  misdirected: number
+}
+
+const peace = (): DiskFaults => ({
+  read: 0,
+  write: 0,
+  flush: 0,
+  slow: 1,
+  isStuck: false,
+  lost: 0,
+  misdirected: 0,
+})
+
+/** What lies on a disk that both nodes reach: what is durable, and what its cache still holds. */
+export class Platter {
+  readonly byteLength: number
+  readonly durable = new Map<number, Uint8Array>()
+  /** written and visible, but not flushed: block -> its contents since the last flush, oldest first */
+  cache = new Map<number, Uint8Array[]>()
+  writes = 0
+  faults = peace()
+  /** blocks that hold something else than what was last written to them */
+  readonly rotten = new Set<number>()
+  /** checksums of contents that were written and cannot be had back; the others that could not be for a while */
+  readonly lostContents = new Set<number>()
+  readonly doubtfulContents = new Set<number>()
+  /** reads of something else than data have failed: any block under it could not be had for a while */
+  hadUnreadableMetadata = false
+  readonly #unreadable = new Map<number, boolean>()
+
+  constructor(byteLength: number) {
+    this.byteLength = byteLength
+  }
+
+  block(number: number): Uint8Array {
+    return this.cache.get(number)?.at(-1) ?? this.durable.get(number) ?? ZEROES
+  }
+
+  put(number: number, bytes: Uint8Array): void {
+    this.writes += 1
+    this.rotten.delete(number)
+    const versions = this.cache.get(number)
+    if (versions === undefined) this.cache.set(number, [bytes])
+    else versions.push(bytes)
+  }
+
+  flush(): void {
+    for (const [number, versions] of this.cache) this.durable.set(number, versions.at(-1)!)
+    this.cache.clear()
+  }
+
+  /** Power is lost: each unflushed block has one of its contents since the flush, or two of them torn. */
+  losePower(random: Random, mood = random.below(4)): void {
+    for (const [number, versions] of this.cache) {
+      if (mood === 0 || (mood > 1 && random.chance(0.35))) continue
+      const before = this.durable.get(number) ?? ZEROES
+      const after = mood === 1 ? versions.at(-1)! : random.pick(versions)
+      this.durable.set(number, mood > 1 && random.chance(0.4) ? torn(before, after, random) : after)
+    }
+    this.cache.clear()
+  }
+
+  heal(): void {
+    this.faults = peace()
+    this.#unreadable.clear()
+  }
+
+  /** Whether this block cannot be read while the fault lasts. */
+  isUnreadable(number: number, random: Random): boolean {
+    if (this.faults.read === 0) return false
+    let bad = this.#unreadable.get(number)
+    if (bad === undefined) {
+      bad = random.chance(this.faults.read)
+      this.#unreadable.set(number, bad)
+      if (bad) this.#doubt(number)
+    }
+    return bad
+  }
+
+  #doubt(number: number): void {
+    const bytes = this.block(number)
+    if (stampOf(bytes) === undefined) this.hadUnreadableMetadata = true
+    else this.doubtfulContents.add(crc32c(bytes))
+  }
+
+  /** The content of this block is lost for good; nobody notices before it is read. */
+  damage(number: number, instead: Uint8Array): void {
+    this.lostContents.add(crc32c(this.block(number)))
+    this.put(number, instead)
+    this.rotten.add(number)
+  }
+
+  /** What somebody would copy off it now, or, with `random`, after a loss of power at this moment. */
+  copy(random?: Random): Platter {
+    const copied = new Platter(this.byteLength)
+    for (const [number, bytes] of this.durable) copied.durable.set(number, bytes)
+    for (const [number, versions] of this.cache) copied.cache.set(number, [...versions])
+    for (const number of this.rotten) copied.rotten.add(number)
+    if (random === undefined) copied.flush()
+    else copied.losePower(random)
+    return copied
+  }
+}
+
+/** Sectors in any order: each is the new one or the old one. */
+function torn(before: Uint8Array, after: Uint8Array, random: Random): Uint8Array {
+  const mixed = before.slice()
+  for (let from = 0; from < BLOCK_SIZE; from += SECTOR) {
+    if (random.chance(0.5)) mixed.set(after.subarray(from, from + SECTOR), from)
+  }
+  return mixed
+}
+
+/** Each sector that clients of a world write begins with this, so that data can be told from metadata. */
+export const STAMP = 0x504c5853
+
+/** The number in the first stamp of a block; undefined: the block is no data of a client. */
+export function stampOf(block: Uint8Array): number | undefined {
+  const view = new DataView(block.buffer, block.byteOffset, BLOCK_SIZE)
+  for (let from = 0; from < BLOCK_SIZE; from += SECTOR) {
+    if (view.getUint32(from, true) === STAMP) return view.getUint32(from + 4, true)
+  }
+  return undefined
+}

@@ -1,0 +1,48 @@
+import type { Ownership } from '../ha/ownership.ts'
+import type { Owner } from './owner.ts'
+
+const QUIESCE_MS = 15_000
+const LOOK_AGAIN_MS = 20
+
+/** The end of an ownership in order: every request answered, everything on the disks. */
+export class Quiesce {
+  readonly #ownership: Ownership
+  #begun: { deadlineMs: number } | undefined
+
+  constructor(ownership: Ownership) {
+    this.#ownership = ownership
+  }
+
+  begin(nowMs: number, owner: Owner): void {
+    const begun = { deadlineMs: nowMs + QUIESCE_MS }
+    this.#begun = begun
+    // most of the work is done while clients are still served; what came meanwhile follows in a second one
+    owner.consistency.resume()
+    owner.consistency.complete((error) => {
+      if (this.#begun === begun && error === undefined) owner.isQuiet = true
+    })
+  }
+
+  cancel(): void {
+    this.#begun = undefined
+  }
+
+  step(nowMs: number, owner: Owner): void {
+    if (this.#begun === undefined) return
+    if (nowMs > this.#begun.deadlineMs) {
+      this.#begun = undefined
+      owner.isQuiet = false
+      return this.#ownership.quiesceFailed(nowMs, 'a consistency point did not end in time')
+    }
+    if (!owner.isQuiet || !owner.isSettled || owner.consistency.isRunning) return
+    if (owner.aggregate.image.lastSequence < owner.aggregate.ring.head - 1) {
+      return owner.consistency.request('ownership is about to end')
+    }
+    this.#begun = undefined
+    this.#ownership.quiesced(nowMs)
+  }
+
+  nextWakeMs(nowMs: number): number {
+    return this.#begun === undefined ? Number.POSITIVE_INFINITY : nowMs + LOOK_AGAIN_MS
+  }
+}

@@ -1,0 +1,100 @@
+import type { MemoryPort } from '../ports/memory.ts'
+import { Client, type ClientArrival, type Server } from './client.ts'
+
+/** The sessions of an aggregate's clients, and which of them have something to do in this turn. */
+export class Sessions {
+  readonly clients: Client[] = []
+  readonly #server: Server
+  readonly #memory: MemoryPort
+  readonly #connectionsMax: number
+  #ready: Client[] = []
+  #touched: Client[] = []
+  #stalled: Client[] = []
+
+  constructor(server: Server, memory: MemoryPort, connectionsMax: number) {
+    this.#server = server
+    this.#memory = memory
+    this.#connectionsMax = connectionsMax
+  }
+
+  get openCount(): number {
+    return this.clients.reduce((count, client) => count + (client.isOpen ? 1 : 0), 0)
+  }
+
+  get hasReady(): boolean {
+    return this.#ready.length > 0
+  }
+
+  get hasStalled(): boolean {
+    return this.#stalled.length > 0
+  }
+
+  /** False: there are as many as may be. */
+  admit(arrival: ClientArrival): boolean {
+    const client = this.clients.find((one) => one.isFree) ?? this.#newClient()
+    if (client === undefined) return false
+    client.open(arrival)
+    return true
+  }
+
+  #newClient(): Client | undefined {
+    if (this.clients.length >= this.#connectionsMax) return undefined
+    const client = new Client(this.clients.length, this.#server, this.#memory)
+    this.clients.push(client)
+    return client
+  }
+
+  /** Closes all sessions of one volume, or all; unanswered requests stay unanswered. */
+  drop(reason: string, volume?: number): void {
+    for (const client of this.clients) {
+      if (client.isOpen && (volume === undefined || client.volume === volume)) client.drop(reason)
+    }
+  }
+
+  ready(client: Client): void {
+    if (client.isReady) return
+    client.isReady = true
+    this.#ready.push(client)
+  }
+
+  touch(client: Client): void {
+    if (client.isTouched) return
+    client.isTouched = true
+    this.#touched.push(client)
+  }
+
+  /** Waits for room, space or admission; asked again when `wakeStalled` says so. */
+  stall(client: Client): void {
+    this.#stalled.push(client)
+  }
+
+  wakeStalled(): void {
+    if (this.#stalled.length === 0) return
+    const stalled = this.#stalled
+    this.#stalled = []
+    for (const client of stalled) this.ready(client)
+  }
+
+  /** Takes up what clients have sent and what has become possible for them. */
+  parse(): void {
+    const ready = this.#ready
+    this.#ready = []
+    for (const client of ready) {
+      client.isReady = false
+      if (!client.isOpen) continue
+      for (const read of client.waitingForRoom.splice(0)) read.speak()
+      client.parse()
+      this.touch(client)
+    }
+  }
+
+  /** Sends replies and receives again. The batch has run: buffers may move. */
+  rearm(): void {
+    const touched = this.#touched
+    this.#touched = []
+    for (const client of touched) {
+      client.isTouched = false
+      client.rearm()
+    }
+  }
+}
