@@ -15,6 +15,7 @@ import {
   fork,
   isAwake,
   isServing,
+  localMs,
   logFactsOf,
   type NodeState,
   names,
@@ -59,7 +60,9 @@ export function actionsIn(state: PairState): Action[] {
   }
   for (const each of state.asked) addArbiter(state, each, add)
   addLink(state, add)
-  if (!found.some((action) => action.isPrompt)) add('time passes', false, undefined, passTime)
+  if (found.some((action) => action.isPrompt)) return found
+  if (state.budget.drifts > 0) addDrift(add)
+  add('time passes', false, undefined, passTime)
   return found
 }
 
@@ -77,10 +80,11 @@ function addLife(state: PairState, index: number, add: Add): void {
   const turn = (name: string, isPrompt: boolean, change: (node: NodeState, next: PairState) => void): void =>
     add(name, isPrompt, index, (next) => {
       const own = next.nodes[index]!
-      noticeLinkDown(own, next.nowMs)
+      noticeLinkDown(own, localMs(next, own))
       change(own, next)
     })
-  const { nowMs, inbox, budget } = state
+  const { inbox, budget } = state
+  const nowMs = localMs(state, node)
   if (ownership.state === 'stopped')
     return add('ends', true, index, (next) => killProcess(next, index, false))
   if (node.wentDown || nowMs >= ownership.nextWakeMs)
@@ -110,7 +114,8 @@ type Turn = (name: string, isPrompt: boolean, change: (node: NodeState, next: Pa
 /** Opening ends only while the lease is live: the stamp in the vault could not be written later. */
 function addOpening(state: PairState, index: number, turn: Turn): void {
   const { opening, ownership } = state.nodes[index]!
-  const { nowMs, budget } = state
+  const { budget } = state
+  const nowMs = localMs(state, state.nodes[index]!)
   if (opening === undefined || ownership!.fenceAtMs <= nowMs) return
   turn('has opened the image', true, (own, next) => {
     if (own.opening !== undefined) opened(own, next)
@@ -134,13 +139,14 @@ function opened(own: NodeState, next: PairState): void {
   own.opening = undefined
   own.owner = true
   own.ring = { ...own.ring, epoch, complete: true, lost: false, entries }
-  own.ownership!.logChanged(next.nowMs, logFactsOf(own))
-  own.ownership!.opened(next.nowMs)
+  own.ownership!.logChanged(localMs(next, own), logFactsOf(own))
+  own.ownership!.opened(localMs(next, own))
 }
 
 function addOwner(state: PairState, index: number, turn: Turn): void {
   const node = state.nodes[index]!
-  const { nowMs, acknowledged, image, budget } = state
+  const { acknowledged, image, budget } = state
+  const nowMs = localMs(state, node)
   const ownership = node.ownership!
   const isLive = ownership.fenceAtMs > nowMs
   if (!isLive || !(ownership.serves || node.quiescing)) return
@@ -183,7 +189,8 @@ function logWrite(own: NodeState, next: PairState, index: number): void {
 /** As `#catchUp` in ts/engine.ts: begin, send, wait for it, say so to the arbiter. */
 function addCatchUp(state: PairState, index: number, turn: Turn): void {
   const { partner, mirroring, joining, ownership, ring, mirrored } = state.nodes[index]!
-  const { nowMs, acknowledged, image } = state
+  const { acknowledged, image } = state
+  const nowMs = localMs(state, state.nodes[index]!)
   if (partner?.state !== 'keeper') return
   if (!mirroring && ownership!.maySoloAck)
     turn('begins a copy', true, (own, next) => {
@@ -321,6 +328,16 @@ function addLink(state: PairState, add: Add): void {
   }
 }
 
+function addDrift(add: Add): void {
+  for (const index of [0, 1]) {
+    add('time passes, but not by its clock', false, index, (next) => {
+      passTime(next)
+      next.budget.drifts -= 1
+      next.nodes[index]!.lagMs += STEP_MS
+    })
+  }
+}
+
 function passTime(next: PairState): void {
   next.nowMs += STEP_MS
 }
@@ -334,6 +351,6 @@ function tidy(next: PairState): void {
     const mayApply = each.next !== undefined && !each.outcome && each.expected === next.record?.version
     return isAwaited || mayApply
   })
-  if (next.nodes.every((node) => isServing(node, next.nowMs)))
+  if (next.nodes.every((node) => isServing(next, node)))
     throw new Broken('two nodes may let answers out at the same time')
 }

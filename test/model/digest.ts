@@ -1,6 +1,6 @@
 import type { OwnerRecord } from '../../ts/format/owner-record.ts'
 import type { Opened } from './opened.ts'
-import { type Message, type NodeState, names, type PairState, STEP_MS } from './state.ts'
+import { localMs, type Message, type NodeState, names, type PairState, STEP_MS } from './state.ts'
 
 /** A moment counts by how far it is ahead; what has passed has passed. */
 const ahead = (atMs: number, nowMs: number): number | string =>
@@ -131,7 +131,7 @@ class Digest {
   #ownership(node: NodeState): string {
     if (node.ownership === undefined) return '-'
     const course = (node.ownership as unknown as Opened).own_course
-    const { nowMs } = this.#state
+    const nowMs = localMs(this.#state, node)
     const { state, isClean, isDropped, releaseByMs, log, partnerFacts } = course
     const { own_claim: claim, own_claimedEpoch: claimed, own_keptEpoch: kept } = course
     const facts = log
@@ -146,14 +146,13 @@ class Digest {
       `${this.#since(claimed)} ${kept < 0 ? 'k' : this.#since(kept)} ${ahead(course.own_retryAtMs, nowMs)}`,
       facts,
       this.#facts(partnerFacts),
-      ...this.#register(course),
-      ...this.#times(course),
+      ...this.#register(course, nowMs),
+      ...this.#times(course, nowMs),
     ]
     return parts.join(' ')
   }
 
-  #register({ register }: Opened['own_course']): string[] {
-    const { nowMs } = this.#state
+  #register({ register }: Opened['own_course'], nowMs: number): string[] {
     const { own_operation: operation, own_doubtSinceMs: doubt } = register
     const answer = operation?.answer
     const came = !answer ? '' : answer.kind[0] + ('record' in answer ? this.#known(answer.record) : '')
@@ -171,8 +170,7 @@ class Digest {
     ]
   }
 
-  #times({ observer, flaps, desk }: Opened['own_course']): string[] {
-    const { nowMs } = this.#state
+  #times({ observer, flaps, desk }: Opened['own_course'], nowMs: number): string[] {
     const often = ahead(observer.own_oftenUntilMs, nowMs)
     return [
       `${ahead(observer.lookAtMs, nowMs)} ${ahead(observer.decideAtMs, nowMs)} ${age(observer.own_startedMs, nowMs, 2)}`,

@@ -7,6 +7,7 @@ import { type Opened, openedOwnership } from './opened.ts'
 import {
   GRACE_MS,
   LEASE_MS,
+  localMs,
   logFactsOf,
   MARGIN_MS,
   type Message,
@@ -164,7 +165,7 @@ export function startProcess(state: PairState, index: number): void {
     diskEpoch: () => imageEpoch,
   } as const
   node.ownership = new OpenedOwnership(settings, arbiters[index]!, effects[index]!)
-  node.ownership.start(state.nowMs, logFactsOf(node))
+  node.ownership.start(localMs(state, node), logFactsOf(node))
 }
 
 /** kill -9; with its memory the ring goes, too. */
@@ -206,7 +207,7 @@ export function receive(state: PairState, index: number, message: Message): void
     node.partner = message.facts
     node.mirroring = false
     node.joining = false
-    return ownership.linkUp(state.nowMs, message.facts)
+    return ownership.linkUp(localMs(state, node), message.facts)
   }
   if (node.partner === undefined) return hangUp(state, index)
   if (message.kind === 'acknowledge') {
@@ -217,7 +218,7 @@ export function receive(state: PairState, index: number, message: Message): void
     return
   }
   if (node.owner) return hangUp(state, index)
-  if (message.kind === 'handover') return ownership.handedOver(state.nowMs)
+  if (message.kind === 'handover') return ownership.handedOver(localMs(state, node))
   if (message.epoch < ownership.epoch) return hangUp(state, index)
   if (message.kind === 'base') beginCopy(state, node, message.epoch)
   else node.ring = { ...node.ring, entries: node.ring.entries | message.entries }
@@ -227,5 +228,5 @@ export function receive(state: PairState, index: number, message: Message): void
 
 function beginCopy(state: PairState, node: NodeState, epoch: number): void {
   node.ring = { ...node.ring, epoch, complete: true, lost: false, entries: 0 }
-  node.ownership!.logChanged(state.nowMs, logFactsOf(node))
+  node.ownership!.logChanged(localMs(state, node), logFactsOf(node))
 }

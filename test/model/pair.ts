@@ -4,6 +4,7 @@ import { type NodeState, noFaults, type PairState } from './state.ts'
 const deadNode = (incarnation: string): NodeState => ({
   ownership: undefined,
   boot: '',
+  lagMs: 0,
   paused: false,
   ring: { incarnation, epoch: 0, complete: false, lost: true, entries: 0 },
   opening: undefined,

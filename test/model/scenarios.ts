@@ -43,6 +43,13 @@ export const scenarios: readonly Scenario[] = [
     full: budget({ pauses: 1, cuts: 1, writes: 1 }),
   },
   {
+    // the margins of a lease allow for two steps between the clocks, and not for three
+    name: 'drift',
+    begin: 'mirrored',
+    quick: budget({ drifts: 2, cuts: 1 }),
+    full: budget({ drifts: 2, pauses: 1, cuts: 1 }),
+  },
+  {
     name: 'lost',
     begin: 'mirrored',
     quick: budget({ lostRings: 1 }),

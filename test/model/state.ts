@@ -27,6 +27,8 @@ export interface NodeState {
   /** undefined: no process */
   ownership: Ownership | undefined
   boot: string
+  /** by how much its clock is behind */
+  lagMs: number
   /** stopped for a while (SIGSTOP): it takes part in nothing */
   paused: boolean
   ring: Ring
@@ -86,6 +88,8 @@ export interface Budget {
   handovers: number
   stops: number
   failedOpenings: number
+  /** steps of time that a node's clock misses */
+  drifts: number
 }
 
 export const noFaults: Budget = {
@@ -98,6 +102,7 @@ export const noFaults: Budget = {
   handovers: 0,
   stops: 0,
   failedOpenings: 0,
+  drifts: 0,
 }
 
 export interface PairState {
@@ -140,8 +145,11 @@ export const logFactsOf = ({ ring }: NodeState): LogFacts => ({
   vaultPossible: false,
 })
 
-export const isServing = (node: NodeState, nowMs: number): boolean =>
-  node.ownership?.serves === true && node.ownership.fenceAtMs > nowMs
+/** What the node's own clock says. */
+export const localMs = (state: PairState, node: NodeState): number => state.nowMs - node.lagMs
+
+export const isServing = (state: PairState, node: NodeState): boolean =>
+  node.ownership?.serves === true && node.ownership.fenceAtMs > localMs(state, node)
 
 /** Whether the node runs and takes part. */
 export const isAwake = (node: NodeState): boolean => node.ownership !== undefined && !node.paused

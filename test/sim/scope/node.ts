@@ -126,7 +126,7 @@ export class ScopeNode {
   }
 }
 
-/** Nothing reaches the platter before the node's next step, and then in order: each time, a crash may come. */
+/** Nothing reaches the platter before the node's next step, and then in order; a crash may follow each. */
 class ScopeDisk implements Disk {
   readonly path = 'disk0'
   readonly byteLength: number
