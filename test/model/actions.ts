@@ -353,4 +353,9 @@ function tidy(next: PairState): void {
   })
   if (next.nodes.every((node) => isServing(next, node)))
     throw new Broken('two nodes may let answers out at the same time')
+  for (const [index, { ring }] of next.nodes.entries()) {
+    const isListed = next.record?.incarnations[names[index]!] === ring.incarnation
+    if (isListed && next.acknowledged & ~(next.image | ring.entries))
+      throw new Broken(`the record lists the ring of ${names[index]}, which lacks acknowledged writes`)
+  }
 }

@@ -1,5 +1,5 @@
 import { explore } from './explore.ts'
-import { coldPair, mirroredPair } from './pair.ts'
+import { beginnings } from './pair.ts'
 import { scenarios } from './scenarios.ts'
 
 /** `npm run model -- [quick|full] [NAME]`: explores ownership and prints how much there was to see. */
@@ -10,7 +10,7 @@ function main(): void {
   for (const { name, begin, quick, full } of scenarios) {
     if (only !== undefined && only !== name) continue
     const startedMs = performance.now()
-    const start = begin === 'cold' ? coldPair() : mirroredPair()
+    const start = beginnings[begin]()
     const found = explore(start, size === 'full' ? full : quick, statesMax)
     const { states, transitions, depth, isComplete, failure, trail } = found
     const seconds = ((performance.now() - startedMs) / 1000).toFixed(1)

@@ -1,14 +1,14 @@
 import t from 'tap'
 import { states } from '../../ts/ha/transitions.ts'
 import { explore } from './explore.ts'
-import { coldPair, mirroredPair } from './pair.ts'
+import { beginnings } from './pair.ts'
 import { scenarios } from './scenarios.ts'
 
 const seen = new Set<string>()
 
 for (const { name, begin, quick } of scenarios) {
   t.test(`two nodes and an arbiter keep their promises through every course of: ${name}`, (t) => {
-    const start = begin === 'cold' ? coldPair() : mirroredPair()
+    const start = beginnings[begin]()
     const found = explore(start, quick, Number.POSITIVE_INFINITY)
     t.comment(`${found.states} states, ${found.transitions} transitions, depth ${found.depth}`)
     t.equal(found.failure, undefined, found.trail.join('\n'))

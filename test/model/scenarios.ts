@@ -1,8 +1,9 @@
+import type { beginnings } from './pair.ts'
 import { type Budget, noFaults } from './state.ts'
 
 export interface Scenario {
   readonly name: string
-  readonly begin: 'cold' | 'mirrored'
+  readonly begin: keyof typeof beginnings
   /** for every run of the tests, and for `npm run model -- full` */
   readonly quick: Budget
   readonly full: Budget
@@ -34,7 +35,13 @@ export const scenarios: readonly Scenario[] = [
     name: 'late',
     begin: 'mirrored',
     quick: budget({ lateAnswers: 1 }),
-    full: budget({ lateAnswers: 2, cuts: 1 }),
+    full: budget({ lateAnswers: 2, pauses: 1 }),
+  },
+  {
+    name: 'rejoin',
+    begin: 'syncing',
+    quick: budget({ lateAnswers: 1 }),
+    full: budget({ lateAnswers: 1, cuts: 1 }),
   },
   {
     name: 'pause',
@@ -46,8 +53,8 @@ export const scenarios: readonly Scenario[] = [
     // the margins of a lease allow for two steps between the clocks, and not for three
     name: 'drift',
     begin: 'mirrored',
-    quick: budget({ drifts: 2, cuts: 1 }),
-    full: budget({ drifts: 2, pauses: 1, cuts: 1 }),
+    quick: budget({ drifts: 2, pauses: 1 }),
+    full: budget({ drifts: 2, pauses: 1, lateAnswers: 1 }),
   },
   {
     name: 'lost',

@@ -264,8 +264,8 @@ const consistencyPoints: readonly Mutation[] = [
     file: 'ts/format/superblock.ts',
     find: 'return ((epoch & 7) << 1) | (generation & 1)',
     replace: 'return (epoch & 7) << 1',
-    breaks: 'a torn write leaves no superblock of this epoch at all',
-    checker: 'scope',
+    breaks: 'a superblock that cannot be read leaves none of this epoch at all',
+    checker: ['unit/format/superblock.test', 'unit/disk/superblock.test'],
   },
   {
     name: 'the side of the map is not changed',
@@ -300,14 +300,6 @@ const consistencyPoints: readonly Mutation[] = [
     replace: 'BLOCK_SIZE) >= 0) {',
     breaks: 'a rotten or misplaced block is served as data',
     checker: ['unit/volume/cache.test'],
-  },
-  {
-    name: 'a handover leaves changes in the log',
-    file: 'ts/engine/quiesce.ts',
-    find: 'if (owner.aggregate.image.lastSequence < owner.aggregate.ring.head - 1) {',
-    replace: 'if (owner.aggregate.image.lastSequence < 0) {',
-    breaks: 'the record calls the disks complete, and they are not',
-    checker: 'scope',
   },
 ]
 
@@ -344,7 +336,7 @@ const ownership: readonly Mutation[] = [
     find: "if (kind === 'swapped') this.ownSwapSentMs = operation.sentMs",
     replace: "if (kind === 'swapped') this.ownSwapSentMs = now",
     breaks: 'after a slow answer two nodes serve at the same time',
-    checker: 'model',
+    checker: ['unit/ha/register.test', 'unit/ha/lease.test'],
   },
   {
     name: 'an owner whose lease has ended goes on',

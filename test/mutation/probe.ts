@@ -1,5 +1,5 @@
 import { explore } from '../model/explore.ts'
-import { coldPair, mirroredPair } from '../model/pair.ts'
+import { beginnings } from '../model/pair.ts'
 import { scenarios } from '../model/scenarios.ts'
 import { runSeed } from '../sim/run.ts'
 import { crashEverywhere, emptyTally, sequences } from '../sim/scope/explore.ts'
@@ -46,12 +46,13 @@ function probeSim(limit: number): Finding {
 
 function probeModel(limit: number): Finding {
   let states = 0
-  for (const { name, begin, quick } of scenarios) {
-    const start = begin === 'cold' ? coldPair() : mirroredPair()
-    const found = explore(start, quick, limit)
-    states += found.states
-    if (found.failure !== undefined)
-      return { caught: true, needed: states, words: `${name}: ${found.failure}` }
+  for (const size of ['quick', 'full'] as const) {
+    for (const scenario of scenarios) {
+      const { states: count, failure } = explore(beginnings[scenario.begin](), scenario[size], limit)
+      states += count
+      if (failure !== undefined)
+        return { caught: true, needed: states, words: `${scenario.name}: ${failure}` }
+    }
   }
   return { caught: false, needed: states, words: '' }
 }

@@ -11,7 +11,7 @@ const ADDON = join(root, 'build/Release/pollux.node')
 
 /** Beyond these a mutation counts as not caught. */
 const LIMITS = { scope: 250, sim: 300, model: 500_000 }
-/** A program that does not end is wrong as well. */
+/** And beyond this time. */
 const TIMEOUT_MS = 240_000
 
 export interface Result extends Finding {
@@ -67,7 +67,7 @@ export class Laboratory {
     if (typeof checker !== 'string') return this.#askUnitTests(checker)
     const probe = join(this.#folder, 'test/mutation/probe.js')
     const { status, stdout, stderr } = run(this.#folder, [probe, checker, String(LIMITS[checker])])
-    if (status === null) return { caught: true, needed: 1, words: 'it does not come to an end' }
+    if (status === null) return { caught: false, needed: 0, words: 'nothing was found in time' }
     const line = stdout.trim().split('\n').at(-1) ?? ''
     if (status !== 0 || !line.startsWith('{')) throw new Error(`the probe failed: ${stderr || stdout}`)
     return JSON.parse(line) as Finding

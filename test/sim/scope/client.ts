@@ -18,6 +18,7 @@ export class ScopeClient {
   #input = new Uint8Array(0)
   #isOver = false
   #cookie = 0
+  #awaited: { readonly request: Request; readonly answered: () => void } | undefined
 
   /** Throws if nobody serves the volume. */
   constructor(world: ScopeWorld, volume: number) {
@@ -32,8 +33,9 @@ export class ScopeClient {
     node.wake()
   }
 
-  /** The reply to one request: its error, and what was read. */
-  ask(request: Request): { error: number; data: Uint8Array } {
+  /** The reply to one request: its error, and what was read. `answered` runs at the very moment it comes. */
+  ask(request: Request, answered: () => void = () => {}): { error: number; data: Uint8Array } {
+    this.#awaited = { request, answered }
     this.#send(request)
     if (!this.#world.runUntil(() => this.#isOver || this.#hasReply(request)))
       throw new Error(`no answer to command ${request.command}`)
@@ -79,6 +81,10 @@ export class ScopeClient {
         joined.set(this.#input)
         joined.set(bytes, this.#input.length)
         this.#input = joined
+        const awaited = this.#awaited
+        if (awaited === undefined || !this.#hasReply(awaited.request)) return
+        this.#awaited = undefined
+        awaited.answered()
       },
       later: (run) => run(),
     }

@@ -36,32 +36,51 @@ export function* ofLength(list: readonly Operation[], length: number): Generator
 }
 
 /**
- * One sequence, crashed after each write and each flush of its last operation, and after it: what comes
- * before is the last operation of a shorter sequence. Returns what is wrong first.
+ * One sequence, crashed after each write and each flush of its last operation, at its answers, and after
+ * it: what comes before is the last operation of a shorter sequence. Returns what is wrong first.
  */
 export function crashEverywhere(
   steps: readonly Operation[],
   durability: Durability,
   tally: Tally,
 ): string | undefined {
+  const last = steps.at(-1)!
+  const before = (operator: Operator): void => {
+    for (const operation of ['create', 'write', 'consistency point', 'overwrite'] as const)
+      operator.run(operation)
+    for (const operation of steps.slice(0, -1)) operator.run(operation)
+  }
+  return crashDuring(
+    { name: steps.join(', '), before, during: (operator) => operator.run(last) },
+    durability,
+    tally,
+  )
+}
+
+/** What happens to a pair, and from when on it is crashed at every moment. */
+export interface Workload {
+  readonly name: string
+  readonly before: (operator: Operator) => void
+  readonly during: (operator: Operator) => void
+}
+
+export function crashDuring(workload: Workload, durability: Durability, tally: Tally): string | undefined {
   tally.sequences += 1
-  const run = new CrashRun(steps, durability, tally)
-  const failure = run.whole()
-  if (failure !== undefined) tally.failures.push(`${steps.join(', ')} (${durability}): ${failure}`)
+  const failure = new CrashRun(workload, durability, tally).whole()
+  if (failure !== undefined) tally.failures.push(`${workload.name} (${durability}): ${failure}`)
   return failure
 }
 
 class CrashRun {
-  readonly #steps: readonly Operation[]
+  readonly #workload: Workload
   readonly #tally: Tally
   readonly #world: ScopeWorld
   readonly #operator: Operator
   #failure: string | undefined
-  #step = 'the preparation'
   #lifetime = 1
 
-  constructor(steps: readonly Operation[], durability: Durability, tally: Tally) {
-    this.#steps = steps
+  constructor(workload: Workload, durability: Durability, tally: Tally) {
+    this.#workload = workload
     this.#tally = tally
     this.#world = new ScopeWorld(prepared(), durability, 0)
     this.#operator = new Operator(this.#world)
@@ -72,26 +91,17 @@ class CrashRun {
     try {
       for (const node of world.nodes) world.start(node)
       if (!world.runUntil(() => world.isInSync)) return `the pair does not start: ${whoIsWhat(world)}`
-      for (const operation of ['create', 'write', 'consistency point', 'overwrite'] as const)
-        this.#operator.run(operation)
-      for (const operation of this.#steps.slice(0, -1)) this.#run(operation)
+      this.#workload.before(this.#operator)
       world.onDisk = (what) => this.#crashed(`after a ${what}`)
-      this.#run(this.#steps.at(-1)!)
-      this.#crashed('after it')
+      this.#operator.onAnswer = () => this.#crashed('at the answer')
+      this.#workload.during(this.#operator)
+      this.#crashed('at the end')
     } catch (error) {
-      if (this.#failure === undefined) {
-        const text = error instanceof Error ? (error.stack ?? error.message) : String(error)
-        this.#failure = `step ${this.#step}: ${text}`
-      }
+      this.#failure ??= error instanceof Error ? (error.stack ?? error.message) : String(error)
     } finally {
       world.dispose()
     }
     return this.#failure
-  }
-
-  #run(operation: Operation): void {
-    this.#step = operation
-    this.#operator.run(operation)
   }
 
   /** A crash at this moment, with all its fates and comebacks. The run itself goes on. */
@@ -103,7 +113,7 @@ class CrashRun {
       this.#tally.wrecks += 1
       const mistake = this.#judge(afterPowerLoss(wreck, fate))
       if (mistake !== undefined) {
-        this.#failure = `step ${this.#step}, crash ${when}, unflushed writes ${fate}: ${mistake}`
+        this.#failure = `crash ${when}, unflushed writes ${fate}: ${mistake}`
         throw new Error(this.#failure)
       }
     }

@@ -1,11 +1,16 @@
-import { crashEverywhere, emptyTally, sequences } from './explore.ts'
+import { crashDuring, crashEverywhere, emptyTally, sequences } from './explore.ts'
 import { operations } from './operations.ts'
+import { workloads } from './workloads.ts'
 
-/** `npm run scope -- [LENGTH]`: all sequences of up to LENGTH operations (3), crashed at every write. */
+/** `npm run scope -- [LENGTH]`: all workloads, and all sequences of up to LENGTH operations (3). */
 function main(): void {
   const length = Number(process.argv[2] ?? 3)
   const tally = emptyTally()
   const startedMs = performance.now()
+  for (const workload of workloads) {
+    crashDuring(workload, 'vault', tally)
+    report()
+  }
   for (const steps of sequences(operations, length)) {
     crashEverywhere(steps, 'vault', tally)
     if (tally.sequences % 50 === 0) report()

@@ -2,11 +2,12 @@ import { BLOCK_SIZE } from '../../../ts/base/units.ts'
 
 const ZEROES = new Uint8Array(BLOCK_SIZE)
 
-/** The blocks that sequences touch: the rest of a volume reads as zeroes and is not compared. */
-const COMPARED: readonly (readonly [number, number])[] = [
+/** Of a volume that `resize` has made large, the blocks that sequences touch; others are compared as a whole. */
+const TOUCHED: readonly (readonly [number, number])[] = [
   [0, 24],
   [256, 260],
 ]
+const RESIZED_MAX_BLOCKS = 260
 
 export interface ModelVolume {
   readonly volume: number
@@ -18,8 +19,10 @@ export interface ModelVolume {
 export type Model = ReadonlyMap<string, ModelVolume>
 
 export function* comparedBlocks(size: number): Generator<[first: number, end: number]> {
-  for (const [first, end] of COMPARED) {
-    const limit = Math.min(end, size / BLOCK_SIZE)
+  const blockCount = size / BLOCK_SIZE
+  if (blockCount > RESIZED_MAX_BLOCKS) return yield [0, blockCount]
+  for (const [first, end] of TOUCHED) {
+    const limit = Math.min(end, blockCount)
     if (first < limit) yield [first, limit]
   }
 }

@@ -22,6 +22,8 @@ export class ScopeNode {
   nvram: Memory | undefined
   serving: ServingState = { serves: false, because: 'not started', volumes: [] }
   wantsLink = false
+  /** runs at the very moment when a control request is answered */
+  onAnswer: () => void = () => {}
   readonly answers = new Map<number, { result: unknown; error: StoreError | undefined }>()
   #due: (() => void)[] = []
   #wantsTurn = false
@@ -117,7 +119,10 @@ export class ScopeNode {
         serving: (state) => {
           this.serving = state
         },
-        answer: (request, result, error) => this.answers.set(request, { result, error }),
+        answer: (request, result, error) => {
+          this.answers.set(request, { result, error })
+          this.onAnswer()
+        },
         wantLink: (wanted) => {
           this.wantsLink = wanted
         },

@@ -50,6 +50,8 @@ export class History {
 /** Carries out operations on a world that serves, and keeps the books. */
 export class Operator {
   readonly history = new History()
+  /** runs at the very moment when a change is answered */
+  onAnswer: () => void = () => {}
   readonly #world: ScopeWorld
   #version = 0
   #resizes = 0
@@ -61,10 +63,9 @@ export class Operator {
   run(operation: Operation): void {
     switch (operation) {
       case 'create':
-        return this.#create()
+        return this.#create(FIRST_SIZE)
       case 'consistency point':
-        this.#request('cp-now', {})
-        return this.history.end(true)
+        return this.#request('cp-now', {}, true)
       case 'takeover':
         return this.#takeover()
       case 'giveback':
@@ -74,6 +75,21 @@ export class Operator {
       default:
         if (this.#target !== undefined) this.#change(operation, this.#target)
     }
+  }
+
+  /** Whole blocks of the newest volume, in one request for up to 64 of them. */
+  writeBlocks(first: number, count: number): void {
+    for (let done = 0; done < count; done += 64)
+      this.#write(this.#target!, (first + done) * BLOCK_SIZE, Math.min(64, count - done) * BLOCK_SIZE, 0)
+  }
+
+  /** Trims whole blocks of the newest volume. */
+  trimBlocks(first: number, count: number): void {
+    this.#zero(Command.TRIM, this.#target!, first * BLOCK_SIZE, count * BLOCK_SIZE)
+  }
+
+  create(blockCount: number): void {
+    this.#create(blockCount * BLOCK_SIZE)
   }
 
   /** The newest volume. */
@@ -105,58 +121,59 @@ export class Operator {
     this.#version += 1
     const data = content(this.#version, offset, length)
     this.history.begin(written(this.history.now, name, offset, data))
-    this.#ask(name, { command: Command.WRITE, flags, offset, length, data })
-    this.history.end(flags !== 0)
+    this.#ask(name, { command: Command.WRITE, flags, offset, length, data }, flags !== 0)
   }
 
   #zero(command: number, name: string, offset: number, length: number): void {
     this.history.begin(written(this.history.now, name, offset, new Uint8Array(length)))
-    this.#ask(name, { command, flags: 0, offset, length })
-    this.history.end(false)
+    this.#ask(name, { command, flags: 0, offset, length }, false)
   }
 
   #flush(): void {
     const name = this.#target
-    if (name !== undefined) this.#ask(name, { command: Command.FLUSH, flags: 0, offset: 0, length: 0 })
-    if (name !== undefined) this.history.end(true)
+    if (name !== undefined) this.#ask(name, { command: Command.FLUSH, flags: 0, offset: 0, length: 0 }, true)
   }
 
-  #ask(name: string, request: Request): void {
+  #ask(name: string, request: Request, isStable: boolean): void {
     const client = new ScopeClient(this.#world, this.history.now.get(name)!.volume)
-    const { error } = client.ask(request)
+    const { error } = client.ask(request, () => this.#answered(isStable))
     assert(error === 0, `command ${request.command} is carried out (error ${error})`)
     client.close()
   }
 
-  #create(): void {
+  #answered(isStable: boolean): void {
+    this.history.end(isStable)
+    this.onAnswer()
+  }
+
+  #create(size: number): void {
     const now = this.history.now
     const volume = this.#world.owner!.engine!.owner!.aggregate.directory.nextVolume
     const name = `volume${volume}`
-    this.history.begin(new Map(now).set(name, { volume, size: FIRST_SIZE, blocks: new Map() }))
-    this.#request('volume-create', { name, size: FIRST_SIZE })
-    this.history.end(false)
+    this.history.begin(new Map(now).set(name, { volume, size, blocks: new Map() }))
+    this.#request('volume-create', { name, size }, false)
   }
 
   #resize(name: string): void {
     const size = SIZES[this.#resizes % SIZES.length]!
     this.#resizes += 1
     this.history.begin(resized(this.history.now, name, size))
-    this.#request('volume-resize', { name, size })
-    this.history.end(false)
+    this.#request('volume-resize', { name, size }, false)
   }
 
   #delete(name: string): void {
     const model = new Map(this.history.now)
     model.delete(name)
     this.history.begin(model)
-    this.#request('volume-delete', { name })
-    this.history.end(false)
+    this.#request('volume-delete', { name }, false)
   }
 
-  #request(name: string, body: unknown): void {
+  #request(name: string, body: unknown, isStable: boolean): void {
     const owner = this.#world.owner!
+    owner.onAnswer = () => this.#answered(isStable)
     const request = owner.request(name, body)
     if (!this.#world.runUntil(() => owner.answers.has(request))) throw new Error(`no answer to ${name}`)
+    owner.onAnswer = () => {}
     const { error } = owner.answers.get(request)!
     if (error !== undefined) throw error
   }
@@ -175,13 +192,12 @@ export class Operator {
   #giveback(): void {
     const giver = this.#world.owner!
     const receiver = this.#world.other(giver)
-    this.#request('handover', { dryRun: false })
+    // everything is on the disks before it is answered
+    this.#request('handover', { dryRun: false }, true)
     this.#mustCome(
       () => receiver.serving.serves && this.#world.isInSync,
       'the partner serves after a giveback',
     )
-    // everything was written to the disks before it
-    this.history.end(true)
   }
 
   #mustCome(condition: () => boolean, what: string): void {
