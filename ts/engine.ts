@@ -68,7 +68,7 @@ export class Engine implements OwnershipEffects, LinkUser {
     this.settings = settings
     this.#whose = logOwnership(settings)
     this.log = LogCopy.open(world, settings.aggregate.name, settings.logPages, this.#whose)
-    this.#health = new LogHealth(this.log, settings.durability !== 'nvram')
+    this.#health = new LogHealth(this.log, settings.durability)
     if (this.log.damage !== '') world.host.event('error', 'log damaged', this.log.damage)
     this.keeper = new Keeper(this.log, this.batch)
     const rules = ownershipSettings(settings, () => this.#diskEpoch.found)
@@ -137,6 +137,7 @@ export class Engine implements OwnershipEffects, LinkUser {
   #keep(nowMs: number): void {
     if (this.owner !== undefined) return
     if (this.world.memory.run(this.batch) > 0) {
+      this.keeper.discard()
       this.link.close('log entries were damaged on their way')
       return
     }
@@ -153,7 +154,11 @@ export class Engine implements OwnershipEffects, LinkUser {
     const { ownership } = this
     const mirrored = ownership.mirrorRequired || this.#catchUp.isJoining
     this.#catchUp.step(nowMs, owner)
-    const more = owner.turn(nowMs, { mirrored, solo: !mirrored && ownership.maySoloAck })
+    const more = owner.turn(nowMs, {
+      mirrored,
+      linked: this.link.isUp,
+      solo: !mirrored && ownership.maySoloAck,
+    })
     this.#answerWaiting(owner)
     this.#quiesce.step(nowMs, owner)
     return more
@@ -173,10 +178,10 @@ export class Engine implements OwnershipEffects, LinkUser {
     const text = `aggregate ${name}: ${how}, epoch ${record.epoch}, log from ${source}`
     this.world.host.event('info', 'opening', text)
     this.link.close('this node becomes owner')
-    this.#opening.begin(this.#ownerParts(record), source)
+    this.#opening.begin(this.#ownerParts(record, how === 'forced'), source)
   }
 
-  #ownerParts({ epoch }: OwnerRecord): OwnerParts {
+  #ownerParts({ epoch }: OwnerRecord, acceptsLoss: boolean): OwnerParts {
     const { world, settings, log } = this
     return {
       world,
@@ -184,6 +189,7 @@ export class Engine implements OwnershipEffects, LinkUser {
       log,
       whose: this.#whose,
       epoch,
+      acceptsLoss,
       node: this.#whose.node,
       stillOwner: () => this.ownership.fenceAtMs > world.clock.now(),
       surroundings: {
@@ -225,6 +231,9 @@ export class Engine implements OwnershipEffects, LinkUser {
     this.world.host.event('error', 'open failed', error.message)
     if (isStoreError(error, 'LOG_DAMAGED')) {
       this.#health.isDamaged(error.message)
+      this.ownership.logChanged(nowMs, this.#health.facts())
+    } else if (isStoreError(error, 'LOG_LOST')) {
+      this.#health.vaultIsIncomplete()
       this.ownership.logChanged(nowMs, this.#health.facts())
     }
     this.ownership.openFailed(nowMs, error)

@@ -1,3 +1,4 @@
+import type { EngineSettings } from '../config/engine-settings.ts'
 import type { LogFacts } from '../ha/facts.ts'
 import type { LogCopy } from '../log/copy.ts'
 
@@ -5,12 +6,13 @@ import type { LogCopy } from '../log/copy.ts'
 export class LogHealth {
   usable: boolean
   readonly #log: LogCopy
-  readonly #vaultPossible: boolean
+  readonly #durability: EngineSettings['durability']
   #damage: string
+  #vaultIsIncomplete = false
 
-  constructor(log: LogCopy, vaultPossible: boolean) {
+  constructor(log: LogCopy, durability: EngineSettings['durability']) {
     this.#log = log
-    this.#vaultPossible = vaultPossible
+    this.#durability = durability
     this.usable = !log.lost && log.damage === ''
     this.#damage = log.damage
   }
@@ -19,6 +21,12 @@ export class LogHealth {
   isGood(): void {
     this.usable = true
     this.#damage = ''
+    this.#vaultIsIncomplete = false
+  }
+
+  /** The vault was looked at: it does not have everything that was promised. */
+  vaultIsIncomplete(): void {
+    this.#vaultIsIncomplete = true
   }
 
   isDamaged(why: string): void {
@@ -35,7 +43,13 @@ export class LogHealth {
       epoch: marks.epoch,
       lost: lost && !this.usable,
       damage: this.#damage,
-      vaultPossible: this.#vaultPossible,
+      vaultPossible: this.#durability !== 'nvram',
+      vaultHasAll: this.#vaultHasAll(),
     }
+  }
+
+  #vaultHasAll(): LogFacts['vaultHasAll'] {
+    if (this.#vaultIsIncomplete || this.#durability === 'nvram') return 'never'
+    return this.#durability === 'vault' ? 'always' : 'alone'
   }
 }

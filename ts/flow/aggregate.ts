@@ -329,7 +329,8 @@ export class Aggregate implements Server {
     assert(acknowledged >= this.acknowledged, 'acknowledgements never go back')
     assert(acknowledged < this.log.ring.head, 'only what is logged is acknowledged')
     this.acknowledged = acknowledged
-    this.stable = Math.max(this.stable, Math.min(stable, acknowledged))
+    // may go back: what rested on two memories does not once the partner is gone
+    this.stable = Math.min(stable, acknowledged)
     this.log.marks.acknowledge(acknowledged)
     this.#release(this.acknowledgements, this.acknowledged)
     this.#release(this.stabilities, this.stable)

@@ -70,7 +70,8 @@ export class Course {
     const record = this.register.known
     if (!record || !this.log) return undefined
     const { node, partner } = this.settings
-    return { node, partner, record, log: this.log, partnerFacts: this.partnerFacts }
+    const diskEpoch = this.settings.diskEpoch()
+    return { node, partner, record, log: this.log, diskEpoch, partnerFacts: this.partnerFacts }
   }
 
   #wishes(now: number): Wishes {

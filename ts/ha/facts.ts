@@ -13,8 +13,13 @@ export interface LogFacts {
   readonly lost: boolean
   /** what does not check, in words */
   readonly damage: string
-  /** the log can be rebuilt from the vault: everything flushed is in it */
+  /** there is a vault that an operator who accepts a loss may have the log rebuilt from */
   readonly vaultPossible: boolean
+  /**
+   * When everything that a FLUSH has promised is in the vault, so that the log may be rebuilt from it
+   * without anybody's word: always, only while the owner acknowledges alone, or never.
+   */
+  readonly vaultHasAll: 'always' | 'alone' | 'never'
 }
 
 /** What the partner says about itself when the link comes up. */

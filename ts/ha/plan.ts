@@ -9,6 +9,8 @@ export interface View {
   readonly partner: string
   readonly record: OwnerRecord
   readonly log: LogFacts
+  /** the epoch on the disks, or why it is not known */
+  readonly diskEpoch: number | string
   /** undefined while the link is down */
   readonly partnerFacts: PartnerFacts | undefined
 }
@@ -30,17 +32,20 @@ function ringObstacle(view: View): string {
 }
 
 /** An arbiter that was set back would let old data win. */
-function recordObstacle({ node, record, log }: View): string {
-  if (!log.usable || log.epoch <= record.epoch) return ''
+function recordObstacle({ node, record, log, diskEpoch }: View): string {
+  const logEpoch = log.usable ? log.epoch : 0
+  const onDisk = typeof diskEpoch === 'number' ? diskEpoch : 0
+  if (Math.max(logEpoch, onDisk) <= record.epoch) return ''
+  const what = logEpoch > record.epoch ? `the log of ${node} is` : 'the disks are'
   return (
-    `the log of ${node} is of epoch ${log.epoch}, the arbiter's record only of ${record.epoch}: ` +
+    `${what} of epoch ${Math.max(logEpoch, onDisk)}, the arbiter's record only of ${record.epoch}: ` +
     "the record is from the past; restore the arbiter's data"
   )
 }
 
 /** For the node that the record names: its own ring, or what makes it unnecessary. */
 export function planAsOwner(view: View): Plan {
-  const { node, partner, record, log } = view
+  const { node, partner, record } = view
   const past = recordObstacle(view)
   if (past) return { obstacle: past }
   const missing = ringObstacle(view)
@@ -48,11 +53,16 @@ export function planAsOwner(view: View): Plan {
   if (record.clean) return { log: 'none' }
   const partnerHas = partnerLog(view)
   if (partnerHas === 'lost') {
-    if (log.vaultPossible) return { log: 'vault' }
+    if (vaultHasAll(view)) return { log: 'vault' }
     return { obstacle: `${missing}; no other copy of the log is left. ${forcedRemedy(node)}` }
   }
   if (partnerHas === 'there') return { obstacle: `${missing}; ${partner} has it and takes over` }
   return { obstacle: `${missing}; ${partner} should have it: start ${partner}. ${forcedRemedy(node)}` }
+}
+
+/** Mirrored, a promise may rest on the memory of two nodes: the vault need not have it then. */
+function vaultHasAll({ record, log }: View): boolean {
+  return log.vaultHasAll === 'always' || (log.vaultHasAll === 'alone' && record.log === 'stale')
 }
 
 /** Whether the partner has the log, going by what the record lists and the partner says. */

@@ -101,6 +101,12 @@ export class LogRing {
     return toEnd + pageCount <= free ? 0 : NO_ROOM
   }
 
+  /** Takes back the last entry, which has no pages: the next one gets its number and its place. */
+  retract(): void {
+    assert(this.head > this.tail && this.pageCount(this.head - 1) === 0, 'only a mark is taken back')
+    this.head -= 1
+  }
+
   /** Writes the descriptor of the next entry; the data and its seal follow when the batch runs. */
   append(
     batch: MemoryBatch,

@@ -244,7 +244,12 @@ export class ModelNode implements OwnershipEffects {
   #log(): LogFacts {
     const { incarnation, epoch, complete, lost, damage } = this.ring
     const usable = !lost && damage === ''
-    return { incarnation, usable, complete, epoch, lost, damage, vaultPossible: this.#pair.hasVault }
+    return { incarnation, usable, complete, epoch, lost, damage, ...this.#vault() }
+  }
+
+  #vault(): Pick<LogFacts, 'vaultPossible' | 'vaultHasAll'> {
+    const { hasVault } = this.#pair
+    return { vaultPossible: hasVault, vaultHasAll: hasVault ? 'always' : 'never' }
   }
 
   #forget(): void {

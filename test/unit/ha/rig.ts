@@ -32,6 +32,7 @@ export const goodLog: LogFacts = {
   lost: false,
   damage: '',
   vaultPossible: false,
+  vaultHasAll: 'never',
 }
 
 export const lostLog: LogFacts = { ...goodLog, incarnation: 'ring-new', usable: false, lost: true, epoch: 0 }

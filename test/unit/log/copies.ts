@@ -11,10 +11,12 @@ export const whose: LogOwnership = { pair: identity(1), aggregate: identity(2), 
 /** One NVRAM file that stays, and entropy that counts. */
 export class CopyHost {
   readonly memory: Memory
+  readonly #port: MemoryTwin
   found: NvramFound = 'new'
   #random: number
 
   constructor(memory = new MemoryTwin(), random = 0x40) {
+    this.#port = memory
     this.memory = memory.allocate(logLayout(256).byteLength)
     this.#random = random
   }
@@ -30,7 +32,7 @@ export class CopyHost {
         bytes.fill(this.#random)
       },
     }
-    const copy = LogCopy.open({ nvram, entropy } as unknown as World, 'a', 256, owner)
+    const copy = LogCopy.open({ memory: this.#port, nvram, entropy } as unknown as World, 'a', 256, owner)
     this.found = 'kept'
     return copy
   }

@@ -29,5 +29,7 @@ t.test('somebody who only looks does not keep a node from starting', async (t) =
   t.teardown(() => rmSync(folder, { recursive: true }))
   let looks = 3
   const busyAtFirst = (descriptor: number) => looks-- <= 0 && flock(descriptor)
-  new NodeLock(join(folder, 'castor.sock'), 'castor', busyAtFirst).release()
+  const lock = new NodeLock(join(folder, 'castor.sock'), 'castor', busyAtFirst)
+  t.equal(isLocked(join(folder, 'castor.sock'), flock), true)
+  lock.release()
 })
