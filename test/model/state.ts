@@ -143,6 +143,7 @@ export const logFactsOf = ({ ring }: NodeState): LogFacts => ({
   lost: ring.lost,
   damage: '',
   vaultPossible: false,
+  vaultHasAll: 'never',
 })
 
 /** What the node's own clock says. */

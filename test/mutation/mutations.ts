@@ -42,8 +42,8 @@ const promises: readonly Mutation[] = [
   {
     name: 'FLUSH is content with two memories',
     file: 'ts/engine/owner.ts',
-    find: "return durability === 'pair' && safety.mirrored ? 'memory' : 'vault'",
-    replace: "return safety.mirrored ? 'memory' : 'vault'",
+    find: "return this.#parts.settings.durability === 'pair' && safety.mirrored && safety.linked",
+    replace: 'return safety.mirrored && safety.linked',
     breaks: 'a loss of power takes what was flushed',
     checker: 'scope',
     isQuick: true,

@@ -3,7 +3,7 @@ import type { Procedure } from '../../../ts/base/procedure.ts'
 import { BLOCK_SIZE } from '../../../ts/base/units.ts'
 import { labelDisk } from '../../../ts/disk/label.ts'
 import { identityFromText } from '../../../ts/format/identity.ts'
-import { logLayout } from '../../../ts/format/log-ring.ts'
+import { logLayout, vaultByteLengthOf } from '../../../ts/format/log-ring.ts'
 import type { Completion } from '../../../ts/ports/completion.ts'
 import type { Disk } from '../../../ts/ports/disk.ts'
 import { check } from '../../../ts/volume/check.ts'
@@ -73,7 +73,7 @@ export function formattedPlatter(): Platter {
     plex: 0,
     diskIndex: 0,
     diskCount: 1,
-    vaultByteLength: logLayout(settingsOf('castor', 'pollux', 'vault').logPages).byteLength,
+    vaultByteLength: vaultByteLengthOf(logLayout(settingsOf('castor', 'pollux', 'vault').logPages)),
     labelledAtMs: 0,
   }
   disk.drive(labelDisk(disk, facts, { force: false }, memory))

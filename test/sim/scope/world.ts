@@ -8,7 +8,7 @@ import { ScopeNode } from './node.ts'
 import type { Platter } from './platter.ts'
 import { ScopeStream } from './stream.ts'
 
-export const DISK_BYTES = 12 * MIB
+export const DISK_BYTES = 14 * MIB
 const LOG_PAGES = 256
 /** Much longer than any run: what comes before is stuck. */
 const ROUNDS_MAX = 20_000
