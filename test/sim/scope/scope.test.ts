@@ -1,7 +1,8 @@
 import { execFileSync } from 'node:child_process'
 import t from 'tap'
-import { crashEverywhere, emptyTally, ofLength, sequences } from './explore.ts'
+import { crashDuring, crashEverywhere, emptyTally, ofLength, sequences } from './explore.ts'
 import { type Operation, operations } from './operations.ts'
+import { workloads } from './workloads.ts'
 
 const SAMPLED = Number(process.env['POLLUX_SEQUENCES'] ?? 30)
 
@@ -42,6 +43,15 @@ t.test('the same holds for sequences of three, a sample of them in each commit',
   for (const steps of sampled(SAMPLED)) crashEverywhere(steps, 'vault', tally)
   t.same(tally.failures, [])
   t.equal(tally.sequences, SAMPLED)
+  t.end()
+})
+
+t.test('the same holds throughout a longer workload, another one in each commit', (t) => {
+  const tally = emptyTally()
+  const workload = workloads[commitNumber() % workloads.length]!
+  crashDuring(workload, 'vault', tally)
+  t.same(tally.failures, [])
+  t.ok(tally.points > 20, `${workload.name} was crashed ${tally.points} times`)
   t.end()
 })
 
