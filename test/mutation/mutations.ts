@@ -371,7 +371,7 @@ const ownership: readonly Mutation[] = [
     find: "    if (operation.next.log === 'in-sync') this.#doubtInSync = true\n",
     replace: '',
     breaks: 'the owner acknowledges alone while the record may call the partner in sync',
-    checker: 'model',
+    checker: ['unit/ha/register.test', 'unit/ha/ownership.test'],
   },
   {
     name: 'a new owner serves before it has announced itself',
