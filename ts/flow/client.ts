@@ -9,7 +9,7 @@ import type { Completion } from '../ports/completion.ts'
 import type { Memory, MemoryPort } from '../ports/memory.ts'
 import type { Stream } from '../ports/stream.ts'
 import { OUTPUT_BYTES, OUTPUT_REPLY_BYTES, Output } from './output.ts'
-import type { ReadOperation } from './read.ts'
+import { ReadQueue } from './read-queue.ts'
 
 const INPUT_BYTES = 512 * KIB
 /** Replies to all of them fit into the room that the output buffer keeps free. */
@@ -70,7 +70,9 @@ export class Client implements Completion {
   /** a long READ whose simple reply must not be interrupted: nothing else is taken up meanwhile */
   isExclusive = false
   /** reads whose data is ready but did not fit into the output buffer */
-  readonly waitingForRoom: ReadOperation[] = []
+  readonly waitingForRoom = new ReadQueue()
+  /** reads under way, also those of earlier sessions in this slot that have not ended yet */
+  reads = 0
   /** generation at which this client was first refused for lack of space; -1: it was not */
   shortOfSpaceSince = -1
   isReady = false
@@ -119,7 +121,6 @@ export class Client implements Completion {
     this.inFlight = 0
     this.progress = 0
     this.isExclusive = false
-    this.waitingForRoom.length = 0
     this.shortOfSpaceSince = -1
     this.#hasRequest = false
     this.#discarding = 0
@@ -133,6 +134,9 @@ export class Client implements Completion {
     if (!this.isOpen) return
     this.isOpen = false
     this.#stream!.close()
+    // nobody else ends them: what wakes them is a client that takes its replies
+    const { waitingForRoom } = this
+    for (let read = waitingForRoom.shift(); read !== undefined; read = waitingForRoom.shift()) read.abandon()
     this.#server.gone(this, reason)
   }
 
@@ -144,6 +148,15 @@ export class Client implements Completion {
       return this.drop(result === 0 ? 'the client closed the connection' : 'the connection was lost')
     this.#filled += result
     this.#server.ready(this)
+  }
+
+  /** Reads whose data is ready go on, in their order, as far as there is room for it. */
+  speak(): void {
+    const { waitingForRoom } = this
+    for (let read = waitingForRoom.first; read?.hasRoom; read = waitingForRoom.first) {
+      waitingForRoom.shift()
+      read.speak()
+    }
   }
 
   /** Executes what has arrived. Adds to the turn's memory batch; input stays in place until `rearm`. */

@@ -82,7 +82,7 @@ export class Sessions {
     for (const client of ready) {
       client.isReady = false
       if (!client.isOpen) continue
-      for (const read of client.waitingForRoom.splice(0)) read.speak()
+      client.speak()
       client.parse()
       this.touch(client)
     }

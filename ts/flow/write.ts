@@ -5,7 +5,6 @@ import { NO_ROOM } from '../log/ring.ts'
 import { FAILED, WAIT } from '../volume/answers.ts'
 import type { Aggregate } from './aggregate.ts'
 import { type Client, isFua, Progress } from './client.ts'
-import { PendingKind } from './pending.ts'
 
 /** A long payload is logged in stretches of at least this many blocks, as it arrives. */
 const STRETCH_BLOCKS_MIN = 32
@@ -187,6 +186,6 @@ function wait(aggregate: Aggregate, client: Client, replies: Aggregate['acknowle
     return Progress.STALLED
   }
   const sequence = aggregate.log.ring.head - 1
-  replies.push(sequence, PendingKind.REPLY, client.slot, client.session, cookieLow, cookieHigh, 0)
+  replies.push(sequence, client.slot, client.session, cookieLow, cookieHigh)
   return Progress.DONE
 }
