@@ -10,6 +10,7 @@ import { LogHealth } from './engine/log-health.ts'
 import { DiskEpoch, Opening } from './engine/opening.ts'
 import type { Owner, OwnerParts } from './engine/owner.ts'
 import { Quiesce } from './engine/quiesce.ts'
+import { Rejoin } from './engine/rejoin.ts'
 import { handleRequest } from './engine/requests.ts'
 import { identityText } from './format/identity.ts'
 import { FrameKind } from './format/link-frame.ts'
@@ -23,8 +24,6 @@ import { Keeper } from './partner/keeper.ts'
 import type { Memory } from './ports/memory.ts'
 import type { Stream } from './ports/stream.ts'
 import type { World } from './ports/world.ts'
-
-const REJOIN_AFTER_MS = 100
 
 /** A client whose handshake is over. */
 export interface Arrival {
@@ -60,7 +59,7 @@ export class Engine implements OwnershipEffects, LinkUser {
   readonly #diskEpoch = new DiskEpoch()
   /** control requests that wait for their log entry to be acknowledged */
   readonly waiting: { sequence: number; answer: () => void }[] = []
-  #rejoinAtMs = Number.POSITIVE_INFINITY
+  readonly #rejoin: Rejoin
   #linkWentDown = false
 
   constructor(world: World, settings: EngineSettings) {
@@ -77,6 +76,7 @@ export class Engine implements OwnershipEffects, LinkUser {
     this.link = new Link(world.memory, linkIdentity(settings, this.#whose), times, world.host, this)
     this.#catchUp = new CatchUp(this.link, this.ownership)
     this.#quiesce = new Quiesce(this.ownership)
+    this.#rejoin = new Rejoin(this.ownership, this.#health, world.host)
   }
 
   start(): void {
@@ -104,7 +104,8 @@ export class Engine implements OwnershipEffects, LinkUser {
     this.link.rearm()
     this.link.tick(nowMs, this.ownership.epoch)
     this.link.pump()
-    this.#afterFence(nowMs)
+    this.#rejoin.step(nowMs)
+    this.#noticeStop()
     return more
   }
 
@@ -113,7 +114,7 @@ export class Engine implements OwnershipEffects, LinkUser {
     const nowMs = this.world.clock.now()
     const owner =
       this.isServing && this.owner !== undefined ? this.owner.nextWakeMs(nowMs) : Number.POSITIVE_INFINITY
-    const rest = Math.min(this.#quiesce.nextWakeMs(nowMs), this.#rejoinAtMs)
+    const rest = Math.min(this.#quiesce.nextWakeMs(nowMs), this.#rejoin.atMs)
     return Math.min(this.ownership.nextWakeMs, this.link.nextWakeMs(), owner, rest)
   }
 
@@ -273,24 +274,10 @@ export class Engine implements OwnershipEffects, LinkUser {
     this.changed()
   }
 
-  /** After a fence everything was let go of; a moment later this node comes back as a keeper. */
-  #afterFence(nowMs: number): void {
-    const { state } = this.ownership
-    if (state === 'stopped' && !this.isStopped) {
-      this.changed()
-      this.isStopped = true
-    }
-    if (state !== 'fenced') {
-      this.#rejoinAtMs = Number.POSITIVE_INFINITY
-    } else if (this.#rejoinAtMs === Number.POSITIVE_INFINITY) {
-      this.#rejoinAtMs = nowMs + REJOIN_AFTER_MS
-      const text = `this node was fenced: ${this.ownership.reason}; it writes nothing more as owner`
-      this.world.host.event('error', 'fenced', text)
-    } else if (nowMs >= this.#rejoinAtMs) {
-      this.#rejoinAtMs = Number.POSITIVE_INFINITY
-      // its copy of the log is as good as before, until the new owner says in the record that it is not
-      this.ownership.rejoin(nowMs, this.#health.facts())
-    }
+  #noticeStop(): void {
+    if (this.ownership.state !== 'stopped' || this.isStopped) return
+    this.changed()
+    this.isStopped = true
   }
 
   // --- the link ------------------------------------------------------------------------------------
