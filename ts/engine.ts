@@ -190,6 +190,7 @@ export class Engine implements OwnershipEffects, LinkUser {
       stillOwner: () => this.ownership.fenceAtMs > world.clock.now(),
       surroundings: {
         requestConsistencyPoint: (why) => this.owner?.consistency.request(why),
+        requestSpace: (why) => this.owner?.consistency.requestSpace(why),
         clientGone: ({ peer }, reason) =>
           world.host.event('info', 'client gone', `client ${peer}: ${reason}`),
       },

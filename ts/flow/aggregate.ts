@@ -33,6 +33,8 @@ export interface AggregateLimits {
 /** What the aggregate asks of the engine around it. */
 export interface Surroundings {
   requestConsistencyPoint(why: string): void
+  /** the same, even if there is nothing to write: blocks that were freed become free with it */
+  requestSpace(why: string): void
   clientGone(client: Client, reason: string): void
 }
 
@@ -135,12 +137,18 @@ export class Aggregate implements Server {
 
   /** After a failed reservation: whether consistency points may still free enough; then the client stalls. */
   mayStillFindSpace(client: Client): boolean {
-    const { generation } = this.image
+    const { generation, space } = this.image
+    if (this.#isOnDisk && space.freeing === 0) return false
     if (client.shortOfSpaceSince < 0) client.shortOfSpaceSince = generation
     if (generation - client.shortOfSpaceSince >= SPACE_PATIENCE_GENERATIONS) return false
-    this.requestConsistencyPoint('the aggregate is short of space')
+    this.#surroundings.requestSpace('the aggregate is short of space')
     this.stall(client)
     return true
+  }
+
+  /** Everything that was logged is on disk: no promise of space is open. */
+  get #isOnDisk(): boolean {
+    return this.frozen === undefined && this.image.lastSequence === this.log.ring.head - 1
   }
 
   requestConsistencyPoint(why: string): void {
