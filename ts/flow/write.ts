@@ -2,6 +2,7 @@ import { BLOCK_SIZE } from '../base/units.ts'
 import { ENTRY_FLAG_FUA, ENTRY_FLAG_NO_HOLE, ENTRY_PAGES_MAX, EntryKind } from '../format/log-ring.ts'
 import { Command, CommandFlag, NbdError } from '../format/nbd.ts'
 import { NO_ROOM } from '../log/ring.ts'
+import { errorPastTheEnd } from '../nbd/validate.ts'
 import { FAILED, WAIT } from '../volume/answers.ts'
 import type { Aggregate } from './aggregate.ts'
 import { type Client, isFua, Progress } from './client.ts'
@@ -21,6 +22,8 @@ const ZEROES = 0
  */
 export function write(aggregate: Aggregate, client: Client): Progress {
   const { request } = client
+  const mistake = shrunkMeanwhile(client)
+  if (mistake !== 0) return refuse(client, mistake)
   while (client.progress < request.length) {
     const offset = request.offset + client.progress
     const remaining = request.length - client.progress
@@ -49,6 +52,8 @@ export function write(aggregate: Aggregate, client: Client): Progress {
 export function writeZeroes(aggregate: Aggregate, client: Client): Progress {
   const { request } = client
   const isTrim = request.command === Command.TRIM
+  const mistake = shrunkMeanwhile(client)
+  if (mistake !== 0) return refuse(client, mistake)
   const end = request.offset + request.length
   while (client.progress < request.length) {
     const offset = request.offset + client.progress
@@ -154,6 +159,14 @@ function admit(aggregate: Aggregate, client: Client, offset: number, pages: numb
 function refusedOrStalled(client: Client, why: number): Progress {
   if (why === STALLED) return Progress.STALLED
   return refuse(client, why === NO_SPACE ? NbdError.ENOSPC : NbdError.EIO)
+}
+
+/**
+ * The volume may have shrunk since the request was taken up, while its payload or room was waited for: what
+ * is logged beyond the new end would be acknowledged and lost.
+ */
+function shrunkMeanwhile({ request, limits, progress }: Client): number {
+  return progress < request.length ? errorPastTheEnd(request, limits.byteLength) : 0
 }
 
 /** A progress of -1 tells the loops above that the request is over. */
