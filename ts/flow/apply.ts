@@ -57,7 +57,7 @@ function applyRequest(to: Changeable, kind: number, sequence: number): void {
       return
     case EntryKind.DELETE:
       directory.remove(volume)
-      active.dropVolume(volume)
+      active.dropVolume(volume, sequence)
       return
     case EntryKind.RENAME:
       directory.rename(volume, name)
