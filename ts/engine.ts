@@ -281,11 +281,16 @@ export class Engine implements OwnershipEffects, LinkUser {
     this.isStopped = true
   }
 
+  /** It serves, or is about to: its copy of the log takes nothing from anybody else. */
+  get #isOwner(): boolean {
+    return this.owner !== undefined || this.#opening.isUnderWay
+  }
+
   // --- the link ------------------------------------------------------------------------------------
 
   helloFacts(): Omit<HelloFacts, 'boot'> {
     const { ring, marks, incarnation } = this.log
-    const isOwner = this.owner !== undefined || this.#opening.isUnderWay
+    const isOwner = this.#isOwner
     const logState = !this.#health.usable ? 0 : marks.complete ? 2 : 1
     const epoch = isOwner ? this.ownership.epoch : marks.epoch
     return { state: isOwner ? 'owner' : 'keeper', epoch, logState, lastSequence: ring.head - 1, incarnation }
@@ -309,7 +314,7 @@ export class Engine implements OwnershipEffects, LinkUser {
   frame(frame: FrameReader, input: Memory, payload: number): string | undefined {
     if (frame.kind === FrameKind.ACKNOWLEDGE)
       return this.#catchUp.isMirroring ? this.owner?.mirror.take(frame) : undefined
-    if (this.owner !== undefined) return `a frame of kind ${frame.kind} came to the owner`
+    if (this.#isOwner) return `a frame of kind ${frame.kind} came to the owner`
     const known = this.ownership.epoch
     if (frame.epoch < known) return `a frame of epoch ${frame.epoch} came, but the record is at ${known}`
     switch (frame.kind) {

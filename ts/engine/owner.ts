@@ -3,7 +3,7 @@ import type { Procedure } from '../base/procedure.ts'
 import { MIB } from '../base/units.ts'
 import type { EngineSettings } from '../config/engine-settings.ts'
 import { Aggregate, type Surroundings } from '../flow/aggregate.ts'
-import { apply } from '../flow/apply.ts'
+import { replay } from '../flow/apply.ts'
 import { Consistency, type ConsistencyEvents } from '../flow/consistency.ts'
 import { sameIdentity } from '../format/identity.ts'
 import { LOG_RING_MAGIC, LOG_RING_VERSION, LogRingHeader } from '../format/log-ring.ts'
@@ -98,7 +98,7 @@ export class Owner {
     if (source === 'vault') yield* bringBack(parts, image)
     if (source === 'none') log.ring.reset(image.lastSequence + 1)
     else {
-      recover(log.ring, world.memory, {
+      yield* recover(log.ring, world.memory, {
         contained: image.lastSequence,
         imageEpoch: image.epoch,
         allowedEpoch: epoch,
@@ -109,10 +109,7 @@ export class Owner {
     log.marks.begin(epoch, tail, true, head - 1)
     const limits = { connectionsMax: settings.connectionsMax }
     const aggregate = new Aggregate(log, image, world.memory, epoch, limits, parts.surroundings)
-    for (let sequence = tail; sequence < head; sequence += 1) {
-      aggregate.promises.forReplay(log.ring, sequence)
-      apply(aggregate, sequence)
-    }
+    yield* replay(aggregate)
     const report: RecoveryReport = {
       source,
       contained: image.lastSequence,
