@@ -153,6 +153,7 @@ export class ReadOperation implements Waiter {
     const from = this.#offset + this.#position
     const first = Math.floor(from / BLOCK_SIZE)
     const count = Math.ceil((from + byteLength) / BLOCK_SIZE) - first
+    this.#client!.work += count
     let newest = 0
     let waits = false
     for (let i = 0; i < count; i += 1) {
