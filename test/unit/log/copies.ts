@@ -13,10 +13,12 @@ export class CopyHost {
   readonly memory: Memory
   found: NvramFound = 'new'
   #random: number
+  readonly #pageCount: number
 
-  constructor(memory = new MemoryTwin(), random = 0x40) {
-    this.memory = memory.allocate(logLayout(256).byteLength)
+  constructor(memory = new MemoryTwin(), random = 0x40, pageCount = 256) {
+    this.memory = memory.allocate(logLayout(pageCount).byteLength)
     this.#random = random
+    this.#pageCount = pageCount
   }
 
   open(owner = whose): LogCopy {
@@ -30,7 +32,7 @@ export class CopyHost {
         bytes.fill(this.#random)
       },
     }
-    const copy = LogCopy.open({ nvram, entropy } as unknown as World, 'a', 256, owner)
+    const copy = LogCopy.open({ nvram, entropy } as unknown as World, 'a', this.#pageCount, owner)
     this.found = 'kept'
     return copy
   }
