@@ -130,6 +130,11 @@ export class Aggregate implements Server {
     const { generation } = this.image
     if (client.shortOfSpaceSince < 0) client.shortOfSpaceSince = generation
     if (generation - client.shortOfSpaceSince >= SPACE_PATIENCE_GENERATIONS) return false
+    if (this.image.lastSequence === this.log.ring.head - 1) {
+      if (this.image.space.freeing === 0) return false
+      // what was freed last is free a generation later, and without a change there would be none
+      this.appendNothing()
+    }
     this.requestConsistencyPoint('the aggregate is short of space')
     this.stall(client)
     return true
