@@ -111,8 +111,7 @@ export class Engine implements OwnershipEffects, LinkUser {
   /** When the next turn is due, if nothing happens before. */
   nextWakeMs(): number {
     const nowMs = this.world.clock.now()
-    const owner =
-      this.isServing && this.owner !== undefined ? this.owner.nextWakeMs(nowMs) : Number.POSITIVE_INFINITY
+    const owner = (this.isServing && this.owner?.nextWakeMs(nowMs)) || Number.POSITIVE_INFINITY
     const rest = Math.min(this.#quiesce.nextWakeMs(nowMs), this.#rejoinAtMs)
     return Math.min(this.ownership.nextWakeMs, this.link.nextWakeMs(), owner, rest)
   }
@@ -250,10 +249,10 @@ export class Engine implements OwnershipEffects, LinkUser {
   drop(reason: string): void {
     const wasOwner = this.owner !== undefined
     this.isServing = false
-    this.#opening.abandon()
+    this.#opening.abandon(reason)
     this.#quiesce.cancel()
     this.#catchUp.reset()
-    this.owner?.close(reason)
+    if (this.owner !== undefined) this.#opening.letGo(this.owner.close(reason))
     this.owner = undefined
     this.batch.clear()
     this.keeper = new Keeper(this.log, this.batch)
@@ -326,6 +325,7 @@ export class Engine implements OwnershipEffects, LinkUser {
     if (frame.epoch < known) return `a frame of epoch ${frame.epoch} came, but the record is at ${known}`
     switch (frame.kind) {
       case FrameKind.BASE:
+        if (this.#opening.isLeaving) return 'this node still has I/O of an earlier ownership in flight'
         this.#keep(this.world.clock.now())
         this.keeper.begin(frame)
         this.ownership.logChanged(this.world.clock.now(), this.#health.facts())

@@ -114,7 +114,7 @@ export class GuardedDisk implements Disk {
     this.inner.flush(this.#begin('flush', 0, undefined, done))
   }
 
-  /** The operator's or the resync's word that the disk may be written again. */
+  /** Whoever had writes under way has given them up, and will write everything again that may be lost. */
   readmit(): void {
     this.failure = undefined
   }
@@ -132,8 +132,11 @@ export class GuardedDisk implements Disk {
       if (result < 0 && operation.gather!.byteLength > BLOCK_SIZE) return this.#bisect(operation)
       if (result < 0) this.#badBlock(operation.at)
     }
-    this.#count(operation, result)
-    this.#finish(operation, operation.kind === 'refusal' ? DISK_IO_ERROR : result)
+    // what another write or flush has lost since it was asked for, a flush must not vouch for
+    const isVoid = operation.kind === 'flush' && this.failure !== undefined
+    const answer = operation.kind === 'refusal' || isVoid ? Math.min(result, DISK_IO_ERROR) : result
+    this.#count(operation, answer)
+    this.#finish(operation, answer)
   }
 
   #check(at: number, gather: Gather): void {

@@ -116,21 +116,25 @@ export function* writeSuperblock(
   const pool = memoryPool(port)
   const scratch = pool.borrow(disks.length * BLOCK_SIZE)
   const transfers = new Transfers(disks.length * SUPERBLOCK_COPIES_AT.length)
-  for (const [index, { disk, label, zones }] of disks.entries()) {
-    const from = index * BLOCK_SIZE
-    const block = scratch.bytes.subarray(from, from + BLOCK_SIZE)
-    Superblock.encode({ ...values, disk: label.disk }, block)
-    seal(block)
-    for (const copyAt of SUPERBLOCK_COPIES_AT) {
-      const at = zones.superblocksAt + copyAt + slot * BLOCK_SIZE
-      yield* transfers.start(scratch.address + from, BLOCK_SIZE, (gather, done) =>
-        disk.write(at, gather, done),
-      )
+  try {
+    for (const [index, { disk, label, zones }] of disks.entries()) {
+      const from = index * BLOCK_SIZE
+      const block = scratch.bytes.subarray(from, from + BLOCK_SIZE)
+      Superblock.encode({ ...values, disk: label.disk }, block)
+      seal(block)
+      for (const copyAt of SUPERBLOCK_COPIES_AT) {
+        const at = zones.superblocksAt + copyAt + slot * BLOCK_SIZE
+        yield* transfers.start(scratch.address + from, BLOCK_SIZE, (gather, done) =>
+          disk.write(at, gather, done),
+        )
+      }
     }
+    return yield* transfers.drain()
+  } finally {
+    // also when the writer is fenced meanwhile: the disks may still read from it
+    yield* transfers.drain()
+    pool.giveBack(scratch)
   }
-  const failure = yield* transfers.drain()
-  pool.giveBack(scratch)
-  return failure
 }
 
 /** Makes all slots blank, before a new image is made over an old one. Returns 0 or -errno. */

@@ -14,6 +14,7 @@ import { loadVault, Vault } from '../log/vault.ts'
 import { Mirror } from '../partner/mirror.ts'
 import type { World } from '../ports/world.ts'
 import { Image } from '../volume/image.ts'
+import { Readmission } from './readmission.ts'
 
 /** Unvaulted bytes at which the vault is written without anybody waiting for it. */
 const VAULT_LAG_BYTES = 4 * MIB
@@ -59,6 +60,7 @@ export class Owner {
   /** no new requests are taken up: ownership is about to be handed over, or the node stops */
   isQuiet = false
   #releaseThrough: number
+  readonly #readmission: Readmission
   readonly #parts: OwnerParts
 
   private constructor(parts: OwnerParts, aggregate: Aggregate, vault: Vault, recovery: RecoveryReport) {
@@ -67,6 +69,7 @@ export class Owner {
     this.aggregate = aggregate
     this.vault = vault
     this.recovery = recovery
+    this.#readmission = new Readmission(aggregate.image.plex)
     this.#releaseThrough = aggregate.image.lastSequence
     this.mirror = new Mirror(log.ring, epoch, log.incarnation, world.memory)
     const marks = { fillMark: settings.cpFillMark, intervalMs: settings.cpIntervalMs }
@@ -85,7 +88,7 @@ export class Owner {
    * a restart, a takeover and a giveback: only where the log lies may differ (claim 83).
    */
   static *open(parts: OwnerParts, source: 'ring' | 'vault' | 'none'): Procedure<Owner> {
-    const { world, settings, log, epoch } = parts
+    const { world, settings, epoch } = parts
     const startedMs = world.clock.now()
     const disks = settings.aggregate.disks.map((path) => world.disks.open(path))
     const image = yield* Image.open(world, disks, {
@@ -95,7 +98,25 @@ export class Owner {
       cacheByteLength: settings.cacheByteLength,
       logPages: settings.logPages,
     })
+    try {
+      return yield* Owner.#replay(parts, source, image, startedMs)
+    } catch (error) {
+      image.close()
+      throw error
+    }
+  }
+
+  static *#replay(
+    parts: OwnerParts,
+    source: 'ring' | 'vault' | 'none',
+    image: Image,
+    startedMs: number,
+  ): Procedure<Owner> {
+    const { world, settings, log, epoch } = parts
+    // from here on the ring and the disks are changed: not by one that has lost the ownership meanwhile
+    mustOwn(parts)
     if (source === 'vault') yield* bringBack(parts, image)
+    mustOwn(parts)
     if (source === 'none') log.ring.reset(image.lastSequence + 1)
     else {
       recover(log.ring, world.memory, {
@@ -125,6 +146,9 @@ export class Owner {
     const vault = new Vault(log.ring, log.marks, image.vault, world.memory, image.lastSequence)
     const owner = new Owner(parts, aggregate, vault, report)
     yield* owner.#markEpoch()
+    mustOwn(parts)
+    yield* image.repairLabels()
+    mustOwn(parts)
     return owner
   }
 
@@ -146,6 +170,7 @@ export class Owner {
       aggregate.runBatch()
     }
     aggregate.sessions.rearm()
+    this.#readmission.step(nowMs, !this.consistency.isAttempting && this.vault.isIdle)
     this.consistency.step(nowMs)
     aggregate.image.cache.submit()
     this.#freeRing(safety)
@@ -158,7 +183,7 @@ export class Owner {
     const admission = stalled
       ? nowMs + this.aggregate.admission.waitMs(this.aggregate.ring.fill)
       : Number.POSITIVE_INFINITY
-    return Math.min(admission, this.consistency.nextWakeMs())
+    return Math.min(admission, this.consistency.nextWakeMs(), this.#readmission.nextWakeMs(nowMs))
   }
 
   /** Everything logged is in all copies and all replies are out. */
@@ -166,10 +191,10 @@ export class Owner {
     return this.aggregate.acknowledged === this.aggregate.ring.head - 1
   }
 
-  close(reason: string): void {
-    this.consistency.abandon(new StoreError('FENCED', reason))
+  /** Lets go of everything; what is in flight ends in the procedure that is returned. */
+  close(reason: string): Procedure {
     this.aggregate.sessions.drop(reason)
-    this.aggregate.image.close()
+    return closing(this.aggregate.image, this.consistency.abandon(new StoreError('FENCED', reason)))
   }
 
   #release(safety: Safety): void {
@@ -200,12 +225,24 @@ export class Owner {
   }
 
   #keepVault(safety: Safety): void {
-    if (this.#promises(safety) === 'memory') return
+    if (this.#promises(safety) === 'memory' || this.aggregate.image.plex.failure !== undefined) return
     const { ring, stabilities } = this.aggregate
     const lag = ring.head - 1 - this.vault.durable
     if (lag <= 0) return
     const awaited = stabilities.nextSequence > this.vault.durable && stabilities.count > 0
     if (awaited || lag * 4096 >= VAULT_LAG_BYTES) this.vault.start()
+  }
+}
+
+function mustOwn({ stillOwner }: OwnerParts): void {
+  if (!stillOwner()) throw new StoreError('FENCED', 'ownership was lost while the image was opened')
+}
+
+function* closing(image: Image, undoing: Procedure): Procedure {
+  try {
+    yield* undoing
+  } finally {
+    image.close()
   }
 }
 

@@ -35,6 +35,8 @@ export class Consistency {
   failure = ''
   #wanted: string | undefined
   #running: Procedure | undefined
+  #isAttempting = false
+  #isAbandoned = false
   #failedAttempts = 0
   #notBeforeMs = 0
   #dirtySinceMs = 0
@@ -64,6 +66,11 @@ export class Consistency {
 
   get isRunning(): boolean {
     return this.#running !== undefined
+  }
+
+  /** Whether one is under way on the disks, not only waiting to be tried again. */
+  get isAttempting(): boolean {
+    return this.#isAttempting
   }
 
   /** Something to do without any completion or timer. */
@@ -111,10 +118,16 @@ export class Consistency {
     return this.#dirtySinceMs + this.#settings.intervalMs
   }
 
-  /** No longer owner: whoever waits hears it. */
-  abandon(error: StoreError): void {
+  /**
+   * No longer owner: whoever waits hears it. Returns what is left to be done until nothing is in flight
+   * and all memory is given back.
+   */
+  abandon(error: StoreError): Procedure {
+    const running = this.#running
     this.#running = undefined
+    this.#isAbandoned = true
     for (const waiter of this.#waiters.splice(0)) waiter.done(error)
+    return undoing(running, error)
   }
 
   #isClean(): boolean {
@@ -149,6 +162,7 @@ export class Consistency {
     const changes = new FrozenIndex(aggregate.ring, aggregate.freeze(), cut)
     const directory = aggregate.image.directory.freeze()
     for (;;) {
+      this.#isAttempting = true
       try {
         yield* consistencyPoint(aggregate.image, changes, directory, {
           epoch: aggregate.epoch,
@@ -160,11 +174,13 @@ export class Consistency {
         })
         break
       } catch (error) {
-        if (!(error instanceof StoreError)) throw error
+        this.#isAttempting = false
+        if (!(error instanceof StoreError) || this.#isAbandoned) throw error
         this.#failed(error, this.#clock.now())
         while (this.#clock.now() < this.#notBeforeMs) yield 'wait'
       }
     }
+    this.#isAttempting = false
     this.#notBeforeMs = 0
     aggregate.thaw()
     this.#published(cut, pagesBefore)
@@ -191,5 +207,14 @@ export class Consistency {
     this.#failedAttempts += 1
     this.#notBeforeMs = nowMs + retryMs
     this.#events.failed(error, retryMs)
+  }
+}
+
+function* undoing(running: Procedure | undefined, error: StoreError): Procedure {
+  if (running === undefined) return
+  let { done } = running.throw(error)
+  while (done !== true) {
+    yield 'wait'
+    done = running.next().done
   }
 }
