@@ -61,13 +61,20 @@ export class BlockHistory {
   }
 
   /** Whether a read of bytes [from, to) that began at `step`, when the version was `version`, may show this. */
-  observe(shown: Uint8Array, from: number, to: number, step: number, version: number): boolean {
+  observe(
+    shown: Uint8Array,
+    from: number,
+    to: number,
+    step: number,
+    version: number,
+    nowStep: number,
+  ): boolean {
     const fits = (content: Content): boolean => isSame(content, shown, from, to)
     const ways = this.#pending.length === 0 ? this.#ways : this.#closure()
     const fitting = ways.filter((way) => fits(way.content))
     if (version === this.version) {
       // nothing began or ended meanwhile: what was seen was there, and what does not fit was not
-      if (fitting.length > 0) this.#narrow(fitting, step)
+      if (fitting.length > 0) this.#narrow(fitting, nowStep)
       return fitting.length > 0
     }
     return fitting.length > 0 || this.#past.some((past) => past.untilStep >= step && fits(past.content))
@@ -107,8 +114,10 @@ export class BlockHistory {
 
   #narrow(ways: Way[], step: number): void {
     if (this.#pending.length === 0 && ways.length === this.#ways.length) return
-    for (const { content } of this.#ways) this.#past.push({ content, untilStep: step })
+    for (const content of this.possible()) this.#past.push({ content, untilStep: step })
     this.#ways = ways
+    // another read may have looked before a pending change took effect that this one has seen
+    if (this.#pending.length > 0) this.version += 1
   }
 
   /** Every way, with any of the pending changes applied behind it in any order. */

@@ -50,6 +50,8 @@ export class LogCheck {
     const { owner, isServing } = host.engine
     if (owner === undefined || !isServing) return
     const seen = this.#seen[host.place]!
+    // one that has handed over, and does not know it yet, may be asked after its successor was
+    if (seen.owner !== undefined && owner.aggregate.epoch < seen.owner.aggregate.epoch) return
     if (seen.owner !== owner) this.#opened(seen, owner, host)
     const { ring, acknowledged } = owner.aggregate
     // a copy that is filled is the same from its first entry on as soon as the record calls it in sync

@@ -37,7 +37,7 @@ export class Network {
 
   /** A connection is reset by something in between. */
   reset(place: number): void {
-    for (const stream of this.#links.get(place) ?? []) stream.reset()
+    for (const stream of this.#links.get(place) ?? []) stream.breakDown()
   }
 
   processDied(node: SimNode): void {

@@ -262,10 +262,7 @@ class Run {
   #mustHappen(what: string, withinMs: number, condition: () => boolean): void {
     const { world } = this
     if (world.runUntil(condition, withinMs)) return
-    const states = world.hosts().map((host) => {
-      const { ownership } = host.engine
-      return `${host.node.name}/${world.aggregates[host.place]!.name}: ${ownership.state}, ${ownership.reason}`
-    })
+    const states = world.hosts().map((host) => stateOf(host, world.aggregates[host.place]!))
     const waiting = [
       ...this.#clients.filter(({ inFlight }) => inFlight > 0).map(({ inFlight }) => `${inFlight} requests`),
       ...this.#operators.flatMap(({ pending }) => pending),
@@ -275,6 +272,24 @@ class Run {
       `not so: ${what}\n${states.join('\n')}\nwaiting: ${waiting.join(', ')}\nrecords: ${records}`,
     )
   }
+}
+
+/** In words, where an engine is and what it waits for. */
+function stateOf({ engine, node, inFlight }: SimEngine, { name }: AggregateWorld): string {
+  const { ownership, owner } = engine
+  const state = `${node.name}/${name}: ${ownership.state}, ${ownership.reason}`
+  if (owner === undefined) return state
+  const { aggregate, consistency, vault } = owner
+  const { ring, acknowledgements, stabilities, sessions, image } = aggregate
+  return [
+    state,
+    `log ${ring.tail}..${ring.head}, acknowledged ${aggregate.acknowledged}, vault ${vault.durable}`,
+    `waiting: ${acknowledgements.count} writes, ${stabilities.count} flushes, ${aggregate.readsInUse} reads`,
+    `stalled: ${sessions.hasStalled}, ready: ${sessions.hasReady}, disk operations: ${inFlight}`,
+    `consistency point: ${consistency.isRunning ? 'runs' : 'none'}${consistency.isHeld ? ', held' : ''}`,
+    `space: ${image.space.available} of ${image.space.total} blocks`,
+    ...sessions.clients.map((client) => `client: ${client.inFlight} requests, ${client.available} bytes`),
+  ].join('; ')
 }
 
 function operatorSees(

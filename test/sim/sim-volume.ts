@@ -16,6 +16,7 @@ export class SimVolume {
   smallestByteLength: number
   /** the sizes that it may have, by what was answered; undefined: memory was lost, and with it a resize */
   sizes: Set<number> | undefined
+  readonly #firstByteLength: number
   #number: number | undefined
 
   constructor(world: SimWorld, aggregate: AggregateWorld, name: string, byteLength: number) {
@@ -25,6 +26,12 @@ export class SimVolume {
     this.byteLength = byteLength
     this.smallestByteLength = byteLength
     this.sizes = new Set([byteLength])
+    this.#firstByteLength = byteLength
+  }
+
+  /** The most that it may have now, after resizes of which nobody knows whether they were done. */
+  get largestByteLength(): number {
+    return this.sizes === undefined ? this.#firstByteLength : Math.max(...this.sizes)
   }
 
   get blockCount(): number {

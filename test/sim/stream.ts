@@ -107,6 +107,12 @@ export class SimStream implements Stream {
     this.#end('reset')
   }
 
+  /** Something in between has ended the connection: this end hears it. */
+  breakDown(): void {
+    if (this.ended === 'no') this.ended = 'reset'
+    this.#tryDeliver()
+  }
+
   #end(how: 'closed' | 'reset'): void {
     if (this.isClosed) return
     this.isClosed = true

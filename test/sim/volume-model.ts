@@ -117,7 +117,7 @@ export class VolumeModel {
       const version = look.versions[place]!
       place += 1
       const bytes = shown.subarray(at, at + to - from)
-      if (this.block(block).observe(bytes, from, to, look.step, version)) return
+      if (this.block(block).observe(bytes, from, to, look.step, version, this.step)) return
       mistake ??= `block ${block} shows ${told(bytes)}, possible: ${this.block(block).possible().map(told).join(' or ')}`
     })
     return mistake
