@@ -1,5 +1,6 @@
 import { BLOCK_SIZE } from '../../ts/base/units.ts'
-import { Command, CommandFlag } from '../../ts/format/nbd.ts'
+import { PIECE_BLOCKS_MAX } from '../../ts/flow/read.ts'
+import { Command, CommandFlag, NbdError } from '../../ts/format/nbd.ts'
 import { Connection } from './connection.ts'
 import type { ReplyReader, Request } from './nbd-wire.ts'
 import type { Random } from './random.ts'
@@ -144,8 +145,16 @@ export class SimClient implements ReplyReader {
     for (const operation of [...this.#outstanding.values()]) {
       this.#outstanding.delete(operation.cookie)
       const { command, flags, offset, length, data, attempts } = operation
-      this.#issue(command, flags, offset, length, data, attempts)
+      if (!this.#isHopeless(operation)) this.#issue(command, flags, offset, length, data, attempts)
+      else if (attempts > 0) this.#verifyAgain(operation, NbdError.EIO)
     }
+  }
+
+  /** A simple reply cannot tell of a block that cannot be read in its middle: the server has to hang up. */
+  #isHopeless({ command, offset, length }: Operation): boolean {
+    const isLong =
+      command === Command.READ && !this.#structured && length > (PIECE_BLOCKS_MAX * BLOCK_SIZE) / 2
+    return isLong && this.volume.mayFail(NbdError.EIO, offset, length)
   }
 
   #disconnected(): void {

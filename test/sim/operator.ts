@@ -54,6 +54,7 @@ export class SimOperator {
 
   /** Memory was lost: what was changed lately may be undone. */
   memoryLost(): void {
+    this.#hear()
     for (const name of this.#scratch.keys()) this.#scratch.set(name, 'unknown')
     if (this.#elastic !== undefined) this.#elastic.sizes = undefined
   }

@@ -254,6 +254,8 @@ class Run {
 
   #memoryLost(): void {
     this.world.note('what was not flushed may be lost')
+    // answers that are still on their way tell of what may be lost by now
+    for (const client of this.#clients) client.giveUp()
     for (const volume of this.#volumes) volume.model.regress()
     for (const operator of this.#operators) operator.memoryLost()
     this.#logs.memoryLost()
