@@ -148,7 +148,7 @@ export class SimWorld {
       cacheByteLength: 1 << 20,
       leaseMs: 1000,
       leaseMarginMs: 200,
-      heartbeatMs: 50,
+      heartbeatMs: 100,
       linkTimeoutMs: 300,
       partnerGraceMs: 300,
       takeover: 'automatic',
