@@ -68,7 +68,7 @@ export class Engine implements OwnershipEffects, LinkUser {
     this.settings = settings
     this.#whose = logOwnership(settings)
     this.log = LogCopy.open(world, settings.aggregate.name, settings.logPages, this.#whose)
-    this.#health = new LogHealth(this.log, settings.durability !== 'nvram')
+    this.#health = new LogHealth(this.log, settings.durability)
     if (this.log.damage !== '') world.host.event('error', 'log damaged', this.log.damage)
     this.keeper = new Keeper(this.log, this.batch)
     const rules = ownershipSettings(settings, () => this.#diskEpoch.found)

@@ -1,27 +1,34 @@
+import type { Durability } from '../config/engine-settings.ts'
 import type { LogFacts } from '../ha/facts.ts'
 import type { LogCopy } from '../log/copy.ts'
+
+/** While `pair` holds, a flush is in two memories and in no vault. */
+const COVERED = { vault: 'always', pair: 'alone', nvram: 'never' } as const
 
 /** What this node's copy of the log is good for, as the rules of ownership ask it. */
 export class LogHealth {
   usable: boolean
   readonly #log: LogCopy
-  readonly #vaultPossible: boolean
+  readonly #durability: Durability
   #damage: string
+  #hasDamagedEntry = false
 
-  constructor(log: LogCopy, vaultPossible: boolean) {
+  constructor(log: LogCopy, durability: Durability) {
     this.#log = log
-    this.#vaultPossible = vaultPossible
+    this.#durability = durability
     this.usable = !log.lost && log.damage === ''
     this.#damage = log.damage
   }
 
   /** An owner has replayed it, or a keeper has begun it afresh. */
   isGood(): void {
+    this.#hasDamagedEntry = false
     this.usable = true
     this.#damage = ''
   }
 
   isDamaged(why: string): void {
+    this.#hasDamagedEntry = true
     this.usable = false
     this.#damage = why
   }
@@ -35,7 +42,9 @@ export class LogHealth {
       epoch: marks.epoch,
       lost: lost && !this.usable,
       damage: this.#damage,
-      vaultPossible: this.#vaultPossible,
+      hasDamagedEntry: this.#hasDamagedEntry,
+      vaultPossible: this.#durability !== 'nvram',
+      vaultCovers: COVERED[this.#durability],
     }
   }
 }

@@ -230,7 +230,9 @@ export class Owner {
     const lag = ring.head - 1 - this.vault.durable
     if (lag <= 0) return
     const awaited = stabilities.nextSequence > this.vault.durable && stabilities.count > 0
-    if (awaited || lag * 4096 >= VAULT_LAG_BYTES) this.vault.start()
+    // what was promised while the partner had it, and is now in this memory alone
+    const owed = this.aggregate.stable > this.vault.durable
+    if (awaited || owed || lag * 4096 >= VAULT_LAG_BYTES) this.vault.start()
   }
 }
 

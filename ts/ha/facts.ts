@@ -13,8 +13,12 @@ export interface LogFacts {
   readonly lost: boolean
   /** what does not check, in words */
   readonly damage: string
-  /** the log can be rebuilt from the vault: everything flushed is in it */
+  /** an entry that may have been acknowledged does not check: this is not a loss of power, but of data */
+  readonly hasDamagedEntry: boolean
+  /** there is a vault to rebuild the log from, by the operator's word at least */
   readonly vaultPossible: boolean
+  /** when the vault has everything that was flushed: always, while the owner is alone, or never */
+  readonly vaultCovers: 'always' | 'alone' | 'never'
 }
 
 /** What the partner says about itself when the link comes up. */

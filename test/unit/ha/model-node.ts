@@ -244,7 +244,9 @@ export class ModelNode implements OwnershipEffects {
   #log(): LogFacts {
     const { incarnation, epoch, complete, lost, damage } = this.ring
     const usable = !lost && damage === ''
-    return { incarnation, usable, complete, epoch, lost, damage, vaultPossible: this.#pair.hasVault }
+    const { hasVault } = this.#pair
+    const vault = { vaultPossible: hasVault, vaultCovers: hasVault ? 'always' : 'never' } as const
+    return { incarnation, usable, complete, epoch, lost, damage, hasDamagedEntry: false, ...vault }
   }
 
   #forget(): void {
