@@ -11,7 +11,7 @@ import type { SimWorld } from './world.ts'
 interface Operation extends Request {
   readonly startedMs: number
   readonly step: number
-  /** what it does, or what it saw when it began */
+  /** what it does, and what there was when it began */
   readonly change: RangeChange | undefined
   readonly look: Look | undefined
   /** for the last check of all blocks: how often it was asked before */
@@ -236,7 +236,7 @@ export class SimClient implements ReplyReader {
       startedMs: this.#world.scheduler.nowMs,
       step: model.step,
       change,
-      look: connection && command === Command.READ ? model.look(offset, length) : undefined,
+      look: connection && model.look(offset, length),
       attempts,
       shown: undefined,
     }
@@ -265,6 +265,7 @@ export class SimClient implements ReplyReader {
     const { model } = this.volume
     if (operation.command === Command.READ) return this.#compare(operation)
     this.acknowledged += 1
+    if (operation.look !== undefined) model.forgetLook(operation.look)
     if (operation.change !== undefined) model.end(operation.change)
     const isStable = operation.command === Command.FLUSH || (operation.flags & CommandFlag.FUA) !== 0
     if (isStable) model.flushed(operation.step)
@@ -280,7 +281,8 @@ export class SimClient implements ReplyReader {
   #failed(operation: Operation, error: number): void {
     const { command, offset, length, change, look } = operation
     this.failures += 1
-    const isExplained = command !== Command.FLUSH && this.volume.mayFail(error, offset, length)
+    const mayFail = command !== Command.FLUSH || this.#world.isDoomed
+    const isExplained = mayFail && this.volume.mayFail(error, offset, length, operation.step)
     if (!isExplained) this.#complain(`command ${command} at ${offset}+${length}: error ${error}`)
     if (change !== undefined) this.volume.model.decide(change)
     if (look !== undefined) this.volume.model.forgetLook(look)

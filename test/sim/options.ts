@@ -22,6 +22,8 @@ export interface SeedOptions {
   /** how much faster one node's clock goes than the other's */
   readonly clockDrift: number
   readonly arbiterKnowsProcesses: boolean
+  /** at the very end a disk lies about flushes, and then all power is lost */
+  readonly endsWithLies: boolean
 }
 
 export function drawOptions(seed: number, faultMs?: number): SeedOptions {
@@ -54,6 +56,7 @@ export function drawOptions(seed: number, faultMs?: number): SeedOptions {
     managementEveryMs: random.pick([400, 800, 1600]),
     clockDrift: random.chance(0.5) ? random.between(-0.05, 0.05) : 0,
     arbiterKnowsProcesses: random.chance(0.6),
+    endsWithLies: random.chance(0.15),
   }
 }
 

@@ -36,9 +36,11 @@ export class Report {
         ` simulated against processor time: ${Math.round(speed)}x (aim ${AIMS.speed}x)`,
       `average of a seed: ${mean('ringWraps')} ring wraps (aim ${AIMS.ringWraps}),` +
         ` ${mean('generations')} consistency points (aim ${AIMS.generations}),` +
-        ` ${mean('takeovers')} takeovers (aim ${AIMS.takeovers}), ${mean('givebacks')} givebacks (aim ${AIMS.givebacks})`,
+        ` ${mean('takeovers')} takeovers (aim ${AIMS.takeovers}),` +
+        ` ${mean('givebacks')} givebacks (aim ${AIMS.givebacks})`,
       `  ${mean('acknowledged')} changes acknowledged, ${mean('reads')} reads compared,` +
-        ` ${mean('answers')} commands, ${mean('reconnects')} connections, ${mean('imageChecks')} checks of a disk`,
+        ` ${mean('answers')} commands, ${mean('reconnects')} connections,` +
+        ` ${mean('imageChecks')} checks of a disk`,
       `faults: ${[...this.#faults].map(([name, count]) => `${name} ${count}`).join(', ')}`,
     ]
   }

@@ -64,6 +64,8 @@ export class SimWorld {
   tell: ((line: string) => void) | undefined
   /** on every disk, blocks from here on hold what superblocks reach; before them: labels, maps, vault */
   readonly blocksFrom: number
+  /** a disk has lied and lost: nothing is promised any more but that what is shown is right */
+  isDoomed = false
   readonly #platters = new Map<string, Platter>()
   readonly #identities = new Map<string, string>()
 
