@@ -1,5 +1,5 @@
 import { assert } from './base/assert.ts'
-import { isStoreError, StoreError } from './base/errors.ts'
+import { StoreError } from './base/errors.ts'
 import type { Gather } from './base/gather.ts'
 import { MemoryBatch } from './base/memory-batch.ts'
 import type { EngineSettings } from './config/engine-settings.ts'
@@ -231,13 +231,7 @@ export class Engine implements OwnershipEffects, LinkUser {
 
   #openFailed(nowMs: number, error: StoreError): void {
     this.world.host.event('error', 'open failed', error.message)
-    if (isStoreError(error, 'LOG_DAMAGED')) {
-      this.#health.isDamaged(error.message)
-      this.ownership.logChanged(nowMs, this.#health.facts())
-    } else if (isStoreError(error, 'LOG_LOST')) {
-      this.#health.vaultIsIncomplete()
-      this.ownership.logChanged(nowMs, this.#health.facts())
-    }
+    if (this.#health.learn(error)) this.ownership.logChanged(nowMs, this.#health.facts())
     this.ownership.openFailed(nowMs, error)
   }
 
