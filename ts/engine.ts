@@ -308,7 +308,6 @@ export class Engine implements OwnershipEffects, LinkUser {
 
   linkDown(_reason: string): void {
     this.#catchUp.reset()
-    this.owner?.mirror.sendEnded()
     this.#linkWentDown = true
     this.world.host.wantLink(true)
   }

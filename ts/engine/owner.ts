@@ -213,7 +213,20 @@ export class Owner {
   /** Lets go of everything; what is in flight ends in the procedure that is returned. */
   close(reason: string): Procedure {
     this.aggregate.sessions.drop(reason)
-    return closing(this.aggregate.image, this.consistency.abandon(new StoreError('FENCED', reason)))
+    return this.#closing(this.consistency.abandon(new StoreError('FENCED', reason)))
+  }
+
+  *#closing(undoing: Procedure): Procedure {
+    const { image, sessions, parking } = this.aggregate
+    try {
+      yield* undoing
+    } catch (error) {
+      if (!(error instanceof StoreError)) throw error
+    }
+    while (!this.vault.isIdle) yield 'wait'
+    image.close()
+    yield* sessions.release()
+    parking.release()
   }
 
   #release(safety: Safety): void {
@@ -264,14 +277,6 @@ function takeBackMarks(ring: LogRing): void {
 
 function mustOwn({ stillOwner }: OwnerParts): void {
   if (!stillOwner()) throw new StoreError('FENCED', 'ownership was lost while the image was opened')
-}
-
-function* closing(image: Image, undoing: Procedure): Procedure {
-  try {
-    yield* undoing
-  } finally {
-    image.close()
-  }
 }
 
 /** The NVRAM did not survive, the vault did: its bytes become the ring again, under this incarnation. */

@@ -1,5 +1,6 @@
 import { assert } from '../base/assert.ts'
 import { BLOCK_SIZE, KIB } from '../base/units.ts'
+import { type MemoryPool, memoryPool } from '../disk/memory-pool.ts'
 import { Command, CommandFlag, REQUEST_BYTE_LENGTH } from '../format/nbd.ts'
 import { ERROR_TEXT_BYTE_LENGTH_MAX, nbdErrorText } from '../nbd/errors.ts'
 import { ERROR_CHUNK_BYTE_LENGTH, encodeErrorChunk, encodeSimpleReply } from '../nbd/reply.ts'
@@ -87,7 +88,9 @@ export class Client implements Completion {
   /** woken when a block that the current request waits for has come from disk */
   readonly waiter = { wake: (): void => this.#server.ready(this) }
   readonly #server: Server
+  readonly #pool: MemoryPool
   readonly #input: Memory
+  readonly #outputMemory: Memory
   readonly #view: DataView
   #stream: Stream | undefined
   #from = 0
@@ -100,9 +103,18 @@ export class Client implements Completion {
   constructor(slot: number, server: Server, memory: MemoryPort) {
     this.slot = slot
     this.#server = server
-    this.#input = memory.allocate(INPUT_BYTES)
+    this.#pool = memoryPool(memory)
+    this.#input = this.#pool.borrowAsIs(INPUT_BYTES)
     this.#view = new DataView(this.#input.bytes.buffer, this.#input.bytes.byteOffset, INPUT_BYTES)
-    this.output = new Output(memory.allocate(OUTPUT_BYTES), () => this.#sent())
+    this.#outputMemory = this.#pool.borrowAsIs(OUTPUT_BYTES)
+    this.output = new Output(this.#outputMemory, () => this.#sent())
+  }
+
+  /** The slot is not needed any more; its buffers serve the slots of others. */
+  release(): void {
+    assert(this.isFree, 'buffers are given back when no I/O can touch them')
+    this.#pool.giveBack(this.#input)
+    this.#pool.giveBack(this.#outputMemory)
   }
 
   /** Its last operations have ended: the slot can serve another session. */

@@ -1,3 +1,4 @@
+import type { Procedure } from '../base/procedure.ts'
 import type { MemoryPort } from '../ports/memory.ts'
 import { Client, type ClientArrival, type Server } from './client.ts'
 
@@ -55,6 +56,12 @@ export class Sessions {
     for (const client of this.clients) {
       if (client.isOpen && (volume === undefined || client.volume === volume)) client.drop(reason)
     }
+  }
+
+  /** After `drop`: waits for what is still in flight, then gives all buffers back. */
+  *release(): Procedure {
+    while (this.clients.some((client) => !client.isFree)) yield 'wait'
+    for (const client of this.clients.splice(0)) client.release()
   }
 
   ready(client: Client): void {
