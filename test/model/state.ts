@@ -146,7 +146,8 @@ export const logFactsOf = ({ ring }: NodeState): LogFacts => ({
   lost: ring.lost,
   damage: '',
   vaultPossible: false,
-  vaultHasAll: 'never',
+  vaultCovers: 'never',
+  hasDamagedEntry: false,
 })
 
 /** What the node's own clock says. */

@@ -110,8 +110,8 @@ const promises: readonly Mutation[] = [
   {
     name: 'an old block is newer than the zeroes over it',
     file: 'ts/log/dirty-index.ts',
-    find: '    this.#forget(volume, first, end)\n    let ranges',
-    replace: '    let ranges',
+    find: 'if (ranges?.hides(this.#table[at + BLOCK]! >>> 0, sequence)) return false',
+    replace: 'if (ranges === undefined && sequence === 0) return false',
     breaks: 'a trimmed block comes back',
     checker: 'scope',
     isQuick: true,
@@ -156,9 +156,9 @@ const recovery: readonly Mutation[] = [
   },
   {
     name: 'replay leaves zeroes out',
-    file: 'ts/engine/owner.ts',
-    find: '      apply(aggregate, sequence)\n',
-    replace: '      if (log.ring.pageCount(sequence) > 0) apply(aggregate, sequence)\n',
+    file: 'ts/flow/apply.ts',
+    find: '    apply(to, sequence)\n',
+    replace: '    if (to.ring.pageCount(sequence) > 0) apply(to, sequence)\n',
     breaks: 'trimmed and zeroed blocks come back after a takeover',
     checker: 'scope',
     isQuick: true,

@@ -4,7 +4,7 @@ import type { ArbiterAnswer, ArbiterPort } from '../../ts/ports/arbiter.ts'
 import type { SimEngine } from './engine-host.ts'
 import type { SimWorld } from './world.ts'
 
-/** The small store that both nodes reach, or one of them, or none; slow, or failing after it has done its work. */
+/** The small store that both nodes reach, or one, or none; slow, or failing after it has done its work. */
 export class SimArbiter {
   readonly records = new Map<string, OwnerRecord>()
   /** names of nodes that do not reach it */

@@ -40,10 +40,21 @@ export class Atlas {
     })
   }
 
+  /** Whether the vault has what was flushed: always, or what an owner of a `pair` promised alone. */
+  #hasVault(aggregate: AggregateWorld): boolean {
+    const world = this.#world
+    const { durability } = world.options
+    if (durability !== 'pair') return durability === 'vault'
+    const isSettled = (world.arbiter.underway.get(aggregate.name) ?? 0) === 0
+    const owner = world.hostsOf(aggregate).find((host) => host.engine.owner !== undefined)?.engine.owner
+    const isAlone = world.recordOf(aggregate)?.log === 'stale' && isSettled
+    return isAlone && owner !== undefined && owner.vault.durable >= owner.aggregate.stable
+  }
+
   #lossOf(node: SimNode, aggregate: AggregateWorld): Loss {
     const world = this.#world
     const record = world.recordOf(aggregate)
-    const otherwise = world.options.durability === 'vault' ? 'what was not flushed' : 'too much'
+    const otherwise = this.#hasVault(aggregate) ? 'what was not flushed' : 'too much'
     if (record === undefined) return 'too much'
     // a swap on its way may make this node's ring the only one that counts
     if ((world.arbiter.underway.get(aggregate.name) ?? 0) > 0) return otherwise

@@ -11,7 +11,7 @@ export interface Change {
   applied(before: Content): Content
 }
 
-/** One way in which everything so far can have happened: what the block holds, and which of the pending did it. */
+/** One way in which all can have happened: what the block holds, and which of the pending are in it. */
 interface Way {
   readonly content: Content
   readonly done: readonly Change[]
@@ -60,7 +60,7 @@ export class BlockHistory {
     this.#settle(change, this.#closure(), step)
   }
 
-  /** Whether a read of bytes [from, to) that began at `step`, when the version was `version`, may show this. */
+  /** Whether a read of bytes [from, to) that began at `step`, at that `version`, may show this. */
   observe(
     shown: Uint8Array,
     from: number,
@@ -90,10 +90,15 @@ export class BlockHistory {
     return this.#closure().map((way) => way.content)
   }
 
+  /** Everything that it may have held since `step`. */
+  possibleSince(step: number): Content[] {
+    const past = this.#past.filter(({ untilStep }) => untilStep >= step).map(({ content }) => content)
+    return [...this.possible(), ...past]
+  }
+
   /** Memory was lost, and with it what was not stable since `step`: any content since then may be back. */
   regress(step: number): void {
-    const contents = new Set(this.possible())
-    for (const past of this.#past) if (past.untilStep >= step) contents.add(past.content)
+    const contents = new Set(this.possibleSince(step))
     this.#ways = [...contents].map((content) => ({ content, done: [] }))
     this.version += 1
   }

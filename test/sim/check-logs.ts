@@ -48,7 +48,7 @@ export class LogCheck {
 
   afterTurn(host: SimEngine): void {
     const { owner, isServing } = host.engine
-    if (owner === undefined || !isServing) return
+    if (owner === undefined || !isServing || this.#world.isDoomed) return
     const seen = this.#seen[host.place]!
     // one that has handed over, and does not know it yet, may be asked after its successor was
     if (seen.owner !== undefined && owner.aggregate.epoch < seen.owner.aggregate.epoch) return

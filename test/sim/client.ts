@@ -1,5 +1,6 @@
 import { BLOCK_SIZE } from '../../ts/base/units.ts'
-import { Command, CommandFlag } from '../../ts/format/nbd.ts'
+import { PIECE_BLOCKS_MAX } from '../../ts/flow/read.ts'
+import { Command, CommandFlag, NbdError } from '../../ts/format/nbd.ts'
 import { Connection } from './connection.ts'
 import type { ReplyReader, Request } from './nbd-wire.ts'
 import type { Random } from './random.ts'
@@ -10,7 +11,7 @@ import type { SimWorld } from './world.ts'
 interface Operation extends Request {
   readonly startedMs: number
   readonly step: number
-  /** what it does, or what it saw when it began */
+  /** what it does, and what there was when it began */
   readonly change: RangeChange | undefined
   readonly look: Look | undefined
   /** for the last check of all blocks: how often it was asked before */
@@ -144,8 +145,16 @@ export class SimClient implements ReplyReader {
     for (const operation of [...this.#outstanding.values()]) {
       this.#outstanding.delete(operation.cookie)
       const { command, flags, offset, length, data, attempts } = operation
-      this.#issue(command, flags, offset, length, data, attempts)
+      if (!this.#isHopeless(operation)) this.#issue(command, flags, offset, length, data, attempts)
+      else if (attempts > 0) this.#verifyAgain(operation, NbdError.EIO)
     }
+  }
+
+  /** A simple reply cannot tell of a block that cannot be read in its middle: the server has to hang up. */
+  #isHopeless({ command, offset, length }: Operation): boolean {
+    const isLong =
+      command === Command.READ && !this.#structured && length > (PIECE_BLOCKS_MAX * BLOCK_SIZE) / 2
+    return isLong && this.volume.mayFail(NbdError.EIO, offset, length)
   }
 
   #disconnected(): void {
@@ -227,7 +236,7 @@ export class SimClient implements ReplyReader {
       startedMs: this.#world.scheduler.nowMs,
       step: model.step,
       change,
-      look: connection && command === Command.READ ? model.look(offset, length) : undefined,
+      look: connection && model.look(offset, length),
       attempts,
       shown: undefined,
     }
@@ -256,6 +265,7 @@ export class SimClient implements ReplyReader {
     const { model } = this.volume
     if (operation.command === Command.READ) return this.#compare(operation)
     this.acknowledged += 1
+    if (operation.look !== undefined) model.forgetLook(operation.look)
     if (operation.change !== undefined) model.end(operation.change)
     const isStable = operation.command === Command.FLUSH || (operation.flags & CommandFlag.FUA) !== 0
     if (isStable) model.flushed(operation.step)
@@ -271,7 +281,8 @@ export class SimClient implements ReplyReader {
   #failed(operation: Operation, error: number): void {
     const { command, offset, length, change, look } = operation
     this.failures += 1
-    const isExplained = command !== Command.FLUSH && this.volume.mayFail(error, offset, length)
+    const mayFail = command !== Command.FLUSH || this.#world.isDoomed
+    const isExplained = mayFail && this.volume.mayFail(error, offset, length, operation.step)
     if (!isExplained) this.#complain(`command ${command} at ${offset}+${length}: error ${error}`)
     if (change !== undefined) this.volume.model.decide(change)
     if (look !== undefined) this.volume.model.forgetLook(look)

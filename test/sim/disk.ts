@@ -57,8 +57,12 @@ export class SimDisk implements Disk {
   flush(done: Completion): void {
     const { platterOf: platter } = this
     this.#host.submit(this, done, this.#delay(), (isWhole) => {
-      if (platter.faults.flush > 0 && this.#host.random.chance(platter.faults.flush)) return EIO
-      if (isWhole) platter.flush()
+      const { random } = this.#host
+      if (platter.faults.flush > 0 && random.chance(platter.faults.flush)) {
+        if (random.chance(0.5)) platter.failFlush(random)
+        return EIO
+      }
+      if (isWhole && !platter.faults.lies) platter.flush()
       return 0
     })
   }

@@ -7,7 +7,7 @@ import type { SimWorld } from './world.ts'
 
 export const LINK_RETRY_MS = 20
 
-/** The link between the nodes: two paths, and for each aggregate a connection that is dialled again and again. */
+/** The link between the nodes: two paths, and for each aggregate a connection, dialled again and again. */
 export class Network {
   /** what castor sends, and what pollux sends */
   readonly paths: readonly [Path, Path] = [new Path(), new Path()]

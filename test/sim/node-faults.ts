@@ -18,6 +18,20 @@ function restartOneByOne(scene: Scene): () => void {
   }
 }
 
+/** They hand over or write everything out, and end by themselves; started again as soon as they have. */
+function stopped({ world }: Scene, nodes: readonly SimNode[], pair: boolean): () => void {
+  const stopping = nodes.map(({ boot }) => boot)
+  for (const { hosts } of nodes) {
+    for (const host of hosts) host.act(() => host.engine.stop({ pair }))
+  }
+  const startAgain = (): void => {
+    const isStillStopping = nodes.some((node, place) => node.isAlive && node.boot === stopping[place])
+    if (isStillStopping) world.scheduler.after(50, startAgain)
+    else for (const node of nodes) world.start(node)
+  }
+  return startAgain
+}
+
 /** Processes and hosts: they end, lose their memory, stop, or come back in any order. */
 export const nodeFaults: Record<string, Fault> = {
   'kill the owner': (scene) => {
@@ -36,6 +50,13 @@ export const nodeFaults: Record<string, Fault> = {
     for (const node of scene.world.nodes) node.kill()
     return restartOneByOne(scene)
   },
+
+  'a node is stopped in order': (scene) => {
+    const { awake } = scene
+    return awake && stopped(scene, [awake], false)
+  },
+
+  'the pair is stopped in order': (scene) => stopped(scene, scene.world.nodes, true),
 
   'a host restarts': (scene) => {
     const { node } = scene

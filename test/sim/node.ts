@@ -11,7 +11,7 @@ import type { SimWorld } from './world.ts'
 
 const NOT_ALIVE: ServingState = { serves: false, because: 'dead', volumes: [] }
 
-/** One process of the pair, with an engine for each aggregate: can be killed, paused, started, lose its host. */
+/** One process of the pair, an engine in it for each aggregate: killed, paused, started, without its host. */
 export class SimNode {
   readonly name: string
   readonly partnerName: string

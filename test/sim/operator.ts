@@ -54,6 +54,7 @@ export class SimOperator {
 
   /** Memory was lost: what was changed lately may be undone. */
   memoryLost(): void {
+    this.#hear()
     for (const name of this.#scratch.keys()) this.#scratch.set(name, 'unknown')
     if (this.#elastic !== undefined) this.#elastic.sizes = undefined
   }
@@ -171,14 +172,15 @@ export class SimOperator {
   #resize(host: SimEngine): void {
     const volume = this.#elastic
     if (volume === undefined || this.#isResizing) return
-    const size = BLOCK_SIZE * (16 + this.#random.below(112))
-    const { byteLength, model } = volume
-    const cut = size < byteLength ? new RangeChange(size, byteLength - size, undefined) : undefined
+    const size = BLOCK_SIZE * (16 + this.#random.below(113))
+    const { model, largestByteLength } = volume
+    const isCut = size < largestByteLength
+    const cut = isCut ? new RangeChange(size, largestByteLength - size, undefined) : undefined
     this.#isResizing = true
     volume.sizes?.add(size)
     if (cut !== undefined) {
       model.begin(cut)
-      volume.byteLength = size
+      volume.byteLength = Math.min(volume.byteLength, size)
       volume.smallestByteLength = Math.min(volume.smallestByteLength, size)
     }
     this.ask(host, 'volume-resize', { name: volume.name, size }, (answer) => {

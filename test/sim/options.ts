@@ -22,6 +22,8 @@ export interface SeedOptions {
   /** how much faster one node's clock goes than the other's */
   readonly clockDrift: number
   readonly arbiterKnowsProcesses: boolean
+  /** at the very end a disk lies about flushes, and then all power is lost */
+  readonly endsWithLies: boolean
 }
 
 export function drawOptions(seed: number, faultMs?: number): SeedOptions {
@@ -34,26 +36,27 @@ export function drawOptions(seed: number, faultMs?: number): SeedOptions {
       logPages: 256,
       diskByteLength: isTight ? 12 * MIB : 18 * MIB,
       aggregateCount: random.chance(0.75) ? 2 : 1,
-      cpIntervalMs: random.pick([100, 200, 500, 1000]),
+      cpIntervalMs: random.pick([200, 500, 1000, 2000]),
       cpFillMark: random.pick([0.2, 0.4, 0.6]),
       isTight,
     },
     faultMs: faultMs ?? 12_000,
-    faultEveryMs: random.pick([200, 400, 800]),
+    faultEveryMs: random.pick([300, 600, 1200]),
     faultLengthMs: random.pick([100, 500, 1500]),
     faultsAtOnceMax: random.pick([1, 2, 3, 5]),
     faults: drawFaults(random),
     clientsPerVolume: random.pick([1, 2, 2, 3]),
     habits: {
-      thinkMs: random.pick([20, 30, 50]),
+      thinkMs: random.pick([40, 80, 160]),
       inFlightMax: random.pick([1, 4, 16]),
       writes: random.pick([0.4, 0.65, 0.9]),
     },
     volumeByteLength: isTight ? 6 * MIB : random.pick([128 * KIB, 512 * KIB, MIB]),
     elasticByteLength: 512 * KIB,
-    managementEveryMs: random.pick([200, 500, 1000]),
+    managementEveryMs: random.pick([400, 800, 1600]),
     clockDrift: random.chance(0.5) ? random.between(-0.05, 0.05) : 0,
     arbiterKnowsProcesses: random.chance(0.6),
+    endsWithLies: random.chance(0.15),
   }
 }
 

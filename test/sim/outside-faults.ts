@@ -94,7 +94,7 @@ function onDisk(scene: Scene, set: (faults: DiskFaults) => void): Heal {
   }
 }
 
-/** Disks: slow, stuck, failing, lying. With one plex only data may be lost, and only one of two copies else. */
+/** Disks: slow, stuck, failing. With one plex only data may be lost, and else only one of two copies. */
 export const diskFaults: Record<string, Fault> = {
   'a disk is slow': (scene) =>
     onDisk(scene, (faults) => {

@@ -16,6 +16,8 @@ export interface DiskFaults {
   slow: number
   /** nothing is answered */
   isStuck: boolean
+  /** a flush is answered, and nothing is durable by it */
+  lies: boolean
   /** probabilities that the write of a data block is answered and lost, or lands in another's place */
   lost: number
   misdirected: number
@@ -27,6 +29,7 @@ const peace = (): DiskFaults => ({
   flush: 0,
   slow: 1,
   isStuck: false,
+  lies: false,
   lost: 0,
   misdirected: 0,
 })
@@ -41,7 +44,7 @@ export class Platter {
   faults = peace()
   /** blocks that hold something else than what was last written to them */
   readonly rotten = new Set<number>()
-  /** checksums of contents that were written and cannot be had back; the others that could not be for a while */
+  /** checksums of contents that cannot be had back, and of those that could not be for a while */
   readonly lostContents = new Set<number>()
   readonly doubtfulContents = new Set<number>()
   /** reads of something else than data have failed: any block under it could not be had for a while */
@@ -80,6 +83,11 @@ export class Platter {
     this.cache.clear()
   }
 
+  /** After a flush that failed nobody knows what is there: any of what was to be flushed may be gone. */
+  failFlush(random: Random): void {
+    for (const number of this.cache.keys()) if (random.chance(0.5)) this.cache.delete(number)
+  }
+
   heal(): void {
     this.faults = peace()
     this.#unreadable.clear()
@@ -92,8 +100,9 @@ export class Platter {
     if (bad === undefined) {
       bad = random.chance(this.faults.read)
       this.#unreadable.set(number, bad)
-      if (bad) this.#doubt(number)
     }
+    // each time: something else may have been written to it since
+    if (bad) this.#doubt(number)
     return bad
   }
 

@@ -1,3 +1,4 @@
+import { AssertionFailure } from '../../ts/base/assert.ts'
 import { BLOCK_SIZE } from '../../ts/base/units.ts'
 import { Atlas } from './atlas.ts'
 import { ImageCheck } from './check-image.ts'
@@ -115,6 +116,7 @@ class Run {
     this.#converge()
     this.#goHome()
     this.#settle()
+    if (this.#options.endsWithLies) this.#endWithLies()
   }
 
   outcome(failure: string | undefined): Outcome {
@@ -226,6 +228,31 @@ class Run {
     }
   }
 
+  /** A disk that lies is beyond what is survived: any error is right then, but no wrong byte. */
+  #endWithLies(): void {
+    const { world } = this
+    for (const client of this.#clients) client.isIdle = false
+    world.isDoomed = true
+    for (const { disk } of world.aggregates) world.platter(disk).faults.lies = true
+    world.runFor(1500)
+    const doomedMs = world.scheduler.nowMs
+    world.note('the disks have lied about flushes, and lose power')
+    for (const node of world.nodes) node.kill()
+    world.losePower()
+    for (const node of world.nodes) world.start(node)
+    try {
+      world.runFor(4000)
+    } catch (error) {
+      // a node that finds its own state wrong ends at once, and its partner finds the same: nothing is shown
+      if (error instanceof AssertionFailure) return
+      throw error
+    }
+    // a damaged log is never made up for by the vault without a word from the operator
+    const opened = world.events.filter((line) => line.includes('log from vault'))
+    if (opened.some((line) => Number.parseFloat(line) > doomedMs))
+      throw new Error(`a loss was hidden: ${opened}`)
+  }
+
   // --- what is looked at ---------------------------------------------------------------------------
 
   #afterTurn(host: SimEngine): void {
@@ -237,7 +264,7 @@ class Run {
   #heard(host: SimEngine, kind: string, text: string): void {
     this.#tally.heard(kind, text)
     if (kind === 'block damaged') this.#mustBeDamaged(host, text)
-    if (kind !== 'consistency point' || !this.#lottery.chance(CHECKED)) return
+    if (kind !== 'consistency point' || this.world.isDoomed || !this.#lottery.chance(CHECKED)) return
     const aggregate = this.world.aggregates[host.place]!
     if (this.#lottery.chance(0.5)) this.#images.asItIs(aggregate)
     else this.#images.afterPowerLoss(aggregate)
@@ -248,14 +275,21 @@ class Run {
     const aggregate = this.world.aggregates[host.place]!
     const platter = this.world.platter(aggregate.disk)
     const physical = Number(/block (\d+) is damaged/.exec(text)?.[1])
-    if (platter.rotten.has(this.world.blocksFrom + physical) || text.includes('unreadable')) return
+    if (
+      this.world.isDoomed ||
+      platter.rotten.has(this.world.blocksFrom + physical) ||
+      text.includes('unreadable')
+    )
+      return
     throw new Error(`${aggregate.name}: ${text}, and the world has done nothing to it`)
   }
 
   #memoryLost(): void {
     this.world.note('what was not flushed may be lost')
-    for (const volume of this.#volumes) volume.model.regress()
+    // answers that are still on their way tell of what may be lost by now
+    for (const client of this.#clients) client.giveUp()
     for (const operator of this.#operators) operator.memoryLost()
+    for (const volume of this.#volumes) volume.model.regress()
     this.#logs.memoryLost()
   }
 

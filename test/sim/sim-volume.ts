@@ -16,6 +16,7 @@ export class SimVolume {
   smallestByteLength: number
   /** the sizes that it may have, by what was answered; undefined: memory was lost, and with it a resize */
   sizes: Set<number> | undefined
+  readonly #firstByteLength: number
   #number: number | undefined
 
   constructor(world: SimWorld, aggregate: AggregateWorld, name: string, byteLength: number) {
@@ -25,6 +26,12 @@ export class SimVolume {
     this.byteLength = byteLength
     this.smallestByteLength = byteLength
     this.sizes = new Set([byteLength])
+    this.#firstByteLength = byteLength
+  }
+
+  /** The most that it may have now, after resizes of which nobody knows whether they were done. */
+  get largestByteLength(): number {
+    return this.sizes === undefined ? this.#firstByteLength : Math.max(...this.sizes)
   }
 
   get blockCount(): number {
@@ -56,15 +63,16 @@ export class SimVolume {
   }
 
   /** Whether a client may be told this error: by what was done to the disk, or by the size of things. */
-  mayFail(error: number, offset: number, length: number): boolean {
+  mayFail(error: number, offset: number, length: number, step = this.model.step): boolean {
+    if (this.world.isDoomed) return true
     const { lostContents, doubtfulContents, hadUnreadableMetadata } = this.world.platter(this.aggregate.disk)
     const isBeyond = offset + length > this.smallestByteLength
     if (error === NbdError.ENOSPC) return isBeyond || this.world.isTight
     if (error === NbdError.EINVAL) return isBeyond
     if (error !== NbdError.EIO) return false
     if (hadUnreadableMetadata) return true
-    return (
-      this.model.mayHold(offset, length, lostContents) || this.model.mayHold(offset, length, doubtfulContents)
+    return [lostContents, doubtfulContents].some((contents) =>
+      this.model.mayHold(offset, length, contents, step),
     )
   }
 

@@ -9,7 +9,7 @@ const ECANCELED = -125
 
 /** Who holds an end of a connection: a node's engine, or a client of the test. */
 export interface Holder {
-  /** gathers what is sent, at the moment it enters the kernel; undefined: the kernel is not entered any more */
+  /** gathers what is sent, at the moment it enters the kernel; undefined: it is not entered any more */
   gathered(from: Gather): Uint8Array | undefined
   put(address: number, bytes: Uint8Array): void
   /** runs `complete` when the holder is alive and awake */

@@ -118,7 +118,8 @@ export class VolumeModel {
       place += 1
       const bytes = shown.subarray(at, at + to - from)
       if (this.block(block).observe(bytes, from, to, look.step, version, this.step)) return
-      mistake ??= `block ${block} shows ${told(bytes)}, possible: ${this.block(block).possible().map(told).join(' or ')}`
+      const possible = this.block(block).possible().map(told)
+      mistake ??= `block ${block} shows ${told(bytes)}, possible: ${possible.join(' or ')}`
     })
     return mistake
   }
@@ -138,12 +139,12 @@ export class VolumeModel {
     for (const history of this.blocks.values()) history.regress(this.stableStep)
   }
 
-  /** Whether some block of the range may hold one of these contents. */
-  mayHold(offset: number, length: number, checksums: ReadonlySet<number>): boolean {
+  /** Whether some block of the range may have held one of these contents since `step`. */
+  mayHold(offset: number, length: number, checksums: ReadonlySet<number>, step = this.step): boolean {
     let found = false
     forEachBlock(offset, length, (block) => {
       found ||= this.block(block)
-        .possible()
+        .possibleSince(step)
         .some((content) => checksums.has(crc32c(content)))
     })
     return found

@@ -64,6 +64,8 @@ export class SimWorld {
   tell: ((line: string) => void) | undefined
   /** on every disk, blocks from here on hold what superblocks reach; before them: labels, maps, vault */
   readonly blocksFrom: number
+  /** a disk has lied and lost: nothing is promised any more but that what is shown is right */
+  isDoomed = false
   readonly #platters = new Map<string, Platter>()
   readonly #identities = new Map<string, string>()
 
@@ -148,7 +150,7 @@ export class SimWorld {
       cacheByteLength: 1 << 20,
       leaseMs: 1000,
       leaseMarginMs: 200,
-      heartbeatMs: 50,
+      heartbeatMs: 100,
       linkTimeoutMs: 300,
       partnerGraceMs: 300,
       takeover: 'automatic',

@@ -3,7 +3,7 @@ import type { Procedure } from '../base/procedure.ts'
 import { BLOCK_SIZE, MIB } from '../base/units.ts'
 import type { EngineSettings } from '../config/engine-settings.ts'
 import { Aggregate, type Surroundings } from '../flow/aggregate.ts'
-import { apply } from '../flow/apply.ts'
+import { replay } from '../flow/apply.ts'
 import { Consistency, type ConsistencyEvents } from '../flow/consistency.ts'
 import { EntryKind } from '../format/log-ring.ts'
 import { type LogCopy, type LogOwnership, writeHeader } from '../log/copy.ts'
@@ -133,22 +133,21 @@ export class Owner {
     mustOwn(parts)
     if (source === 'none') log.ring.reset(image.lastSequence + 1)
     else {
-      recover(log.ring, world.memory, {
+      yield* recover(log.ring, world.memory, {
         contained: image.lastSequence,
         imageEpoch: image.epoch,
         allowedEpoch: epoch,
         marks: log.marks.load(),
       })
     }
+    mustOwn(parts)
     takeBackMarks(log.ring)
     const { tail, head } = log.ring
     log.marks.begin(epoch, tail, true, head - 1)
     const limits = { connectionsMax: settings.connectionsMax }
     const aggregate = new Aggregate(log, image, world.memory, epoch, limits, parts.surroundings)
-    for (let sequence = tail; sequence < head; sequence += 1) {
-      aggregate.promises.forReplay(log.ring, sequence)
-      apply(aggregate, sequence)
-    }
+    yield* replay(aggregate)
+    mustOwn(parts)
     const report: RecoveryReport = {
       source,
       contained: image.lastSequence,
@@ -214,7 +213,20 @@ export class Owner {
   /** Lets go of everything; what is in flight ends in the procedure that is returned. */
   close(reason: string): Procedure {
     this.aggregate.sessions.drop(reason)
-    return closing(this.aggregate.image, this.consistency.abandon(new StoreError('FENCED', reason)))
+    return this.#closing(this.consistency.abandon(new StoreError('FENCED', reason)))
+  }
+
+  *#closing(undoing: Procedure): Procedure {
+    const { image, sessions, parking } = this.aggregate
+    try {
+      yield* undoing
+    } catch (error) {
+      if (!(error instanceof StoreError)) throw error
+    }
+    while (!this.vault.isIdle) yield 'wait'
+    image.close()
+    yield* sessions.release()
+    parking.release()
   }
 
   #release(safety: Safety): void {
@@ -258,21 +270,13 @@ export class Owner {
   }
 }
 
-/** Epochs in which nothing was logged leave only their marks; a full ring has no room for ever more of them. */
+/** Epochs in which nothing was logged leave only marks; a full ring has no room for ever more of them. */
 function takeBackMarks(ring: LogRing): void {
   while (ring.entryCount > 0 && ring.kind(ring.head - 1) === EntryKind.NOTHING) ring.retract()
 }
 
 function mustOwn({ stillOwner }: OwnerParts): void {
   if (!stillOwner()) throw new StoreError('FENCED', 'ownership was lost while the image was opened')
-}
-
-function* closing(image: Image, undoing: Procedure): Procedure {
-  try {
-    yield* undoing
-  } finally {
-    image.close()
-  }
 }
 
 /** The NVRAM did not survive, the vault did: its bytes become the ring again, under this incarnation. */

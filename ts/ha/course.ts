@@ -126,7 +126,7 @@ export class Course {
     const command = this.desk.takeoverCommand
     if (register.trouble) {
       this.reason = register.trouble
-      this.desk.refuse(new StoreError('ARBITER_UNREACHABLE', register.trouble))
+      if (this.desk.isWaiting) this.desk.refuse(new StoreError('ARBITER_UNREACHABLE', register.trouble))
     } else if (!register.mustRead) {
       if (command && register.freshMs >= command.atMs) this.#obey(now, command)
       else this.#decide(now)

@@ -13,13 +13,12 @@ export interface LogFacts {
   readonly lost: boolean
   /** what does not check, in words */
   readonly damage: string
-  /** there is a vault that an operator who accepts a loss may have the log rebuilt from */
+  /** an entry that may have been acknowledged does not check: this is not a loss of power, but of data */
+  readonly hasDamagedEntry: boolean
+  /** there is a vault to rebuild the log from, by the operator's word at least */
   readonly vaultPossible: boolean
-  /**
-   * When everything that a FLUSH has promised is in the vault, so that the log may be rebuilt from it
-   * without anybody's word: always, only while the owner acknowledges alone, or never.
-   */
-  readonly vaultHasAll: 'always' | 'alone' | 'never'
+  /** when the vault has everything that was flushed: always, while the owner is alone, or never */
+  readonly vaultCovers: 'always' | 'alone' | 'never'
 }
 
 /** What the partner says about itself when the link comes up. */

@@ -130,11 +130,12 @@ export class Observer {
     }
     const plan = planAsOwner(view)
     if ('obstacle' in plan) return wait(plan.obstacle)
-    if (now < this.#reopenAtMs) {
+    const wasGiven = wasKeeper && record.lease === null
+    // what was given by command is tried at once: the giver has just had it open
+    if (now < this.#reopenAtMs && !wasGiven) {
       this.#decideAt(this.#reopenAtMs)
       return wait(`${this.#openFailure}; ${partner} may take over, else ${node} tries again`)
     }
-    const wasGiven = wasKeeper && record.lease === null
     return { event: 'claim', claim: this.#claim(record, wasGiven ? 'handover' : 'restart', plan.log) }
   }
 

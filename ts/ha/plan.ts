@@ -53,16 +53,20 @@ export function planAsOwner(view: View): Plan {
   if (record.clean) return { log: 'none' }
   const partnerHas = partnerLog(view)
   if (partnerHas === 'lost') {
-    if (vaultHasAll(view)) return { log: 'vault' }
+    if (isCoveredByVault(view)) return { log: 'vault' }
     return { obstacle: `${missing}; no other copy of the log is left. ${forcedRemedy(node)}` }
   }
   if (partnerHas === 'there') return { obstacle: `${missing}; ${partner} has it and takes over` }
   return { obstacle: `${missing}; ${partner} should have it: start ${partner}. ${forcedRemedy(node)}` }
 }
 
-/** Mirrored, a promise may rest on the memory of two nodes: the vault need not have it then. */
-function vaultHasAll({ record, log }: View): boolean {
-  return log.vaultHasAll === 'always' || (log.vaultHasAll === 'alone' && record.log === 'stale')
+/**
+ * All memory is gone: the vault has what was flushed, if that was promised. An entry that rotted is another
+ * matter: what was acknowledged, and is missing without any loss of power, is for the operator to judge.
+ */
+function isCoveredByVault({ record, log }: View): boolean {
+  if (log.hasDamagedEntry) return false
+  return log.vaultCovers === 'always' || (log.vaultCovers === 'alone' && record.log === 'stale')
 }
 
 /** Whether the partner has the log, going by what the record lists and the partner says. */

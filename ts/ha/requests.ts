@@ -20,6 +20,11 @@ export class RequestDesk {
     this.#effects = effects
   }
 
+  /** Whether somebody waits for an answer. */
+  get isWaiting(): boolean {
+    return this.#takeover !== undefined || this.#handover !== undefined
+  }
+
   get takeoverCommand(): TakeoverCommand | undefined {
     return this.#takeover
   }
@@ -44,7 +49,7 @@ export class RequestDesk {
   }
 
   #isFree(request: number): boolean {
-    if (!this.#takeover && this.#handover === undefined) return true
+    if (!this.isWaiting) return true
     const error = new StoreError('NOT_READY', 'another takeover or giveback is under way: wait for its end')
     this.#effects.answer(request, undefined, error)
     return false

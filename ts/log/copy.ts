@@ -62,7 +62,7 @@ export class LogCopy {
 
   /**
    * Opens the file; a ring that is new or damaged gets a new incarnation, and says why. One that is somebody
-   * else's, or of another format, may be the only copy of their log: throws NVRAM_UNUSABLE, nothing is changed.
+   * else's, or of another format, may be the only copy of that log: NVRAM_UNUSABLE, nothing is changed.
    */
   static open(world: World, name: string, pageCount: number, whose: LogOwnership): LogCopy {
     const layout = logLayout(pageCount)

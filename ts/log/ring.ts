@@ -159,6 +159,17 @@ export class LogRing {
     this.#pageTail = page
   }
 
+  /** Keeps exactly the entries from `tail` up to `head`, which are in their places. */
+  retain(tail: number, head: number): void {
+    assert(tail <= head, 'a ring ends behind its beginning')
+    this.tail = tail
+    this.head = tail
+    this.startPagesAt(tail < head ? this.firstPage(tail) : 0)
+    if (tail === head) return
+    this.head = head - 1
+    this.adopt(head - 1)
+  }
+
   /** Entries up to `sequence` are on disk: their places are free. */
   release(sequence: number): void {
     assert(sequence < this.head, 'only entries that exist are released')

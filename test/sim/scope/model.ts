@@ -2,7 +2,7 @@ import { BLOCK_SIZE } from '../../../ts/base/units.ts'
 
 const ZEROES = new Uint8Array(BLOCK_SIZE)
 
-/** Of a volume that `resize` has made large, the blocks that sequences touch; others are compared as a whole. */
+/** Of a volume that `resize` made large, the blocks that sequences touch; others are compared as a whole. */
 const TOUCHED: readonly (readonly [number, number])[] = [
   [0, 24],
   [256, 260],

@@ -244,12 +244,9 @@ export class ModelNode implements OwnershipEffects {
   #log(): LogFacts {
     const { incarnation, epoch, complete, lost, damage } = this.ring
     const usable = !lost && damage === ''
-    return { incarnation, usable, complete, epoch, lost, damage, ...this.#vault() }
-  }
-
-  #vault(): Pick<LogFacts, 'vaultPossible' | 'vaultHasAll'> {
     const { hasVault } = this.#pair
-    return { vaultPossible: hasVault, vaultHasAll: hasVault ? 'always' : 'never' }
+    const vault = { vaultPossible: hasVault, vaultCovers: hasVault ? 'always' : 'never' } as const
+    return { incarnation, usable, complete, epoch, lost, damage, hasDamagedEntry: false, ...vault }
   }
 
   #forget(): void {

@@ -4,11 +4,7 @@ import { planAsKeeper, planAsOwner, planForced, type View } from '../../../ts/ha
 import { alone, goodLog, keeperFacts, lostLog, mirrored } from './rig.ts'
 
 const damaged: LogFacts = { ...goodLog, usable: false, damage: 'entry 9 does not check' }
-const withVault = (log: LogFacts): LogFacts => ({
-  ...log,
-  vaultPossible: true,
-  vaultHasAll: 'always',
-})
+const withVault = (log: LogFacts): LogFacts => ({ ...log, vaultPossible: true, vaultCovers: 'always' })
 const clean = { ...alone, clean: true, lease: null }
 const givenToPollux = { ...mirrored, owner: 'pollux' }
 
@@ -40,10 +36,29 @@ t.test('after a clean end no log is missed', async (t) => {
 
 t.test('an owner that was alone and lost its log has the vault, or says that it is lost', async (t) => {
   t.same(planAsOwner(view(alone, withVault(lostLog))), { log: 'vault' })
-  t.same(planAsOwner(view(alone, withVault(damaged))), { log: 'vault' })
+  t.same(planAsOwner(view(alone, withVault(damaged))), { log: 'vault' }, 'its header is damaged')
   t.match(planAsOwner(view(alone, lostLog)), { obstacle: /has lost its log.*no other copy.*--force/ })
   t.match(planAsOwner(view(alone, damaged)), { obstacle: /entry 9 does not check/ })
 })
+
+t.test('a rotten entry of the only log left is for the operator, vault or not', async (t) => {
+  const rotten = { ...withVault(damaged), hasDamagedEntry: true }
+  t.match(planAsOwner(view(alone, rotten)), { obstacle: /entry 9 does not check.*--force/ })
+  t.same(planForced(view(alone, rotten)), 'vault')
+})
+
+t.test(
+  'memory of two nodes, lost on both, is for the operator; what one did alone is in the vault',
+  async (t) => {
+    const inPair = { ...lostLog, vaultPossible: true, vaultCovers: 'alone' } as const
+    const lost = { ...keeperFacts, logState: 0 } as const
+    t.match(planAsOwner(view(mirrored, inPair, lost)), {
+      obstacle: /no other copy of the log is left.*--force/,
+    })
+    t.same(planForced(view(mirrored, inPair, lost)), 'vault')
+    t.same(planAsOwner(view(alone, inPair)), { log: 'vault' })
+  },
+)
 
 t.test(
   'a mirrored owner that lost its log does not serve from the disks while its partner has it',
@@ -67,13 +82,13 @@ t.test(
 )
 
 t.test('the vault of a pair has what its owner did alone, and not what rested on two memories', async (t) => {
-  const lost: LogFacts = { ...lostLog, vaultPossible: true, vaultHasAll: 'alone' }
+  const lost: LogFacts = { ...lostLog, vaultPossible: true, vaultCovers: 'alone' }
   const partnerLost = { ...keeperFacts, logState: 0 } as const
   t.same(planAsOwner(view(alone, lost)), { log: 'vault' })
   t.match(planAsOwner(view(mirrored, lost, partnerLost)), {
     obstacle: /no other copy of the log is left.*--force/,
   })
-  t.match(planAsOwner(view(alone, { ...lost, vaultHasAll: 'never' })), { obstacle: /no other copy/ })
+  t.match(planAsOwner(view(alone, { ...lost, vaultCovers: 'never' })), { obstacle: /no other copy/ })
   t.equal(planForced(view(mirrored, lost, partnerLost)), 'vault', 'an operator may have what is there')
 })
 

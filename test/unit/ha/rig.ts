@@ -31,8 +31,9 @@ export const goodLog: LogFacts = {
   epoch: 4,
   lost: false,
   damage: '',
+  hasDamagedEntry: false,
   vaultPossible: false,
-  vaultHasAll: 'never',
+  vaultCovers: 'never',
 }
 
 export const lostLog: LogFacts = { ...goodLog, incarnation: 'ring-new', usable: false, lost: true, epoch: 0 }

@@ -14,11 +14,13 @@ export class CopyHost {
   readonly #port: MemoryTwin
   found: NvramFound = 'new'
   #random: number
+  readonly #pageCount: number
 
-  constructor(memory = new MemoryTwin(), random = 0x40) {
+  constructor(memory = new MemoryTwin(), random = 0x40, pageCount = 256) {
     this.#port = memory
-    this.memory = memory.allocate(logLayout(256).byteLength)
+    this.memory = memory.allocate(logLayout(pageCount).byteLength)
     this.#random = random
+    this.#pageCount = pageCount
   }
 
   open(owner = whose): LogCopy {
@@ -32,7 +34,8 @@ export class CopyHost {
         bytes.fill(this.#random)
       },
     }
-    const copy = LogCopy.open({ memory: this.#port, nvram, entropy } as unknown as World, 'a', 256, owner)
+    const world = { memory: this.#port, nvram, entropy } as unknown as World
+    const copy = LogCopy.open(world, 'a', this.#pageCount, owner)
     this.found = 'kept'
     return copy
   }

@@ -7,6 +7,7 @@ import { recover } from '../../../ts/log/replay.ts'
 import { LogRing } from '../../../ts/log/ring.ts'
 import { Vault } from '../../../ts/log/vault.ts'
 import { loadVault } from '../../../ts/log/vault-halves.ts'
+import { finish } from '../../support/finish.ts'
 import { MemoryTwin } from './memory-twin.ts'
 import { pageOf, ringOf, Writer } from './rings.ts'
 import { ZoneTwin } from './zone-twin.ts'
@@ -52,7 +53,9 @@ function recovered(zone: ZoneTwin, contained = 0): LogRing {
   twin.bytes.set(zone.bytes)
   twin.finish(loadVault(twin, target, layout))
   const ring = new LogRing(target, layout)
-  recover(ring, memory, { contained, imageEpoch: 5, allowedEpoch: 5, marks: new Marks(target).load() })
+  finish(
+    recover(ring, memory, { contained, imageEpoch: 5, allowedEpoch: 5, marks: new Marks(target).load() }),
+  )
   return ring
 }
 
