@@ -54,7 +54,7 @@ export function lonelyPair(): PairState {
   return happen(pairWithNewWrite(), 'castor: acknowledges 2')
 }
 
-/** The link came back: castor has logged a write that nobody was told of, and is to bring pollux up to date. */
+/** The link came back: castor has logged a write that nobody was told of, and brings pollux up to date. */
 export function syncingPair(): PairState {
   return promptlyUntil(happen(pairWithNewWrite(), 'the link is mended'), 'syncing')
 }

@@ -4,7 +4,7 @@ import { crashDuring, crashEverywhere, emptyTally, ofLength, sequences } from '.
 import { type Operation, operations } from './operations.ts'
 import { workloads } from './workloads.ts'
 
-const SAMPLED = Number(process.env['POLLUX_SEQUENCES'] ?? 30)
+const SAMPLED = Number(process.env['POLLUX_SEQUENCES'] ?? 12)
 
 /** Other ones of the 1331 for each commit, the same ones for everybody who looks at it. */
 function sampled(count: number): Operation[][] {
@@ -48,7 +48,8 @@ t.test('the same holds for sequences of three, a sample of them in each commit',
 
 t.test('the same holds throughout a longer workload, another one in each commit', (t) => {
   const tally = emptyTally()
-  const workload = workloads[commitNumber() % workloads.length]!
+  // the first one takes half a minute: `npm run scope` has it
+  const workload = workloads[1 + (commitNumber() % (workloads.length - 1))]!
   crashDuring(workload, 'vault', tally)
   t.same(tally.failures, [])
   t.ok(tally.points > 20, `${workload.name} was crashed ${tally.points} times`)
