@@ -35,6 +35,8 @@ export interface Verdict {
 /** Starts who is left and compares everything that is served with what was promised. */
 export function comeBack(wreck: Wreck, how: Comeback, history: History): Verdict {
   const isMemoryLost = how === 'both without memory'
+  // without a vault nothing is promised of a loss of all memory, but that nobody serves less than all
+  const hasVault = wreck.durability !== 'nvram'
   const platter = wreck.platter.afterPowerLoss('kept')
   const rings = isMemoryLost ? { castor: undefined, pollux: undefined } : wreck.rings
   const world = new ScopeWorld({ ...wreck, platter, rings }, wreck.durability, wreck.lifetime)
@@ -42,9 +44,12 @@ export function comeBack(wreck: Wreck, how: Comeback, history: History): Verdict
     if (how !== 'pollux alone') world.start(world.castor)
     if (how !== 'castor alone') world.start(world.pollux)
     if (!world.runUntil(() => world.owner !== undefined, 5000)) {
-      return { served: false, found: isMemoryLost ? `nobody serves: ${whoIsWhat(world)}` : undefined }
+      return {
+        served: false,
+        found: isMemoryLost && hasVault ? `nobody serves: ${whoIsWhat(world)}` : undefined,
+      }
     }
-    const from = isMemoryLost ? history.stable : history.acknowledged
+    const from = isMemoryLost && hasVault ? history.stable : history.acknowledged
     return { served: true, found: judge(world, history, from) ?? judgeDisks(world, history, from) }
   } finally {
     world.dispose()
