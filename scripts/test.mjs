@@ -15,6 +15,8 @@ const suites = {
   property: { timeoutS: 120 },
   fuzz: { timeoutS: 120 },
   sim: { timeoutS: 300 },
+  model: { timeoutS: 300 },
+  mutation: { timeoutS: 600 },
   process: { timeoutS: 600, concurrency: 1 },
 }
 const total = { files: 0, tests: 0, pass: 0, fail: 0, cancelled: 0, skipped: 0, todo: 0 }

@@ -1,5 +1,5 @@
 import { assert } from './base/assert.ts'
-import { isStoreError, StoreError } from './base/errors.ts'
+import { StoreError } from './base/errors.ts'
 import type { Gather } from './base/gather.ts'
 import { MemoryBatch } from './base/memory-batch.ts'
 import type { EngineSettings } from './config/engine-settings.ts'
@@ -10,6 +10,7 @@ import { LogHealth } from './engine/log-health.ts'
 import { DiskEpoch, Opening } from './engine/opening.ts'
 import type { Owner, OwnerParts } from './engine/owner.ts'
 import { Quiesce } from './engine/quiesce.ts'
+import { Rejoin } from './engine/rejoin.ts'
 import { handleRequest } from './engine/requests.ts'
 import { identityText } from './format/identity.ts'
 import { FrameKind } from './format/link-frame.ts'
@@ -23,8 +24,6 @@ import { Keeper } from './partner/keeper.ts'
 import type { Memory } from './ports/memory.ts'
 import type { Stream } from './ports/stream.ts'
 import type { World } from './ports/world.ts'
-
-const REJOIN_AFTER_MS = 100
 
 /** A client whose handshake is over. */
 export interface Arrival {
@@ -60,7 +59,7 @@ export class Engine implements OwnershipEffects, LinkUser {
   readonly #diskEpoch = new DiskEpoch()
   /** control requests that wait for their log entry to be acknowledged */
   readonly waiting: { sequence: number; answer: () => void }[] = []
-  #rejoinAtMs = Number.POSITIVE_INFINITY
+  readonly #rejoin: Rejoin
   #linkWentDown = false
 
   constructor(world: World, settings: EngineSettings) {
@@ -77,6 +76,7 @@ export class Engine implements OwnershipEffects, LinkUser {
     this.link = new Link(world.memory, linkIdentity(settings, this.#whose), times, world.host, this)
     this.#catchUp = new CatchUp(this.link, this.ownership)
     this.#quiesce = new Quiesce(this.ownership)
+    this.#rejoin = new Rejoin(this.ownership, this.#health, world.host)
   }
 
   start(): void {
@@ -104,7 +104,8 @@ export class Engine implements OwnershipEffects, LinkUser {
     this.link.rearm()
     this.link.tick(nowMs, this.ownership.epoch)
     this.link.pump()
-    this.#afterFence(nowMs)
+    this.#rejoin.step(nowMs)
+    this.#noticeStop()
     return more
   }
 
@@ -112,7 +113,7 @@ export class Engine implements OwnershipEffects, LinkUser {
   nextWakeMs(): number {
     const nowMs = this.world.clock.now()
     const owner = (this.isServing && this.owner?.nextWakeMs(nowMs)) || Number.POSITIVE_INFINITY
-    const rest = Math.min(this.#quiesce.nextWakeMs(nowMs), this.#rejoinAtMs)
+    const rest = Math.min(this.#quiesce.nextWakeMs(nowMs), this.#rejoin.atMs)
     return Math.min(this.ownership.nextWakeMs, this.link.nextWakeMs(), owner, rest)
   }
 
@@ -137,6 +138,7 @@ export class Engine implements OwnershipEffects, LinkUser {
   #keep(nowMs: number): void {
     if (this.owner !== undefined) return
     if (this.world.memory.run(this.batch) > 0) {
+      this.keeper.discard()
       this.link.close('log entries were damaged on their way')
       return
     }
@@ -153,7 +155,11 @@ export class Engine implements OwnershipEffects, LinkUser {
     const { ownership } = this
     const mirrored = ownership.mirrorRequired || this.#catchUp.isJoining
     this.#catchUp.step(nowMs, owner)
-    const more = owner.turn(nowMs, { mirrored, solo: !mirrored && ownership.maySoloAck })
+    const more = owner.turn(nowMs, {
+      mirrored,
+      linked: this.link.isUp,
+      solo: !mirrored && ownership.maySoloAck,
+    })
     this.#answerWaiting(owner)
     this.#quiesce.step(nowMs, owner)
     return more
@@ -173,10 +179,10 @@ export class Engine implements OwnershipEffects, LinkUser {
     const text = `aggregate ${name}: ${how}, epoch ${record.epoch}, log from ${source}`
     this.world.host.event('info', 'opening', text)
     this.link.close('this node becomes owner')
-    this.#opening.begin(this.#ownerParts(record), source)
+    this.#opening.begin(this.#ownerParts(record, how === 'forced'), source)
   }
 
-  #ownerParts({ epoch }: OwnerRecord): OwnerParts {
+  #ownerParts({ epoch }: OwnerRecord, acceptsLoss: boolean): OwnerParts {
     const { world, settings, log } = this
     return {
       world,
@@ -184,10 +190,12 @@ export class Engine implements OwnershipEffects, LinkUser {
       log,
       whose: this.#whose,
       epoch,
+      acceptsLoss,
       node: this.#whose.node,
       stillOwner: () => this.ownership.fenceAtMs > world.clock.now(),
       surroundings: {
         requestConsistencyPoint: (why) => this.owner?.consistency.request(why),
+        requestSpace: (why) => this.owner?.consistency.requestSpace(why),
         clientGone: ({ peer }, reason) =>
           world.host.event('info', 'client gone', `client ${peer}: ${reason}`),
       },
@@ -223,10 +231,7 @@ export class Engine implements OwnershipEffects, LinkUser {
 
   #openFailed(nowMs: number, error: StoreError): void {
     this.world.host.event('error', 'open failed', error.message)
-    if (isStoreError(error, 'LOG_DAMAGED')) {
-      this.#health.isDamaged(error.message)
-      this.ownership.logChanged(nowMs, this.#health.facts())
-    }
+    if (this.#health.learn(error)) this.ownership.logChanged(nowMs, this.#health.facts())
     this.ownership.openFailed(nowMs, error)
   }
 
@@ -272,31 +277,22 @@ export class Engine implements OwnershipEffects, LinkUser {
     this.changed()
   }
 
-  /** After a fence everything was let go of; a moment later this node comes back as a keeper. */
-  #afterFence(nowMs: number): void {
-    const { state } = this.ownership
-    if (state === 'stopped' && !this.isStopped) {
-      this.changed()
-      this.isStopped = true
-    }
-    if (state !== 'fenced') {
-      this.#rejoinAtMs = Number.POSITIVE_INFINITY
-    } else if (this.#rejoinAtMs === Number.POSITIVE_INFINITY) {
-      this.#rejoinAtMs = nowMs + REJOIN_AFTER_MS
-      const text = `this node was fenced: ${this.ownership.reason}; it writes nothing more as owner`
-      this.world.host.event('error', 'fenced', text)
-    } else if (nowMs >= this.#rejoinAtMs) {
-      this.#rejoinAtMs = Number.POSITIVE_INFINITY
-      // its copy of the log is as good as before, until the new owner says in the record that it is not
-      this.ownership.rejoin(nowMs, this.#health.facts())
-    }
+  #noticeStop(): void {
+    if (this.ownership.state !== 'stopped' || this.isStopped) return
+    this.changed()
+    this.isStopped = true
+  }
+
+  /** It serves, or is about to: its copy of the log takes nothing from anybody else. */
+  get #isOwner(): boolean {
+    return this.owner !== undefined || this.#opening.isUnderWay
   }
 
   // --- the link ------------------------------------------------------------------------------------
 
   helloFacts(): Omit<HelloFacts, 'boot'> {
     const { ring, marks, incarnation } = this.log
-    const isOwner = this.owner !== undefined || this.#opening.isUnderWay
+    const isOwner = this.#isOwner
     const logState = !this.#health.usable ? 0 : marks.complete ? 2 : 1
     const epoch = isOwner ? this.ownership.epoch : marks.epoch
     return { state: isOwner ? 'owner' : 'keeper', epoch, logState, lastSequence: ring.head - 1, incarnation }
@@ -312,7 +308,6 @@ export class Engine implements OwnershipEffects, LinkUser {
 
   linkDown(_reason: string): void {
     this.#catchUp.reset()
-    this.owner?.mirror.sendEnded()
     this.#linkWentDown = true
     this.world.host.wantLink(true)
   }
@@ -320,7 +315,7 @@ export class Engine implements OwnershipEffects, LinkUser {
   frame(frame: FrameReader, input: Memory, payload: number): string | undefined {
     if (frame.kind === FrameKind.ACKNOWLEDGE)
       return this.#catchUp.isMirroring ? this.owner?.mirror.take(frame) : undefined
-    if (this.owner !== undefined) return `a frame of kind ${frame.kind} came to the owner`
+    if (this.#isOwner) return `a frame of kind ${frame.kind} came to the owner`
     const known = this.ownership.epoch
     if (frame.epoch < known) return `a frame of epoch ${frame.epoch} came, but the record is at ${known}`
     switch (frame.kind) {

@@ -134,9 +134,9 @@ for (const durability of durabilities) {
       const reason = await until('it says why it waits', async () => {
         const { serves, because } = await pair.engine('castor', 'castor')
         if (serves) throw new Error('it serves without a log')
-        return because !== '' && because
+        return /log|NVRAM/.test(because) && because
       })
-      t.match(reason, /log|NVRAM|pollux/, reason)
+      t.comment(reason)
       const takeover = {
         force: true,
         acceptDataLoss: true,

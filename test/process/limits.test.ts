@@ -165,7 +165,7 @@ async function startOver(pair: Pair): Promise<void> {
   const { arbiter } = pair.config('castor').file
   const folders = ['castor', 'pollux'] as const
   const nvram = folders.map((node) => pair.config(node).file.nvram.directory)
-  await mustRun('bash', ['-c', `rm -rf ${arbiter.directory}/*.record.json ${nvram.join(' ')}`])
+  await mustRun('bash', ['-c', `rm -rf ${arbiter.directory}/aggregates ${nvram.join(' ')}`])
 }
 
 /** Castor's disk is a sparse file on a file system that can be filled up. */

@@ -21,15 +21,22 @@ const step = fc.oneof(
 /** What the index is a fast form of: one entry per block. */
 class Model {
   readonly pages = new Map<number, number>()
+  readonly sequences = new Map<number, number>()
 
   key = (volume: number, block: number): number => volume * BLOCKS + block
 
-  apply({ kind, volume, block, page }: { kind: string; volume: number; block: number; page: number }): void {
-    if (kind === 'set') this.pages.set(this.key(volume, block), page)
+  apply(action: { kind: string; volume: number; block: number; page: number }, sequence: number): void {
+    const { kind, volume, block, page } = action
+    if (kind === 'set') this.#put(volume, block, page, sequence)
     else if (kind === 'zero') {
       const end = Math.min(BLOCKS, block + 1 + page)
-      for (let b = block; b < end; b += 1) this.pages.set(this.key(volume, b), ZERO_BLOCK)
+      for (let b = block; b < end; b += 1) this.#put(volume, b, ZERO_BLOCK, sequence)
     } else for (let b = 0; b < BLOCKS; b += 1) this.pages.delete(this.key(volume, b))
+  }
+
+  #put(volume: number, block: number, page: number, sequence: number): void {
+    this.pages.set(this.key(volume, block), page)
+    this.sequences.set(this.key(volume, block), sequence % 2 ** 32)
   }
 }
 
@@ -39,6 +46,8 @@ function difference(index: DirtyIndex, model: Model): string | undefined {
       const expected = model.pages.get(model.key(v, b)) ?? NOT_DIRTY
       const found = index.lookup(v, b)
       if (found !== expected) return `volume ${v} block ${b}: ${found}, not ${expected}`
+      if (found === NOT_DIRTY || index.foundSequence === model.sequences.get(model.key(v, b))) continue
+      return `volume ${v} block ${b}: entry ${index.foundSequence} is not the newest`
     }
   }
   const keys = Array.from(index.sortedKeys())
@@ -59,7 +68,8 @@ t.test('the dirty index holds what a map of blocks would hold', async (t) => {
   const property = fc.property(
     fc.array(step, { maxLength: 150, size: 'max' }),
     fc.boolean(),
-    (steps, clearFirst) => {
+    fc.constantFrom(1, 2 ** 31 - 40, 2 ** 32 - 40, 2 ** 45),
+    (steps, clearFirst, firstSequence) => {
       const index = new DirtyIndex(2)
       if (clearFirst) {
         index.set(1, 1, 1, 1)
@@ -67,10 +77,11 @@ t.test('the dirty index holds what a map of blocks would hold', async (t) => {
         index.clear()
       }
       const model = new Model()
-      for (const [sequence, action] of steps.entries()) {
-        model.apply(action)
+      for (const [step, action] of steps.entries()) {
+        const sequence = firstSequence + step
+        model.apply(action, sequence)
         if (action.kind === 'set') index.set(action.volume, action.block, action.page, sequence)
-        else if (action.kind === 'drop') index.dropVolume(action.volume)
+        else if (action.kind === 'drop') index.dropVolume(action.volume, sequence)
         else
           index.zero(action.volume, action.block, Math.min(BLOCKS, action.block + 1 + action.page), sequence)
       }

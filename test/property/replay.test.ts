@@ -4,6 +4,7 @@ import { isStoreError } from '../../ts/base/errors.ts'
 import { Marks } from '../../ts/log/marks.ts'
 import { recover } from '../../ts/log/replay.ts'
 import { LogRing } from '../../ts/log/ring.ts'
+import { finish } from '../support/finish.ts'
 import { MemoryTwin } from '../unit/log/memory-twin.ts'
 import { pageOf, ringOf, Writer } from '../unit/log/rings.ts'
 import { runs } from './runs.ts'
@@ -83,7 +84,7 @@ t.test(
         const found = new LogRing(piece, layout)
         try {
           const limits = { contained: log.contained, imageEpoch: 3, allowedEpoch: log.epoch }
-          recover(found, log.memory, { ...limits, marks: new Marks(piece).load() })
+          finish(recover(found, log.memory, { ...limits, marks: new Marks(piece).load() }))
         } catch (error) {
           if (!isStoreError(error, 'LOG_DAMAGED') || damages.length === 0) throw error
           seen.damaged += 1

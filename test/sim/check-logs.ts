@@ -1,6 +1,6 @@
 import { BLOCK_SIZE } from '../../ts/base/units.ts'
 import type { Owner } from '../../ts/engine/owner.ts'
-import { LogEntry, type LogLayout, logLayout } from '../../ts/format/log-ring.ts'
+import { EntryKind, LogEntry, type LogLayout, logLayout } from '../../ts/format/log-ring.ts'
 import type { LogRing } from '../../ts/log/ring.ts'
 import type { Memory } from '../../ts/ports/memory.ts'
 import type { SimEngine } from './engine-host.ts'
@@ -62,11 +62,13 @@ export class LogCheck {
     const first = Math.max(seen.checked + 1, ring.tail)
     for (let sequence = first; sequence <= acknowledged; sequence += 1) {
       this.pagesLogged += ring.pageCount(sequence)
+      // the mark of an epoch in which nothing follows changes nothing: the next owner takes its place
+      if (ring.kind(sequence) === EntryKind.NOTHING) continue
       seen.descriptors.set(sequence, ring.descriptorBytes(sequence).slice())
+      seen.acknowledged = Math.max(seen.acknowledged, sequence)
     }
     if (isMirrored) this.#compare(host, owner, first, acknowledged)
     seen.checked = acknowledged
-    seen.acknowledged = Math.max(seen.acknowledged, acknowledged)
     this.#forget(seen, owner)
   }
 

@@ -3,7 +3,7 @@ import type { Procedure } from '../../ts/base/procedure.ts'
 import { BLOCK_SIZE } from '../../ts/base/units.ts'
 import { labelDisk } from '../../ts/disk/label.ts'
 import { identityFromText } from '../../ts/format/identity.ts'
-import { logLayout } from '../../ts/format/log-ring.ts'
+import { logLayout, vaultByteLengthOf } from '../../ts/format/log-ring.ts'
 import type { Completion } from '../../ts/ports/completion.ts'
 import type { Disk } from '../../ts/ports/disk.ts'
 import { Image } from '../../ts/volume/image.ts'
@@ -76,7 +76,7 @@ export function formatDisk(world: SimWorld, aggregate: AggregateWorld = world.ag
     plex: 0,
     diskIndex: 0,
     diskCount: 1,
-    vaultByteLength: logLayout(world.options.logPages).byteLength,
+    vaultByteLength: vaultByteLengthOf(logLayout(world.options.logPages)),
     labelledAtMs: 0,
   }
   drive(labelDisk(disk, facts, { force: false }, world.memory), [disk])

@@ -34,7 +34,7 @@ export function drawOptions(seed: number, faultMs?: number): SeedOptions {
     world: {
       durability: random.pick(['pair', 'vault', 'vault', 'nvram'] as const),
       logPages: 256,
-      diskByteLength: isTight ? 10 * MIB : 16 * MIB,
+      diskByteLength: isTight ? 12 * MIB : 18 * MIB,
       aggregateCount: random.chance(0.75) ? 2 : 1,
       cpIntervalMs: random.pick([200, 500, 1000, 2000]),
       cpFillMark: random.pick([0.2, 0.4, 0.6]),

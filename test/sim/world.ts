@@ -2,7 +2,7 @@ import { BLOCK_SIZE } from '../../ts/base/units.ts'
 import type { EngineSettings } from '../../ts/config/engine-settings.ts'
 import { layOutZones } from '../../ts/disk/zones.ts'
 import { identityText } from '../../ts/format/identity.ts'
-import { logLayout } from '../../ts/format/log-ring.ts'
+import { logLayout, vaultByteLengthOf } from '../../ts/format/log-ring.ts'
 import type { OwnerRecord } from '../../ts/format/owner-record.ts'
 import { SimArbiter } from './arbiter.ts'
 import type { SimEngine } from './engine-host.ts'
@@ -76,7 +76,7 @@ export class SimWorld {
     for (const name of ['pair', 'aggregate', 'second', 'castor', 'pollux']) {
       this.#identities.set(name, identityText(new Uint8Array(16).map(() => this.random.below(256))))
     }
-    const vaultByteLength = logLayout(options.logPages).byteLength
+    const vaultByteLength = vaultByteLengthOf(logLayout(options.logPages))
     this.blocksFrom = layOutZones('disk', options.diskByteLength, vaultByteLength).blocksAt / BLOCK_SIZE
     this.castor = new SimNode('castor', 'pollux', this)
     this.pollux = new SimNode('pollux', 'castor', this)

@@ -17,7 +17,9 @@ export interface OracleOptions {
   readonly blockCount?: number
   /** how long a request may go without an answer, reconnects included */
   readonly patienceMs?: number
-  /** writes only: no trim, no zeroes, no flush */
+  /** after which time without an answer it gives up the connection: a stopped server keeps it open */
+  readonly silenceMs?: number
+  /** writes only: no trim, no zeroes, nothing flushed */
   readonly plain?: boolean
   /** pause before each request of each of the `queueDepth` writers */
   readonly paceMs?: number
@@ -60,14 +62,15 @@ export class Oracle {
   readonly #busy: Uint8Array
   readonly #sinceMs = new Set<{ ms: number }>()
   #client: NbdClient | undefined
+  #connectedMs = 0
   #connecting: Promise<NbdClient> | undefined
   #stopping = false
   #writers: Promise<void>[] = []
   #watchdog: NodeJS.Timeout | undefined
 
   constructor({ uri, seed, ...options }: OracleOptions) {
-    const defaults = { tag: 1, queueDepth: 16, blockCount: 4096, patienceMs: 30_000, plain: false, paceMs: 0 }
-    this.#options = { ...defaults, ...options }
+    const times = { patienceMs: 30_000, silenceMs: Number.POSITIVE_INFINITY, paceMs: 0 }
+    this.#options = { tag: 1, queueDepth: 16, blockCount: 4096, plain: false, ...times, ...options }
     this.uri = uri
     this.seed = seed ?? Math.floor(Math.random() * 2 ** 31)
     this.#random = new Random(this.seed)
@@ -190,7 +193,8 @@ export class Oracle {
   #operation(kind: Kind, first: number, count: number): Operation {
     const isChange = kind === 'write' || kind === 'zeroes' || kind === 'trim'
     const version = isChange ? this.model.begin(first, count, kind !== 'write') : 0
-    const flags = kind === 'write' && this.#random.chance(0.02) ? commandFlag.fua : 0
+    const isForced = kind === 'write' && !this.#options.plain && this.#random.chance(0.02)
+    const flags = isForced ? commandFlag.fua : 0
     const request = { command: codes[kind], flags, offset: first * SECTOR, length: count * SECTOR }
     const payload = kind === 'write' ? stamped(this.#options.tag, first, count, version) : undefined
     return { kind, first, count, version, request: payload ? { ...request, payload } : request }
@@ -235,6 +239,7 @@ export class Oracle {
   async #reconnect(): Promise<NbdClient> {
     if (this.#client) this.reconnects += 1
     this.#client = await this.#connect(this.uri)
+    this.#connectedMs = performance.now()
     return this.#client
   }
 
@@ -254,9 +259,11 @@ export class Oracle {
   }
 
   #watch(): void {
+    const { patienceMs, silenceMs } = this.#options
+    const nowMs = performance.now()
     const oldestMs = Math.min(...[...this.#sinceMs].map(({ ms }) => ms))
-    if (performance.now() - oldestMs < this.#options.patienceMs) return
-    this.#fail(new Error(`a request had no answer for ${this.#options.patienceMs} ms`))
+    if (nowMs - oldestMs > patienceMs) this.#fail(new Error(`a request had no answer for ${patienceMs} ms`))
+    else if (nowMs - Math.max(oldestMs, this.#connectedMs) > silenceMs) void this.#client?.destroy()
   }
 
   #fail(error: unknown): void {

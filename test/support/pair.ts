@@ -181,6 +181,13 @@ export class Pair {
     return processes(this.config(node).path)[0]
   }
 
+  /** The newest record of an aggregate in the file arbiter, as it is written. */
+  record(aggregate: string): string {
+    const folder = path.join(this.config('castor').file.arbiter.directory, 'aggregates', aggregate)
+    const versions = readdirSync(folder).flatMap((name) => /^record\.(\d+)\.json$/.exec(name)?.[1] ?? [])
+    return readFileSync(path.join(folder, `record.${Math.max(...versions.map(Number))}.json`), 'utf8')
+  }
+
   ringPath(node: NodeName, aggregate: string): string {
     return path.join(this.config(node).file.nvram.directory, `${aggregate}.nvram`)
   }

@@ -2,7 +2,7 @@ import type { Procedure } from '../base/procedure.ts'
 import { BLOCK_SIZE } from '../base/units.ts'
 import { labelDisk } from '../disk/label.ts'
 import { IDENTITY_BYTES, identityFromText, identityText } from '../format/identity.ts'
-import { logLayout } from '../format/log-ring.ts'
+import { type LogLayout, logLayout, vaultByteLengthOf } from '../format/log-ring.ts'
 import type { Disk } from '../ports/disk.ts'
 import { Image } from '../volume/image.ts'
 import type { DiskWorld } from './in-process.ts'
@@ -63,6 +63,10 @@ function* labelOne(
   return identity
 }
 
-/** The vault holds the log ring's whole file. */
-export const vaultByteLength = (logByteLength: number): number =>
-  logLayout(logByteLength / BLOCK_SIZE).byteLength
+const layoutFor = (logByteLength: number): LogLayout => logLayout(logByteLength / BLOCK_SIZE)
+
+/** The file of a log ring: its data, and what describes it. */
+export const ringByteLength = (logByteLength: number): number => layoutFor(logByteLength).byteLength
+
+/** What the vault takes of the first disk. */
+export const vaultByteLength = (logByteLength: number): number => vaultByteLengthOf(layoutFor(logByteLength))

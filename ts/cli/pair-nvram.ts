@@ -4,7 +4,7 @@ import { join } from 'node:path'
 import { StoreError } from '../base/errors.ts'
 import { MIB } from '../base/units.ts'
 import { byteLengthText } from '../config/quantities.ts'
-import { vaultByteLength } from './format-aggregate.ts'
+import { ringByteLength } from './format-aggregate.ts'
 
 /** Two nodes, each with a copy of the log of each of two aggregates. */
 const RINGS = 4
@@ -28,15 +28,11 @@ export function chooseNvram(dir: string, wantedByteLength: number, isExplicit: b
   const { bavail, bsize } = statfsSync(directory)
   const room = bavail * bsize * SHARE_MAX
   let logByteLength = wantedByteLength
-  while (
-    vaultByteLength(logByteLength) * RINGS > room &&
-    logByteLength > LOG_BYTE_LENGTH_MIN &&
-    !isExplicit
-  ) {
+  while (ringByteLength(logByteLength) * RINGS > room && logByteLength > LOG_BYTE_LENGTH_MIN && !isExplicit) {
     logByteLength /= 2
   }
-  if (vaultByteLength(logByteLength) * RINGS > room) {
-    const needed = byteLengthText(vaultByteLength(logByteLength) * RINGS)
+  if (ringByteLength(logByteLength) * RINGS > room) {
+    const needed = byteLengthText(ringByteLength(logByteLength) * RINGS)
     const text = `${directory} has room for ${byteLengthText(room)} of logs and ${needed} are needed`
     throw new StoreError('NVRAM_FULL', `${text}; free some, or give a smaller --log-size`)
   }

@@ -1,15 +1,9 @@
+import { setTimeout as sleep } from 'node:timers/promises'
 import { StoreError } from '../base/errors.ts'
 import type { AggregateRoleChange } from '../control/node-control.ts'
 import { type Context, findContext } from './context.ts'
-import { say, sayJson } from './output.ts'
-import {
-  type AggregateLine,
-  type Asked,
-  askNodes,
-  ownerOf,
-  type PairStatus,
-  summarize,
-} from './pair-status.ts'
+import { clearProgress, progress, say, sayJson } from './output.ts'
+import { type Asked, askNodes, ownerOf, type PairStatus, summarize } from './pair-status.ts'
 import { waitFor } from './wait.ts'
 
 export interface RoleOptions {
@@ -23,6 +17,8 @@ export interface RoleOptions {
 
 const ROLE_CHANGE_MS = 65_000
 const SERVED_AGAIN_MS = 30_000
+const CATCH_UP_MS = 10_000
+const CATCH_UP_LOOK_MS = 100
 
 interface Changes {
   changes: AggregateRoleChange[]
@@ -35,9 +31,8 @@ export async function takeover(name: string, options: RoleOptions): Promise<void
   const { node, partner } = endsOf(pair, name)
   const owned = pair.status.aggregates.filter((aggregate) => ownerOf(aggregate) === name)
   if (owned.length === 0) return done(options, [], `${name} owns nothing`)
-  const handsOver = node?.status !== undefined && owned.every((aggregate) => isLinked(aggregate, name))
   const aggregates = owned.map((aggregate) => aggregate.name)
-  if (handsOver && !options.force) {
+  if (node?.status && !options.force && (await canHandOver(context, aggregates, node, partner))) {
     const { changes } = await ask(node, '/handover', { aggregates, dryRun: options.dryRun === true })
     return finish(context, options, changes, partnerName(pair, name))
   }
@@ -58,7 +53,7 @@ export async function takeover(name: string, options: RoleOptions): Promise<void
 export async function giveback(name: string, options: RoleOptions): Promise<void> {
   const context = findContext(options.dir)
   const pair = await look(context)
-  const { partner } = endsOf(pair, name)
+  const { node, partner } = endsOf(pair, name)
   const away = pair.status.aggregates.filter(
     (aggregate) => aggregate.home === name && ownerOf(aggregate) !== undefined && ownerOf(aggregate) !== name,
   )
@@ -67,6 +62,7 @@ export async function giveback(name: string, options: RoleOptions): Promise<void
     throw new StoreError('GIVEBACK_IMPOSSIBLE', `the partner of ${name} does not answer; start it first`)
   }
   const aggregates = away.map((aggregate) => aggregate.name)
+  await canHandOver(context, aggregates, partner, node)
   const { changes } = await ask(partner, '/handover', { aggregates, dryRun: options.dryRun === true })
   return finish(context, options, changes, name)
 }
@@ -102,8 +98,32 @@ function partnerName({ asked }: Look, name: string): string {
   return known ?? asked.find(({ node }) => node.name !== name)!.node.name
 }
 
-const isLinked = (aggregate: AggregateLine, node: string): boolean =>
-  aggregate.engines[node]?.link.up === true && aggregate.engines[node].serves
+/**
+ * Whether `owner` serves these aggregates with a link to its partner. A partner that has just come is
+ * given a moment to catch up: whoever types `giveback` right after `up` means it.
+ */
+async function canHandOver(
+  context: Context,
+  names: readonly string[],
+  owner: Asked,
+  partner: Asked | undefined,
+): Promise<boolean> {
+  const ownerName = owner.status?.name ?? owner.node.name
+  const untilMs = performance.now() + (partner?.status ? CATCH_UP_MS : 0)
+  for (;;) {
+    const { aggregates } = summarize(context.dir, await askNodes(context))
+    const wanted = aggregates.filter(({ name }) => names.includes(name))
+    const ends = wanted.map(({ engines }) => engines[ownerName])
+    const isLinked = ends.length > 0 && ends.every((engine) => engine?.serves && engine.link.up)
+    const isInSync = isLinked && ends.every((engine) => engine?.log.state === 'in-sync')
+    if (isInSync || performance.now() > untilMs) {
+      clearProgress()
+      return isLinked
+    }
+    progress(`waiting until ${partner?.status?.name} has all of ${names.join(' and ')}`)
+    await sleep(CATCH_UP_LOOK_MS)
+  }
+}
 
 function ask({ node }: Asked, path: string, body: object): Promise<Changes> {
   return node.client.json<Changes>('POST', path, body, ROLE_CHANGE_MS)

@@ -67,7 +67,7 @@ async function served(context: Context, dir: string, started: readonly StartedNo
     SERVING_MS,
     () => `waiting for ${waitingFor}`,
     async () => {
-      const ended = started.find((node) => node.hasEnded())
+      const ended = started.find((node) => node.hasEnded() && !runs(context, node.name))
       if (ended) {
         const text = `node ${ended.name} does not start: ${lastWords(dir, ended)}`
         throw new StoreError('NOT_READY', text)
@@ -78,6 +78,10 @@ async function served(context: Context, dir: string, started: readonly StartedNo
     },
   )
 }
+
+/** Whether a process of the node lives, perhaps one that somebody else started at the same moment. */
+const runs = (context: Context, name: string): boolean =>
+  context.nodes.some((node) => node.name === name && isRunning(node.api))
 
 function whatIsMissing({ nodes, aggregates }: PairStatus): string {
   const down = nodes.find(({ state }) => state !== 'running')

@@ -139,8 +139,8 @@ function resolveTiming(table: TimingTable): Timing {
 
 function timingMistakes(timing: Timing): Mistake[] {
   const found: Mistake[] = []
-  if (timing.leaseMarginMs * 2 > timing.leaseMs) {
-    found.push({ path: ['timing', 'lease_margin'], text: 'must be at most half of timing.lease' })
+  if (timing.leaseMarginMs * 4 > timing.leaseMs) {
+    found.push({ path: ['timing', 'lease_margin'], text: 'must be at most a quarter of timing.lease' })
   }
   if (timing.heartbeatMs * 2 > timing.linkTimeoutMs) {
     found.push({ path: ['timing', 'heartbeat'], text: 'must be at most half of timing.link_timeout' })

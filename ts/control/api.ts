@@ -1,5 +1,7 @@
+import { Readable } from 'node:stream'
 import fastify, { type FastifyError, type FastifyInstance, type FastifyReply } from 'fastify'
 import { type ErrorCode, isStoreError, StoreError } from '../base/errors.ts'
+import type { LogDump } from '../node/messages.ts'
 import { ChangeVolume, ConsistencyPoint, CreateVolume, Handover, Stop, Takeover } from './bodies.ts'
 import type { AggregateRoleChange, NodeControl } from './node-control.ts'
 import { aggregateForNewVolume, aggregateNamed, aggregateOfVolume, aggregatesMeant } from './routing.ts'
@@ -128,10 +130,25 @@ function addLog(api: FastifyInstance, node: NodeControl): void {
     if (copy !== 'own' && copy !== 'partner') throw new StoreError('USAGE', 'copy is either own or partner')
     const limit = countOf(query, 'limit', DUMP_ENTRIES_MAX)
     const aggregate = aggregateNamed(node, query['aggregate'] ?? node.aggregates()[0]!.name).name
-    const dump = await node.request(aggregate, 'log-dump', { copy, limit }, QUICK_MS)
-    const lines = dump.entries.map((entry) => `${JSON.stringify({ aggregate, ...entry })}\n`)
-    return reply.type('application/x-ndjson').send(lines.join(''))
+    const first = await node.request(aggregate, 'log-dump', { copy, limit }, QUICK_MS)
+    return reply.type('application/x-ndjson').send(Readable.from(linesOf(node, aggregate, first, limit)))
   })
+}
+
+/** A log as text, part after part, each asked for when the one before has been taken. */
+async function* linesOf(
+  node: NodeControl,
+  aggregate: string,
+  first: LogDump,
+  limit: number,
+): AsyncGenerator<string> {
+  for (let dump = first; ; ) {
+    const lines = dump.entries.map((entry) => `${JSON.stringify({ aggregate, ...entry })}\n`)
+    if (lines.length > 0) yield lines.join('')
+    const { copy, next } = dump
+    if (next === undefined) return
+    dump = await node.request(aggregate, 'log-dump', { copy, limit, part: next }, QUICK_MS)
+  }
 }
 
 function countOf(query: Record<string, string>, key: string, otherwise: number): number {

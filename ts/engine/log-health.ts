@@ -1,3 +1,4 @@
+import type { StoreError } from '../base/errors.ts'
 import type { Durability } from '../config/engine-settings.ts'
 import type { LogFacts } from '../ha/facts.ts'
 import type { LogCopy } from '../log/copy.ts'
@@ -12,6 +13,7 @@ export class LogHealth {
   readonly #durability: Durability
   #damage: string
   #hasDamagedEntry = false
+  #vaultIsIncomplete = false
 
   constructor(log: LogCopy, durability: Durability) {
     this.#log = log
@@ -25,12 +27,19 @@ export class LogHealth {
     this.#hasDamagedEntry = false
     this.usable = true
     this.#damage = ''
+    this.#vaultIsIncomplete = false
   }
 
-  isDamaged(why: string): void {
-    this.#hasDamagedEntry = true
-    this.usable = false
-    this.#damage = why
+  /** An opening has failed. Returns whether that says something about ring or vault. */
+  learn(error: StoreError): boolean {
+    if (error.code === 'LOG_DAMAGED') {
+      this.#hasDamagedEntry = true
+      this.usable = false
+      this.#damage = error.message
+    }
+    // the vault was looked at, and does not have everything that was promised
+    if (error.code === 'LOG_LOST') this.#vaultIsIncomplete = true
+    return error.code === 'LOG_DAMAGED' || error.code === 'LOG_LOST'
   }
 
   facts(): LogFacts {
@@ -44,7 +53,7 @@ export class LogHealth {
       damage: this.#damage,
       hasDamagedEntry: this.#hasDamagedEntry,
       vaultPossible: this.#durability !== 'nvram',
-      vaultCovers: COVERED[this.#durability],
+      vaultCovers: this.#vaultIsIncomplete ? 'never' : COVERED[this.#durability],
     }
   }
 }

@@ -1,16 +1,24 @@
 import { StoreError } from '../base/errors.ts'
 import type { Procedure } from '../base/procedure.ts'
-import { MIB } from '../base/units.ts'
+import { BLOCK_SIZE, MIB } from '../base/units.ts'
 import type { EngineSettings } from '../config/engine-settings.ts'
 import { Aggregate, type Surroundings } from '../flow/aggregate.ts'
-import { apply } from '../flow/apply.ts'
+import { replay } from '../flow/apply.ts'
 import { Consistency, type ConsistencyEvents } from '../flow/consistency.ts'
-import { sameIdentity } from '../format/identity.ts'
-import { LOG_RING_MAGIC, LOG_RING_VERSION, LogRingHeader } from '../format/log-ring.ts'
-import { judgeSeal } from '../format/sealed.ts'
+import { EntryKind } from '../format/log-ring.ts'
 import { type LogCopy, type LogOwnership, writeHeader } from '../log/copy.ts'
 import { recover } from '../log/replay.ts'
-import { loadVault, Vault } from '../log/vault.ts'
+import type { LogRing } from '../log/ring.ts'
+import { Vault } from '../log/vault.ts'
+import {
+  findHalves,
+  type HalfFound,
+  halfToFill,
+  loadVault,
+  newestComplete,
+  newestOfAny,
+  vaultHalf,
+} from '../log/vault-halves.ts'
 import { Mirror } from '../partner/mirror.ts'
 import type { World } from '../ports/world.ts'
 import { Image } from '../volume/image.ts'
@@ -36,6 +44,8 @@ export interface OwnerParts {
   readonly log: LogCopy
   readonly whose: LogOwnership
   readonly epoch: number
+  /** the operator's word: what promises are lost, is lost */
+  readonly acceptsLoss: boolean
   readonly node: Uint8Array
   readonly stillOwner: () => boolean
   readonly surroundings: Surroundings
@@ -46,6 +56,8 @@ export interface OwnerParts {
 export interface Safety {
   /** acknowledgements need the partner */
   readonly mirrored: boolean
+  /** the partner is there, as far as this node knows */
+  readonly linked: boolean
   /** the record says stale for sure: this node's copy alone decides */
   readonly solo: boolean
 }
@@ -115,25 +127,27 @@ export class Owner {
     const { world, settings, log, epoch } = parts
     // from here on the ring and the disks are changed: not by one that has lost the ownership meanwhile
     mustOwn(parts)
-    if (source === 'vault') yield* bringBack(parts, image)
+    const halves = yield* findHalves(image.vault, log.layout, log.scratch, parts.whose.aggregate)
+    mustOwn(parts)
+    if (source === 'vault') yield* bringBack(parts, image, halves)
     mustOwn(parts)
     if (source === 'none') log.ring.reset(image.lastSequence + 1)
     else {
-      recover(log.ring, world.memory, {
+      yield* recover(log.ring, world.memory, {
         contained: image.lastSequence,
         imageEpoch: image.epoch,
         allowedEpoch: epoch,
         marks: log.marks.load(),
       })
     }
+    mustOwn(parts)
+    takeBackMarks(log.ring)
     const { tail, head } = log.ring
     log.marks.begin(epoch, tail, true, head - 1)
     const limits = { connectionsMax: settings.connectionsMax }
     const aggregate = new Aggregate(log, image, world.memory, epoch, limits, parts.surroundings)
-    for (let sequence = tail; sequence < head; sequence += 1) {
-      aggregate.promises.forReplay(log.ring, sequence)
-      apply(aggregate, sequence)
-    }
+    yield* replay(aggregate)
+    mustOwn(parts)
     const report: RecoveryReport = {
       source,
       contained: image.lastSequence,
@@ -143,7 +157,8 @@ export class Owner {
       entries: head - tail,
       durationMs: world.clock.now() - startedMs,
     }
-    const vault = new Vault(log.ring, log.marks, image.vault, world.memory, image.lastSequence)
+    const half = vaultHalf(image.vault, log.layout, halfToFill(halves))
+    const vault = new Vault(log.ring, log.marks, half, log.scratch, image.lastSequence)
     const owner = new Owner(parts, aggregate, vault, report)
     yield* owner.#markEpoch()
     mustOwn(parts)
@@ -162,6 +177,8 @@ export class Owner {
   /** Everything before the kernel is entered again. Returns whether there is more to do at once. */
   turn(nowMs: number, safety: Safety): boolean {
     const { aggregate } = this
+    // what requests to the server have logged since the last turn is not sealed yet
+    aggregate.runBatch()
     this.#release(safety)
     if (!this.isQuiet) aggregate.takeRequests(nowMs)
     aggregate.runBatch()
@@ -171,7 +188,9 @@ export class Owner {
     }
     aggregate.sessions.rearm()
     this.#readmission.step(nowMs, !this.consistency.isAttempting && this.vault.isIdle)
+    aggregate.image.cache.isForPoint = true
     this.consistency.step(nowMs)
+    aggregate.image.cache.isForPoint = false
     aggregate.image.cache.submit()
     this.#freeRing(safety)
     this.#keepVault(safety)
@@ -194,7 +213,20 @@ export class Owner {
   /** Lets go of everything; what is in flight ends in the procedure that is returned. */
   close(reason: string): Procedure {
     this.aggregate.sessions.drop(reason)
-    return closing(this.aggregate.image, this.consistency.abandon(new StoreError('FENCED', reason)))
+    return this.#closing(this.consistency.abandon(new StoreError('FENCED', reason)))
+  }
+
+  *#closing(undoing: Procedure): Procedure {
+    const { image, sessions, parking } = this.aggregate
+    try {
+      yield* undoing
+    } catch (error) {
+      if (!(error instanceof StoreError)) throw error
+    }
+    while (!this.vault.isIdle) yield 'wait'
+    image.close()
+    yield* sessions.release()
+    parking.release()
   }
 
   #release(safety: Safety): void {
@@ -202,17 +234,20 @@ export class Owner {
     const logged = aggregate.ring.head - 1
     const target = safety.mirrored ? Math.min(logged, this.mirror.acknowledged) : safety.solo ? logged : 0
     const acknowledged = Math.max(aggregate.acknowledged, target)
-    aggregate.releaseReplies(
-      acknowledged,
-      this.#promises(safety) === 'memory' ? acknowledged : this.vault.durable,
-    )
+    aggregate.releaseReplies(acknowledged, this.#stable(safety, acknowledged))
   }
 
-  /** What FLUSH and FUA wait for. With the partner gone, `pair` behaves as `vault`. */
-  #promises(safety: Safety): 'memory' | 'vault' {
-    const { durability } = this.#parts.settings
-    if (durability === 'nvram') return 'memory'
-    return durability === 'pair' && safety.mirrored ? 'memory' : 'vault'
+  /** What FLUSH and FUA wait for: every entry up to here is kept as the durability class says. */
+  #stable(safety: Safety, acknowledged: number): number {
+    if (this.#parts.settings.durability === 'nvram') return acknowledged
+    if (!this.#restsOnMemory(safety) || !this.vault.isSuspended) return this.vault.promised
+    this.vault.owe(acknowledged)
+    return acknowledged
+  }
+
+  /** With the partner gone, or out of reach, `pair` behaves as `vault`. */
+  #restsOnMemory(safety: Safety): boolean {
+    return this.#parts.settings.durability === 'pair' && safety.mirrored && safety.linked
   }
 
   /** The tail moves when the disks contain an entry, and nobody is sending or writing from its pages. */
@@ -225,37 +260,31 @@ export class Owner {
   }
 
   #keepVault(safety: Safety): void {
-    if (this.#promises(safety) === 'memory' || this.aggregate.image.plex.failure !== undefined) return
+    if (this.#parts.settings.durability === 'nvram') return
+    if (this.aggregate.image.plex.failure !== undefined) return
+    if (this.#restsOnMemory(safety)) return this.vault.suspend()
     const { ring, stabilities } = this.aggregate
     const lag = ring.head - 1 - this.vault.durable
-    if (lag <= 0) return
-    const awaited = stabilities.nextSequence > this.vault.durable && stabilities.count > 0
-    // what was promised while the partner had it, and is now in this memory alone
-    const owed = this.aggregate.stable > this.vault.durable
-    if (awaited || owed || lag * 4096 >= VAULT_LAG_BYTES) this.vault.start()
+    const isAwaited = stabilities.count > 0 && stabilities.nextSequence > this.vault.promised
+    if (isAwaited || this.vault.lacksOwed || lag * BLOCK_SIZE >= VAULT_LAG_BYTES) this.vault.start()
   }
+}
+
+/** Epochs in which nothing was logged leave only marks; a full ring has no room for ever more of them. */
+function takeBackMarks(ring: LogRing): void {
+  while (ring.entryCount > 0 && ring.kind(ring.head - 1) === EntryKind.NOTHING) ring.retract()
 }
 
 function mustOwn({ stillOwner }: OwnerParts): void {
   if (!stillOwner()) throw new StoreError('FENCED', 'ownership was lost while the image was opened')
 }
 
-function* closing(image: Image, undoing: Procedure): Procedure {
-  try {
-    yield* undoing
-  } finally {
-    image.close()
-  }
-}
-
 /** The NVRAM did not survive, the vault did: its bytes become the ring again, under this incarnation. */
-function* bringBack(parts: OwnerParts, image: Image): Procedure {
-  const { log, whose } = parts
-  yield* loadVault(image.vault, log.memory, log.layout)
-  const header = log.memory.bytes.subarray(0, LogRingHeader.byteLength)
-  const isOurs =
-    judgeSeal(header, LOG_RING_MAGIC, LOG_RING_VERSION) === 'good' &&
-    sameIdentity(LogRingHeader.decode(header).aggregate, whose.aggregate)
+function* bringBack({ log, whose, acceptsLoss }: OwnerParts, image: Image, halves: HalfFound[]): Procedure {
+  const index = acceptsLoss ? newestOfAny(halves) : newestComplete(halves)
+  if (index === undefined) {
+    throw new StoreError('LOG_LOST', 'the vault on disk does not hold everything that was promised')
+  }
+  yield* loadVault(vaultHalf(image.vault, log.layout, index), log.memory, log.layout)
   writeHeader(log.memory, log.layout, whose, log.incarnation)
-  if (!isOurs) throw new StoreError('LOG_LOST', 'the vault on disk holds no log of this aggregate')
 }

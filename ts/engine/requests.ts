@@ -1,6 +1,7 @@
 import { StoreError } from '../base/errors.ts'
 import type { Engine } from '../engine.ts'
 import { changeVolume, type VolumeChange } from '../flow/volume-requests.ts'
+import type { LogPart } from '../node/messages.ts'
 import type { Volume } from '../volume/directory.ts'
 import { dumpLog } from './log-dump.ts'
 import type { Owner } from './owner.ts'
@@ -56,7 +57,8 @@ const handlers: Record<string, Handler> = {
   },
   'cp-info': (engine, request) => engine.answer(request, consistencyStatus(engine.owner)),
   'log-dump': (engine, request, body) => {
-    engine.answer(request, dumpLog(engine, text(body, 'copy'), number(body, 'limit')))
+    const part = body['part'] as LogPart | undefined
+    engine.answer(request, dumpLog(engine, text(body, 'copy'), number(body, 'limit'), part))
   },
 }
 

@@ -12,13 +12,16 @@ import type { Image } from '../volume/image.ts'
 import { Admission } from './admission.ts'
 import { apply } from './apply.ts'
 import { type Client, Progress, type Server } from './client.ts'
-import { PendingKind, PendingReplies } from './pending.ts'
-import { ReadOperation, startRead } from './read.ts'
+import { Parking } from './parking.ts'
+import { PendingReplies } from './pending.ts'
+import { PIECE_BYTES_MAX, ReadOperation, startRead } from './read.ts'
+import { ReadQueue } from './read-queue.ts'
 import { Sessions } from './sessions.ts'
 import { SpacePromises } from './space-promises.ts'
 import { flush, write, writeZeroes } from './write.ts'
 
-const READS_MAX = 512
+/** Pieces kept for reads that wait for the partner. */
+const PARKED_MAX = 256
 const REPLIES_MAX = 65536
 /** A change that found no space waits for this many consistency points, which free what was overwritten. */
 const SPACE_PATIENCE_GENERATIONS = 3
@@ -30,6 +33,8 @@ export interface AggregateLimits {
 /** What the aggregate asks of the engine around it. */
 export interface Surroundings {
   requestConsistencyPoint(why: string): void
+  /** the same, even if there is nothing to write: blocks that were freed become free with it */
+  requestSpace(why: string): void
   clientGone(client: Client, reason: string): void
 }
 
@@ -57,15 +62,19 @@ export class Aggregate implements Server {
   /** replies that wait for `acknowledged`, and for `stable` */
   readonly acknowledgements = new PendingReplies(REPLIES_MAX)
   readonly stabilities = new PendingReplies(REPLIES_MAX)
+  /** reads that have seen what is not acknowledged, in the order of the log */
+  readonly parkedReads = new ReadQueue()
+  readonly parking: Parking
   readonly admission = new Admission()
   /** of the last block that `locate` found in the log; 0: it was not there */
   locatedSequence = 0
   readonly counters = { reads: 0, writes: 0, ranges: 0, flushes: 0, bytesRead: 0, bytesWritten: 0 }
   readonly sessions: Sessions
   readonly #surroundings: Surroundings
-  #woken: ReadOperation[] = []
+  #woken = new ReadQueue()
+  #wokenBefore = new ReadQueue()
+  /** as many as were ever under way at once: at most a client's share for each connection */
   readonly #freeReads: ReadOperation[] = []
-  readonly #reads: ReadOperation[] = []
 
   constructor(
     log: LogCopy,
@@ -83,6 +92,7 @@ export class Aggregate implements Server {
     this.acknowledged = log.ring.head - 1
     this.stable = this.acknowledged
     this.promises = new SpacePromises(image)
+    this.parking = new Parking(memory, PARKED_MAX, PIECE_BYTES_MAX)
     this.sessions = new Sessions(this, memory, limits.connectionsMax)
     this.#surroundings = around
   }
@@ -127,17 +137,18 @@ export class Aggregate implements Server {
 
   /** After a failed reservation: whether consistency points may still free enough; then the client stalls. */
   mayStillFindSpace(client: Client): boolean {
-    const { generation } = this.image
+    const { generation, space } = this.image
+    if (this.#isOnDisk && space.freeing === 0) return false
     if (client.shortOfSpaceSince < 0) client.shortOfSpaceSince = generation
     if (generation - client.shortOfSpaceSince >= SPACE_PATIENCE_GENERATIONS) return false
-    if (this.image.lastSequence === this.log.ring.head - 1) {
-      if (this.image.space.freeing === 0) return false
-      // what was freed last is free a generation later, and without a change there would be none
-      this.appendNothing()
-    }
-    this.requestConsistencyPoint('the aggregate is short of space')
+    this.#surroundings.requestSpace('the aggregate is short of space')
     this.stall(client)
     return true
+  }
+
+  /** Everything that was logged is on disk: no promise of space is open. */
+  get #isOnDisk(): boolean {
+    return this.frozen === undefined && this.image.lastSequence === this.log.ring.head - 1
   }
 
   requestConsistencyPoint(why: string): void {
@@ -246,7 +257,7 @@ export class Aggregate implements Server {
   }
 
   get hasWork(): boolean {
-    return this.sessions.hasReady || this.#woken.length > 0
+    return this.sessions.hasReady || this.#woken.first !== undefined
   }
 
   execute(client: Client): Progress {
@@ -282,22 +293,20 @@ export class Aggregate implements Server {
 
   // --- reads ---------------------------------------------------------------------------------------
 
-  takeRead(): ReadOperation | undefined {
-    const free = this.#freeReads.pop()
-    if (free !== undefined) return free
-    if (this.#reads.length >= READS_MAX) return undefined
-    const read = new ReadOperation(this.#reads.length, this)
-    this.#reads.push(read)
-    return read
+  takeRead(client: Client): ReadOperation {
+    client.reads += 1
+    return this.#freeReads.pop() ?? new ReadOperation(this)
   }
 
   /** Reads that are under way; with nothing in flight there are none. */
   get readsInUse(): number {
-    return this.#reads.length - this.#freeReads.length
+    return this.sessions.clients.reduce((count, client) => count + client.reads, 0)
   }
 
-  freeRead(read: ReadOperation): void {
+  freeRead(read: ReadOperation, client: Client): void {
+    client.reads -= 1
     this.#freeReads.push(read)
+    this.ready(client)
   }
 
   wakeRead(read: ReadOperation): void {
@@ -311,8 +320,9 @@ export class Aggregate implements Server {
   takeRequests(nowMs: number): void {
     this.admission.refill(nowMs, this.log.ring.fill)
     const woken = this.#woken
-    this.#woken = []
-    for (const read of woken) read.step()
+    this.#woken = this.#wokenBefore
+    this.#wokenBefore = woken
+    for (let read = woken.shift(); read !== undefined; read = woken.shift()) read.step()
     if (this.mayLog) this.sessions.wakeStalled()
     this.sessions.parse()
   }
@@ -329,25 +339,34 @@ export class Aggregate implements Server {
     assert(acknowledged >= this.acknowledged, 'acknowledgements never go back')
     assert(acknowledged < this.log.ring.head, 'only what is logged is acknowledged')
     this.acknowledged = acknowledged
-    this.stable = Math.max(this.stable, Math.min(stable, acknowledged))
+    // may go back: what rested on two memories does not once the partner is gone
+    this.stable = Math.min(stable, acknowledged)
     this.log.marks.acknowledge(acknowledged)
     this.#release(this.acknowledgements, this.acknowledged)
     this.#release(this.stabilities, this.stable)
+    this.#unpark()
+  }
+
+  #unpark(): void {
+    const { parkedReads } = this
+    for (
+      let read = parkedReads.first;
+      read !== undefined && read.parkedUntil <= this.acknowledged;
+      read = parkedReads.first
+    ) {
+      parkedReads.shift()
+      read.unpark()
+    }
   }
 
   #release(replies: PendingReplies, through: number): void {
     while (replies.nextSequence <= through) {
       const place = replies.front
       const client = this.sessions.clients[replies.connections[place]!]!
-      const isRead = replies.kinds[place] === PendingKind.READ
-      const operation = replies.operations[place]!
       const isThere = client.isOpen && client.session === replies.sessions[place]
       const [high, low] = [replies.cookiesHigh[place]!, replies.cookiesLow[place]!]
       replies.shift()
-      if (isRead) {
-        this.#reads[operation]!.unpark()
-        this.touch(client)
-      } else if (isThere) client.reply(high, low, 0)
+      if (isThere) client.reply(high, low, 0)
     }
   }
 

@@ -1,9 +1,14 @@
 import { assert } from '../base/assert.ts'
+import type { Procedure } from '../base/procedure.ts'
 import { BLOCK_SIZE } from '../base/units.ts'
 import { EntryKind, VolumeRequest } from '../format/log-ring.ts'
 import type { DirtyIndex } from '../log/dirty-index.ts'
 import type { LogRing } from '../log/ring.ts'
 import type { VolumeDirectory } from '../volume/directory.ts'
+import type { SpacePromises } from './space-promises.ts'
+
+/** Entries and blocks applied before others get a turn: about a millisecond. */
+const WORK_PER_STEP = 4096
 
 /** What log entries change: the index of the next consistency point, and the volumes. */
 export interface Changeable {
@@ -36,6 +41,20 @@ export function apply(to: Changeable, sequence: number): void {
   }
 }
 
+/** Applies everything that the ring retains, in the order of the log, and promises it space again. */
+export function* replay(to: Changeable & { readonly promises: SpacePromises }): Procedure {
+  const { ring, promises } = to
+  let work = 0
+  for (let sequence = ring.tail; sequence < ring.head; sequence += 1) {
+    promises.forReplay(ring, sequence)
+    apply(to, sequence)
+    work += 1 + ring.pageCount(sequence)
+    if (work < WORK_PER_STEP) continue
+    work = 0
+    yield 'again'
+  }
+}
+
 function applyWrite(ring: LogRing, active: DirtyIndex, sequence: number): void {
   const volume = ring.volume(sequence)
   const block = Math.floor(ring.offset(sequence) / BLOCK_SIZE)
@@ -57,7 +76,7 @@ function applyRequest(to: Changeable, kind: number, sequence: number): void {
       return
     case EntryKind.DELETE:
       directory.remove(volume)
-      active.dropVolume(volume)
+      active.dropVolume(volume, sequence)
       return
     case EntryKind.RENAME:
       directory.rename(volume, name)

@@ -1,5 +1,6 @@
 import { assert } from '../base/assert.ts'
-import { KIB } from '../base/units.ts'
+import { BLOCK_SIZE, KIB } from '../base/units.ts'
+import { type MemoryPool, memoryPool } from '../disk/memory-pool.ts'
 import { Command, CommandFlag, REQUEST_BYTE_LENGTH } from '../format/nbd.ts'
 import { ERROR_TEXT_BYTE_LENGTH_MAX, nbdErrorText } from '../nbd/errors.ts'
 import { ERROR_CHUNK_BYTE_LENGTH, encodeErrorChunk, encodeSimpleReply } from '../nbd/reply.ts'
@@ -9,11 +10,14 @@ import type { Completion } from '../ports/completion.ts'
 import type { Memory, MemoryPort } from '../ports/memory.ts'
 import type { Stream } from '../ports/stream.ts'
 import { OUTPUT_BYTES, OUTPUT_REPLY_BYTES, Output } from './output.ts'
-import type { ReadOperation } from './read.ts'
+import { ReadQueue } from './read-queue.ts'
 
 const INPUT_BYTES = 512 * KIB
 /** Replies to all of them fit into the room that the output buffer keeps free. */
 export const REQUESTS_IN_FLIGHT_MAX = 1024
+
+/** Requests and blocks that one client may take up in a turn; the rest waits for the next one. */
+export const WORK_PER_CLIENT = 1024
 
 /** A reply without data, with the longest message. */
 const REPLY_BYTES_MAX = ERROR_CHUNK_BYTE_LENGTH + ERROR_TEXT_BYTE_LENGTH_MAX
@@ -70,16 +74,23 @@ export class Client implements Completion {
   /** a long READ whose simple reply must not be interrupted: nothing else is taken up meanwhile */
   isExclusive = false
   /** reads whose data is ready but did not fit into the output buffer */
-  readonly waitingForRoom: ReadOperation[] = []
+  readonly waitingForRoom = new ReadQueue()
+  /** reads under way, also those of earlier sessions in this slot that have not ended yet */
+  reads = 0
+  /** requests and blocks taken up in this turn */
+  work = 0
   /** generation at which this client was first refused for lack of space; -1: it was not */
   shortOfSpaceSince = -1
   isReady = false
   isTouched = false
+  isStalled = false
   isOpen = false
   /** woken when a block that the current request waits for has come from disk */
   readonly waiter = { wake: (): void => this.#server.ready(this) }
   readonly #server: Server
+  readonly #pool: MemoryPool
   readonly #input: Memory
+  readonly #outputMemory: Memory
   readonly #view: DataView
   #stream: Stream | undefined
   #from = 0
@@ -92,9 +103,18 @@ export class Client implements Completion {
   constructor(slot: number, server: Server, memory: MemoryPort) {
     this.slot = slot
     this.#server = server
-    this.#input = memory.allocate(INPUT_BYTES)
+    this.#pool = memoryPool(memory)
+    this.#input = this.#pool.borrowAsIs(INPUT_BYTES)
     this.#view = new DataView(this.#input.bytes.buffer, this.#input.bytes.byteOffset, INPUT_BYTES)
-    this.output = new Output(memory.allocate(OUTPUT_BYTES), () => this.#sent())
+    this.#outputMemory = this.#pool.borrowAsIs(OUTPUT_BYTES)
+    this.output = new Output(this.#outputMemory, () => this.#sent())
+  }
+
+  /** The slot is not needed any more; its buffers serve the slots of others. */
+  release(): void {
+    assert(this.isFree, 'buffers are given back when no I/O can touch them')
+    this.#pool.giveBack(this.#input)
+    this.#pool.giveBack(this.#outputMemory)
   }
 
   /** Its last operations have ended: the slot can serve another session. */
@@ -119,7 +139,6 @@ export class Client implements Completion {
     this.inFlight = 0
     this.progress = 0
     this.isExclusive = false
-    this.waitingForRoom.length = 0
     this.shortOfSpaceSince = -1
     this.#hasRequest = false
     this.#discarding = 0
@@ -133,6 +152,9 @@ export class Client implements Completion {
     if (!this.isOpen) return
     this.isOpen = false
     this.#stream!.close()
+    // nobody else ends them: what wakes them is a client that takes its replies
+    const { waitingForRoom } = this
+    for (let read = waitingForRoom.shift(); read !== undefined; read = waitingForRoom.shift()) read.abandon()
     this.#server.gone(this, reason)
   }
 
@@ -146,10 +168,20 @@ export class Client implements Completion {
     this.#server.ready(this)
   }
 
+  /** Reads whose data is ready go on, in their order, as far as there is room for it. */
+  speak(): void {
+    const { waitingForRoom } = this
+    for (let read = waitingForRoom.first; read?.hasRoom; read = waitingForRoom.first) {
+      waitingForRoom.shift()
+      read.speak()
+    }
+  }
+
   /** Executes what has arrived. Adds to the turn's memory batch; input stays in place until `rearm`. */
   parse(): void {
     while (this.isOpen && !this.#closing && !this.isExclusive) {
       if (this.#discarding > 0 && !this.#discard()) return
+      if (this.work >= WORK_PER_CLIENT) return this.#server.ready(this)
       if (!this.#hasRequest) {
         if (!this.#next()) return
         continue
@@ -191,6 +223,7 @@ export class Client implements Completion {
   consume(byteLength: number): void {
     assert(byteLength <= this.available, 'only what is here is consumed')
     this.#from += byteLength
+    this.work += Math.floor(byteLength / BLOCK_SIZE)
   }
 
   /** Answers the current request with an error; the rest of a WRITE's payload is thrown away. */
@@ -230,6 +263,7 @@ export class Client implements Completion {
       return false
     }
     this.inFlight += 1
+    this.work += 1
     const error = validate(this.request, this.limits)
     if (error !== 0) {
       if (this.request.command === Command.WRITE && this.request.length > DISCARDED_PAYLOAD_MAX) {

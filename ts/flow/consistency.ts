@@ -34,6 +34,8 @@ export class Consistency {
   /** why the last one failed; empty if it did not */
   failure = ''
   #wanted: string | undefined
+  /** what was freed is to become free, even if there is nothing to write */
+  #wantsSpace = false
   #running: Procedure | undefined
   #isAttempting = false
   #isAbandoned = false
@@ -78,6 +80,12 @@ export class Consistency {
 
   request(why: string): void {
     this.#wanted ??= why
+  }
+
+  /** The same, but also with nothing to write, if it lets blocks that were freed be used again. */
+  requestSpace(why: string): void {
+    this.#wantsSpace = true
+    this.request(why)
   }
 
   /** Runs `done` once everything logged before now is on disk. */
@@ -137,9 +145,11 @@ export class Consistency {
 
   #maybeBegin(nowMs: number): void {
     const { ring } = this.#aggregate
-    if (this.#isClean()) {
+    const frees = this.#wantsSpace && this.#aggregate.image.space.freeing > 0
+    if (this.#isClean() && !frees) {
       this.#dirtySinceMs = 0
       this.#wanted = undefined
+      this.#wantsSpace = false
       for (const waiter of this.#waiters.splice(0)) waiter.done()
       return
     }
@@ -148,6 +158,7 @@ export class Consistency {
     const due = nowMs - this.#dirtySinceMs >= this.#settings.intervalMs
     if (this.#wanted === undefined && !due && ring.fill < this.#settings.fillMark) return
     this.#wanted = undefined
+    this.#wantsSpace = false
     this.#dirtySinceMs = 0
     this.#failedAttempts = 0
     this.#notBeforeMs = 0

@@ -1,8 +1,5 @@
 import { assert } from '../base/assert.ts'
 
-/** What waits for a sequence: a reply to a write, or a read that has seen unacknowledged data. */
-export const PendingKind = { REPLY: 0, READ: 1 } as const
-
 /**
  * Replies that wait until the log is safe up to a sequence. Sequences come in ascending order, so a
  * ring of typed arrays is enough: nothing is searched, nothing allocated.
@@ -11,10 +8,8 @@ export class PendingReplies {
   readonly sequences: Float64Array
   readonly connections: Int32Array
   readonly sessions: Int32Array
-  readonly kinds: Uint8Array
   readonly cookiesLow: Uint32Array
   readonly cookiesHigh: Uint32Array
-  readonly operations: Int32Array
   readonly #mask: number
   #first = 0
   #count = 0
@@ -26,10 +21,8 @@ export class PendingReplies {
     this.sequences = new Float64Array(capacity)
     this.connections = new Int32Array(capacity)
     this.sessions = new Int32Array(capacity)
-    this.kinds = new Uint8Array(capacity)
     this.cookiesLow = new Uint32Array(capacity)
     this.cookiesHigh = new Uint32Array(capacity)
-    this.operations = new Int32Array(capacity)
   }
 
   get count(): number {
@@ -50,27 +43,17 @@ export class PendingReplies {
     return this.#count === 0 ? Number.POSITIVE_INFINITY : this.sequences[this.#first]!
   }
 
-  push(
-    sequence: number,
-    kind: number,
-    connection: number,
-    session: number,
-    cookieLow: number,
-    cookieHigh: number,
-    operation: number,
-  ): void {
-    assert(!this.isFull, 'replies that wait are bounded by the requests in flight')
+  push(sequence: number, connection: number, session: number, cookieLow: number, cookieHigh: number): void {
+    assert(!this.isFull, 'whoever waits for a reply has looked for room')
     assert(sequence >= this.#last, 'replies wait in the order of the log')
     this.#last = sequence
     const place = (this.#first + this.#count) & this.#mask
     this.#count += 1
     this.sequences[place] = sequence
-    this.kinds[place] = kind
     this.connections[place] = connection
     this.sessions[place] = session
     this.cookiesLow[place] = cookieLow
     this.cookiesHigh[place] = cookieHigh
-    this.operations[place] = operation
   }
 
   shift(): void {

@@ -9,13 +9,15 @@ import type { Waiter } from '../volume/cache.ts'
 import type { Aggregate } from './aggregate.ts'
 import { type Client, Progress } from './client.ts'
 import { OUTPUT_DATA_BYTES } from './output.ts'
-import { PendingKind } from './pending.ts'
 
 /** A READ is answered in pieces of at most this many blocks; each lies in the output buffer as a whole. */
 export const PIECE_BLOCKS_MAX = 64
-const PIECE_BYTES_MAX = PIECE_BLOCKS_MAX * BLOCK_SIZE
+export const PIECE_BYTES_MAX = PIECE_BLOCKS_MAX * BLOCK_SIZE
 const HEADER_BYTES_MAX = OUTPUT_DATA_BYTES - PIECE_BYTES_MAX
 assert(HEADER_BYTES_MAX >= ERROR_CHUNK_BYTE_LENGTH, 'a header fits before a piece')
+
+/** Reads of one client under way: as many as a Linux client has in flight on a connection. */
+export const READS_PER_CLIENT_MAX = 128
 
 /** Where each block of the current piece lies; 0: it is zero. One piece is looked at at a time. */
 const sources = new Float64Array(PIECE_BLOCKS_MAX + 1)
@@ -23,11 +25,18 @@ const sources = new Float64Array(PIECE_BLOCKS_MAX + 1)
 /**
  * One READ. Looks in the log first (newest), then in the consistency point under way, then on disk.
  * Data that is not acknowledged yet may be seen, but not told: its reply waits for the partner.
+ *
+ * It waits for one thing at a time: a block from disk (`isWaiting`), the partner, or room in the output
+ * of its client. While it waits for its client it holds nothing that another client could need.
  */
 export class ReadOperation implements Waiter {
-  readonly index: number
   session = 0
   isWaiting = false
+  /** the entry that must be acknowledged before a parked piece is told */
+  parkedUntil = 0
+  /** for the queue that it is in */
+  next: ReadOperation | undefined
+  isQueued = false
   #client: Client | undefined
   #cookieHigh = 0
   #cookieLow = 0
@@ -37,10 +46,11 @@ export class ReadOperation implements Waiter {
   #generation = 0
   #parkedBytes = 0
   #parked: Memory | undefined
+  /** it was the first of those that wait for room: nobody may be served before it */
+  #isFirst = false
   readonly #aggregate: Aggregate
 
-  constructor(index: number, aggregate: Aggregate) {
-    this.index = index
+  constructor(aggregate: Aggregate) {
     this.#aggregate = aggregate
   }
 
@@ -67,7 +77,7 @@ export class ReadOperation implements Waiter {
   step(): void {
     const client = this.#client!
     this.isWaiting = false
-    while (client.isOpen && client.session === this.session) {
+    while (this.#isWanted(client)) {
       if (this.#position === this.#length) return this.#finish(client)
       const byteLength = this.#pieceLength()
       const found = this.#locate(byteLength)
@@ -80,31 +90,52 @@ export class ReadOperation implements Waiter {
         return this.#fail(client)
       }
       if (found > this.#aggregate.acknowledged) return this.#park(byteLength)
-      if (!client.output.hasRoomForData(byteLength + HEADER_BYTES_MAX)) {
-        client.waitingForRoom.push(this)
-        return
-      }
+      if (!this.#mayEmit(client, byteLength)) return this.#waitForRoom(client)
       this.#emit(client, byteLength)
     }
     this.#free()
   }
 
-  /** The partner has what a parked piece shows. */
+  /** The partner has what a parked piece shows. Without room for it, it is looked up again later. */
   unpark(): void {
     const client = this.#client!
-    if (!client.isOpen || client.session !== this.session) return this.#free()
-    if (!client.output.hasRoomForData(this.#parkedBytes + HEADER_BYTES_MAX)) {
-      client.waitingForRoom.push(this)
-      return
-    }
-    this.#emitParked(client)
+    const byteLength = this.#parkedBytes
+    if (byteLength > 0 && this.#isWanted(client) && this.#mayEmit(client, byteLength))
+      this.#emitParked(client)
+    this.#leaveParked()
     this.step()
   }
 
-  /** There is room in the output buffer again. */
+  /** Whether the output buffer has room for the next piece. */
+  get hasRoom(): boolean {
+    return this.#client!.output.hasRoomForData(this.#pieceLength() + HEADER_BYTES_MAX)
+  }
+
+  /** There is room in the output buffer again, and it is the first to have it. */
   speak(): void {
-    if (this.#parkedBytes > 0) this.unpark()
-    else this.step()
+    this.#isFirst = true
+    this.step()
+    this.#isFirst = false
+  }
+
+  /** Its client has gone. */
+  abandon(): void {
+    this.#free()
+  }
+
+  #isWanted(client: Client): boolean {
+    return client.isOpen && client.session === this.session
+  }
+
+  /** Nobody overtakes those that wait for room: small reads would keep long ones from ever having it. */
+  #mayEmit(client: Client, byteLength: number): boolean {
+    if (!this.#isFirst && client.waitingForRoom.first !== undefined) return false
+    return client.output.hasRoomForData(byteLength + HEADER_BYTES_MAX)
+  }
+
+  #waitForRoom(client: Client): void {
+    if (this.#isFirst) client.waitingForRoom.unshift(this)
+    else client.waitingForRoom.push(this)
   }
 
   #isLongAndSimple(client: Client): boolean {
@@ -122,6 +153,7 @@ export class ReadOperation implements Waiter {
     const from = this.#offset + this.#position
     const first = Math.floor(from / BLOCK_SIZE)
     const count = Math.ceil((from + byteLength) / BLOCK_SIZE) - first
+    this.#client!.work += count
     let newest = 0
     let waits = false
     for (let i = 0; i < count; i += 1) {
@@ -162,22 +194,25 @@ export class ReadOperation implements Waiter {
     }
   }
 
-  /** Keeps the piece as it was seen, until what it shows is acknowledged. */
+  /**
+   * Keeps the piece as it was seen, until what it shows is acknowledged: a block that is written again and
+   * again would else never be told. When too many are kept already, it is looked up again then.
+   */
   #park(byteLength: number): void {
     const aggregate = this.#aggregate
-    this.#parked ??= aggregate.memory.allocate(PIECE_BYTES_MAX)
-    copyPiece(aggregate.batch, this.#offset + this.#position, byteLength, this.#parked.address)
-    this.#parkedBytes = byteLength
-    const client = this.#client!
-    aggregate.acknowledgements.push(
-      aggregate.log.ring.head - 1,
-      PendingKind.READ,
-      client.slot,
-      this.session,
-      0,
-      0,
-      this.index,
-    )
+    this.#parked = aggregate.parking.take()
+    if (this.#parked !== undefined) {
+      copyPiece(aggregate.batch, this.#offset + this.#position, byteLength, this.#parked.address)
+      this.#parkedBytes = byteLength
+    }
+    this.parkedUntil = aggregate.log.ring.head - 1
+    aggregate.parkedReads.push(this)
+  }
+
+  #leaveParked(): void {
+    if (this.#parked !== undefined) this.#aggregate.parking.giveBack(this.#parked)
+    this.#parked = undefined
+    this.#parkedBytes = 0
   }
 
   #emitParked(client: Client): void {
@@ -186,14 +221,12 @@ export class ReadOperation implements Waiter {
     this.#aggregate.batch.copy(this.#parked!.address, output.address + output.at, this.#parkedBytes)
     output.advance(this.#parkedBytes)
     this.#position += this.#parkedBytes
-    this.#parkedBytes = 0
   }
 
   #finish(client: Client): void {
     client.inFlight -= 1
     client.isExclusive = false
     this.#free()
-    this.#aggregate.ready(client)
   }
 
   #fail(client: Client): void {
@@ -204,14 +237,14 @@ export class ReadOperation implements Waiter {
     client.isExclusive = false
     client.reply(this.#cookieHigh, this.#cookieLow, NbdError.EIO, true)
     this.#free()
-    this.#aggregate.ready(client)
   }
 
   #free(): void {
+    const client = this.#client!
     this.#client = undefined
     this.isWaiting = false
-    this.#parkedBytes = 0
-    this.#aggregate.freeRead(this)
+    this.#leaveParked()
+    this.#aggregate.freeRead(this, client)
   }
 }
 
@@ -232,12 +265,9 @@ export function startRead(aggregate: Aggregate, client: Client): Progress {
   }
   const isLong = request.length > PIECE_BYTES_MAX - BLOCK_SIZE
   if (isLong && !client.limits.structured && client.inFlight > 1) return Progress.STALLED
-  const operation = aggregate.takeRead()
-  if (operation === undefined) {
-    aggregate.stall(client)
-    return Progress.STALLED
-  }
-  operation.begin(client)
+  // the end of one of its own reads lets it go on
+  if (client.reads >= READS_PER_CLIENT_MAX) return Progress.STALLED
+  aggregate.takeRead(client).begin(client)
   return Progress.DONE
 }
 

@@ -1,5 +1,12 @@
+import type { Procedure } from '../base/procedure.ts'
 import type { MemoryPort } from '../ports/memory.ts'
 import { Client, type ClientArrival, type Server } from './client.ts'
+
+/**
+ * Requests and blocks taken up in one turn, a few milliseconds: whatever clients send, replies leave,
+ * heartbeats are sent and the lease is looked at in time.
+ */
+export const WORK_PER_TURN = 4096
 
 /** The sessions of an aggregate's clients, and which of them have something to do in this turn. */
 export class Sessions {
@@ -51,6 +58,12 @@ export class Sessions {
     }
   }
 
+  /** After `drop`: waits for what is still in flight, then gives all buffers back. */
+  *release(): Procedure {
+    while (this.clients.some((client) => !client.isFree)) yield 'wait'
+    for (const client of this.clients.splice(0)) client.release()
+  }
+
   ready(client: Client): void {
     if (client.isReady) return
     client.isReady = true
@@ -65,6 +78,8 @@ export class Sessions {
 
   /** Waits for room, space or admission; asked again when `wakeStalled` says so. */
   stall(client: Client): void {
+    if (client.isStalled) return
+    client.isStalled = true
     this.#stalled.push(client)
   }
 
@@ -72,20 +87,30 @@ export class Sessions {
     if (this.#stalled.length === 0) return
     const stalled = this.#stalled
     this.#stalled = []
-    for (const client of stalled) this.ready(client)
+    for (const client of stalled) {
+      client.isStalled = false
+      this.ready(client)
+    }
   }
 
-  /** Takes up what clients have sent and what has become possible for them. */
+  /** Takes up what clients have sent and what has become possible for them: a bounded part in a turn. */
   parse(): void {
     const ready = this.#ready
     this.#ready = []
-    for (const client of ready) {
+    let work = 0
+    let next = 0
+    for (; next < ready.length && work < WORK_PER_TURN; next += 1) {
+      const client = ready[next]!
       client.isReady = false
       if (!client.isOpen) continue
-      for (const read of client.waitingForRoom.splice(0)) read.speak()
+      client.work = 0
+      client.speak()
       client.parse()
       this.touch(client)
+      work += client.work
     }
+    // those that had no turn come first in the next one
+    if (next < ready.length) this.#ready = [...ready.slice(next), ...this.#ready]
   }
 
   /** Sends replies and receives again. The batch has run: buffers may move. */

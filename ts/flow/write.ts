@@ -2,10 +2,10 @@ import { BLOCK_SIZE } from '../base/units.ts'
 import { ENTRY_FLAG_FUA, ENTRY_FLAG_NO_HOLE, ENTRY_PAGES_MAX, EntryKind } from '../format/log-ring.ts'
 import { Command, CommandFlag, NbdError } from '../format/nbd.ts'
 import { NO_ROOM } from '../log/ring.ts'
+import { errorPastTheEnd } from '../nbd/validate.ts'
 import { FAILED, WAIT } from '../volume/answers.ts'
 import type { Aggregate } from './aggregate.ts'
 import { type Client, isFua, Progress } from './client.ts'
-import { PendingKind } from './pending.ts'
 
 /** A long payload is logged in stretches of at least this many blocks, as it arrives. */
 const STRETCH_BLOCKS_MIN = 32
@@ -22,6 +22,8 @@ const ZEROES = 0
  */
 export function write(aggregate: Aggregate, client: Client): Progress {
   const { request } = client
+  const mistake = shrunkMeanwhile(client)
+  if (mistake !== 0) return refuse(client, mistake)
   while (client.progress < request.length) {
     const offset = request.offset + client.progress
     const remaining = request.length - client.progress
@@ -50,6 +52,8 @@ export function write(aggregate: Aggregate, client: Client): Progress {
 export function writeZeroes(aggregate: Aggregate, client: Client): Progress {
   const { request } = client
   const isTrim = request.command === Command.TRIM
+  const mistake = shrunkMeanwhile(client)
+  if (mistake !== 0) return refuse(client, mistake)
   const end = request.offset + request.length
   while (client.progress < request.length) {
     const offset = request.offset + client.progress
@@ -157,6 +161,14 @@ function refusedOrStalled(client: Client, why: number): Progress {
   return refuse(client, why === NO_SPACE ? NbdError.ENOSPC : NbdError.EIO)
 }
 
+/**
+ * The volume may have shrunk since the request was taken up, while its payload or room was waited for: what
+ * is logged beyond the new end would be acknowledged and lost.
+ */
+function shrunkMeanwhile({ request, limits, progress }: Client): number {
+  return progress < request.length ? errorPastTheEnd(request, limits.byteLength) : 0
+}
+
 /** A progress of -1 tells the loops above that the request is over. */
 function refuse(client: Client, error: number): Progress {
   client.shortOfSpaceSince = -1
@@ -187,6 +199,6 @@ function wait(aggregate: Aggregate, client: Client, replies: Aggregate['acknowle
     return Progress.STALLED
   }
   const sequence = aggregate.log.ring.head - 1
-  replies.push(sequence, PendingKind.REPLY, client.slot, client.session, cookieLow, cookieHigh, 0)
+  replies.push(sequence, client.slot, client.session, cookieLow, cookieHigh)
   return Progress.DONE
 }

@@ -131,6 +131,15 @@ export interface LogLayout {
 export const LOG_PAGES_MIN = 256
 export const MARKS_AT = [BLOCK_SIZE, 2 * BLOCK_SIZE] as const
 
+/**
+ * The vault has room for two copies of the ring. Owners take turns: a new one fills the copy that is not
+ * the newest complete one, so neither its crash nor a late write of the one before costs what was promised.
+ */
+export const VAULT_HALVES = 2
+
+/** How large the vault of a ring is; each half begins on a page. */
+export const vaultByteLengthOf = (layout: LogLayout): number => VAULT_HALVES * layout.byteLength
+
 /** The ring for a power-of-two number of data pages; there is a descriptor for each page. */
 export function logLayout(pageCount: number): LogLayout {
   assert(pageCount >= LOG_PAGES_MIN && Number.isInteger(Math.log2(pageCount)), 'a ring has 2^n pages')

@@ -17,13 +17,13 @@ export function seal(block: Uint8Array): void {
 
 export function judgeSeal(block: Uint8Array, magic: number, version: number): SealVerdict {
   const words = view(block)
-  if (words.getUint32(MAGIC_AT, true) !== magic) return isZero(block) ? 'blank' : 'foreign'
+  if (words.getUint32(MAGIC_AT, true) !== magic) return isBlank(block) ? 'blank' : 'foreign'
   if (words.getUint32(VERSION_AT, true) !== version) return 'version'
   return words.getUint32(SEAL_AT, true) === crc32c(block, SEALED_FROM) ? 'good' : 'torn'
 }
 
-/** A loop, since a callback for each byte would be most of the time that opening an image takes. */
-function isZero(block: Uint8Array): boolean {
+/** Most slots of a disk are blank, and all are judged whenever an image is opened: no call for each byte. */
+function isBlank(block: Uint8Array): boolean {
   for (let at = 0; at < block.length; at += 1) if (block[at] !== 0) return false
   return true
 }

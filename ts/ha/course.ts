@@ -70,7 +70,8 @@ export class Course {
     const record = this.register.known
     if (!record || !this.log) return undefined
     const { node, partner } = this.settings
-    return { node, partner, record, log: this.log, partnerFacts: this.partnerFacts }
+    const diskEpoch = this.settings.diskEpoch()
+    return { node, partner, record, log: this.log, diskEpoch, partnerFacts: this.partnerFacts }
   }
 
   #wishes(now: number): Wishes {
@@ -306,10 +307,11 @@ export class Course {
     const register = this.register
     if (this.state === 'stopped' || this.state === 'fenced') return Number.POSITIVE_INFINITY
     const isLooking = looks(this.state)
-    let wakeMs = isLooking ? this.observer.decideAtMs : this.#leaveMs
+    // nothing is decided by a record that is being read, or has to be: only its answer is waited for
+    let wakeMs = isLooking ? Number.POSITIVE_INFINITY : this.#leaveMs
     if (register.isBusy) return Math.min(wakeMs, register.patienceEndsMs)
     if (register.mustRead || this.state === 'taking-over') return Math.min(wakeMs, this.#retryAtMs)
-    if (isLooking) return Math.min(wakeMs, this.observer.lookAtMs)
+    if (isLooking) return Math.min(this.observer.decideAtMs, this.observer.lookAtMs)
     if (this.state === 'joining' && now < this.flaps.joinAtMs) wakeMs = Math.min(wakeMs, this.flaps.joinAtMs)
     return Math.min(wakeMs, Math.max(this.lease.renewAtMs, this.#retryAtMs))
   }

@@ -36,7 +36,7 @@ export class Lease {
   isDead(now: number): boolean {
     const lease = this.#register.known?.lease
     if (!lease || this.#register.holderGone || lease.boot === this.#boot) return true
-    return now > this.othersEndMs
+    return now >= this.othersEndMs
   }
 
   /** The words of a new lease; each renewal counts on. */

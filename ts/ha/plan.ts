@@ -9,6 +9,8 @@ export interface View {
   readonly partner: string
   readonly record: OwnerRecord
   readonly log: LogFacts
+  /** the epoch on the disks, or why it is not known */
+  readonly diskEpoch: number | string
   /** undefined while the link is down */
   readonly partnerFacts: PartnerFacts | undefined
 }
@@ -30,10 +32,13 @@ function ringObstacle(view: View): string {
 }
 
 /** An arbiter that was set back would let old data win. */
-function recordObstacle({ node, record, log }: View): string {
-  if (!log.usable || log.epoch <= record.epoch) return ''
+function recordObstacle({ node, record, log, diskEpoch }: View): string {
+  const logEpoch = log.usable ? log.epoch : 0
+  const onDisk = typeof diskEpoch === 'number' ? diskEpoch : 0
+  if (Math.max(logEpoch, onDisk) <= record.epoch) return ''
+  const what = logEpoch > record.epoch ? `the log of ${node} is` : 'the disks are'
   return (
-    `the log of ${node} is of epoch ${log.epoch}, the arbiter's record only of ${record.epoch}: ` +
+    `${what} of epoch ${Math.max(logEpoch, onDisk)}, the arbiter's record only of ${record.epoch}: ` +
     "the record is from the past; restore the arbiter's data"
   )
 }

@@ -1,3 +1,4 @@
+import { StoreError } from '../base/errors.ts'
 import { BLOCK_SIZE } from '../base/units.ts'
 import { identityText, sameIdentity } from '../format/identity.ts'
 import {
@@ -30,6 +31,8 @@ export class LogCopy {
   readonly ring: LogRing
   readonly marks: Marks
   readonly incarnation: Uint8Array
+  /** memory for what is read from the vault, and for the marks written to it */
+  readonly scratch: Memory
   /** why what the file held before cannot be used; empty if it can */
   readonly damage: string
   /** the memory did not survive: made anew, or of another size */
@@ -39,6 +42,7 @@ export class LogCopy {
     file: NvramFile,
     layout: LogLayout,
     incarnation: Uint8Array,
+    scratch: Memory,
     lost: boolean,
     damage: string,
   ) {
@@ -47,6 +51,7 @@ export class LogCopy {
     this.ring = new LogRing(file.memory, layout)
     this.marks = new Marks(file.memory)
     this.incarnation = incarnation
+    this.scratch = scratch
     this.lost = lost
     this.damage = damage
   }
@@ -55,22 +60,28 @@ export class LogCopy {
     return identityText(this.incarnation)
   }
 
-  /** Opens the file; a ring that is new, foreign or damaged gets a new incarnation, and says why. */
+  /**
+   * Opens the file; a ring that is new or damaged gets a new incarnation, and says why. One that is somebody
+   * else's, or of another format, may be the only copy of that log: NVRAM_UNUSABLE, nothing is changed.
+   */
   static open(world: World, name: string, pageCount: number, whose: LogOwnership): LogCopy {
     const layout = logLayout(pageCount)
     const file = world.nvram.open(name, layout.byteLength)
-    const mistake = file.found === 'kept' ? headerMistake(file, layout, whose) : undefined
+    const scratch = world.memory.allocate(layout.descriptorsAt)
+    if (file.found === 'kept') refuseForeign(file, whose)
+    const mistake = file.found === 'kept' ? headerMistake(file, layout) : undefined
     if (file.found === 'kept' && mistake === undefined) {
       const header = LogRingHeader.decode(file.memory.bytes)
-      const copy = new LogCopy(file, layout, header.incarnation, false, '')
+      const copy = new LogCopy(file, layout, header.incarnation, scratch, false, '')
       if (copy.marks.load() !== undefined) return copy
-      return new LogCopy(file, layout, header.incarnation, false, `${file.path}: neither of its marks checks`)
+      const damage = `${file.path}: neither of its marks checks`
+      return new LogCopy(file, layout, header.incarnation, scratch, false, damage)
     }
     const lost = file.found !== 'kept' || mistake === 'blank'
     const damage = lost ? '' : `${file.path}: ${mistake}`
     const incarnation = new Uint8Array(16)
     world.entropy.fill(incarnation)
-    const copy = new LogCopy(file, layout, incarnation, lost, damage)
+    const copy = new LogCopy(file, layout, incarnation, scratch, lost, damage)
     // The header last: under the new incarnation no marks of an older one are ever found.
     copy.marks.begin(0, 1, false)
     writeHeader(file.memory, layout, whose, incarnation)
@@ -103,16 +114,32 @@ export function writeHeader(
   seal(header)
 }
 
-function headerMistake(file: NvramFile, layout: LogLayout, whose: LogOwnership): string | undefined {
+function refuseForeign(file: NvramFile, whose: LogOwnership): void {
+  const bytes = file.memory.bytes.subarray(0, LogRingHeader.byteLength)
+  const verdict = judgeSeal(bytes, LOG_RING_MAGIC, LOG_RING_VERSION)
+  const foreign = verdict === 'good' ? foreignTo(bytes, whose) : undefined
+  if (verdict === 'version') {
+    const text = `${file.path} is a log of another format version`
+    throw new StoreError('NVRAM_UNUSABLE', `${text}; start the version that wrote it, or move the file away`)
+  }
+  if (foreign !== undefined) {
+    const text = `${file.path} is the log of another ${foreign}`
+    const remedy = 'give this node an NVRAM directory of its own, or move the file away'
+    throw new StoreError('NVRAM_UNUSABLE', `${text}; ${remedy}`)
+  }
+}
+
+function foreignTo(bytes: Uint8Array, whose: LogOwnership): string | undefined {
+  const header = LogRingHeader.decode(bytes)
+  return (['pair', 'aggregate', 'node'] as const).find((what) => !sameIdentity(header[what], whose[what]))
+}
+
+function headerMistake(file: NvramFile, layout: LogLayout): string | undefined {
   const bytes = file.memory.bytes.subarray(0, LogRingHeader.byteLength)
   const verdict = judgeSeal(bytes, LOG_RING_MAGIC, LOG_RING_VERSION)
   if (verdict === 'blank' && file.memory.bytes.subarray(0, BLOCK_SIZE).every((byte) => byte === 0))
     return 'blank'
-  if (verdict === 'version') return 'is of another format version; upgrade this node, or remove the file'
   if (verdict !== 'good') return 'its header does not check'
   const header = LogRingHeader.decode(bytes)
-  if (!sameIdentity(header.pair, whose.pair)) return 'belongs to another pair'
-  if (!sameIdentity(header.aggregate, whose.aggregate)) return 'belongs to another aggregate'
-  if (!sameIdentity(header.node, whose.node)) return 'belongs to another node'
   return header.pageCount === layout.pageCount ? undefined : 'has another size than its header says'
 }

@@ -1,14 +1,14 @@
 import { assert } from '../base/assert.ts'
 import { TWO_32 } from '../base/units.ts'
-import { type BlockRange, Ranges } from './ranges.ts'
+import { type BlockRange, isBefore, Ranges } from './ranges.ts'
 import type { LogRing } from './ring.ts'
 
 /** What `lookup` answers instead of a ring page. */
 export const ZERO_BLOCK = -1
 export const NOT_DIRTY = -2
 
-/** Zeroed or trimmed stretches up to this length are kept block by block, longer ones as ranges. */
-const RANGE_FROM_BLOCKS = 16
+/** A zeroed or trimmed stretch of so many blocks is kept as a range, a shorter one block by block. */
+const RANGE_FROM_BLOCKS = 2
 
 const WORDS = 4
 const VOLUME = 0
@@ -18,16 +18,17 @@ const SEQUENCE = 3
 
 /**
  * (volume, block) -> newest ring page, for the changes that one consistency point will write.
- * Open addressing over one Int32Array; volume number 0 marks an empty place. Ranges hold long
- * zeroed stretches; a block entry is always newer than a range that covers it.
+ * Open addressing over one Int32Array; volume number 0 marks an empty place. Ranges hold zeroed
+ * stretches. What is newer, a block's entry or a range over it, their sequences tell, so that a range
+ * costs the same whatever blocks it hides: nothing is looked for, and nothing is taken out.
  */
 export class DirtyIndex {
   #table: Int32Array
   #mask: number
   #used = 0
   #ranges = new Map<number, Ranges>()
-  /** low word of the newest entry that made a range: readers of a range wait for it */
-  lastRangeSequence = 0
+  /** volumes that were deleted, and by which entry: nothing older counts */
+  #dropped = new Map<number, number>()
   /** the sequence of the looked-up block's entry; valid after `lookup` found a page or a zero block */
   foundSequence = 0
 
@@ -37,6 +38,7 @@ export class DirtyIndex {
     this.#mask = places - 1
   }
 
+  /** At most so many blocks have an entry of their own that counts. */
   get blockCount(): number {
     return this.#used
   }
@@ -60,16 +62,13 @@ export class DirtyIndex {
 
   lookup(volume: number, block: number): number {
     const at = this.#find(volume, block)
-    if (this.#table[at + VOLUME] !== 0) {
-      const page = this.#table[at + PAGE]!
-      if (page !== NOT_DIRTY) {
-        this.foundSequence = this.#table[at + SEQUENCE]! >>> 0
-        return page
-      }
+    const ranges = this.#ranges.size === 0 ? undefined : this.#ranges.get(volume)
+    if (this.#table[at + VOLUME] !== 0 && this.#counts(at, ranges)) {
+      this.foundSequence = this.#table[at + SEQUENCE]! >>> 0
+      return this.#table[at + PAGE]!
     }
-    const ranges = this.#ranges.get(volume)
     if (ranges === undefined || !ranges.has(block)) return NOT_DIRTY
-    this.foundSequence = this.lastRangeSequence
+    this.foundSequence = ranges.foundSequence >>> 0
     return ZERO_BLOCK
   }
 
@@ -78,19 +77,17 @@ export class DirtyIndex {
       for (let block = first; block < end; block += 1) this.set(volume, block, ZERO_BLOCK, sequence)
       return
     }
-    this.#forget(volume, first, end)
     let ranges = this.#ranges.get(volume)
     if (ranges === undefined) {
       ranges = new Ranges()
       this.#ranges.set(volume, ranges)
     }
-    ranges.add(first, end)
-    this.lastRangeSequence = sequence >>> 0
+    ranges.add(first, end, sequence)
   }
 
   /** The volume is deleted: none of its changes matters any more. */
-  dropVolume(volume: number): void {
-    this.#forget(volume, 0, TWO_32)
+  dropVolume(volume: number, sequence: number): void {
+    this.#dropped.set(volume, sequence | 0)
     this.#ranges.delete(volume)
   }
 
@@ -98,10 +95,11 @@ export class DirtyIndex {
     if (this.#used > 0) this.#table.fill(0)
     this.#used = 0
     this.#ranges = new Map()
+    this.#dropped = new Map()
   }
 
   rangesOf(volume: number): readonly BlockRange[] {
-    return this.#ranges.get(volume)?.list ?? []
+    return this.#ranges.get(volume)?.merged() ?? []
   }
 
   rangedVolumes(): IterableIterator<number> {
@@ -114,26 +112,20 @@ export class DirtyIndex {
     let count = 0
     for (let at = 0; at < this.#table.length; at += WORDS) {
       const volume = this.#table[at + VOLUME]!
-      if (volume === 0 || this.#table[at + PAGE] === NOT_DIRTY) continue
+      if (volume === 0 || !this.#counts(at, this.#ranges.get(volume))) continue
       keys[count] = volume * TWO_32 + (this.#table[at + BLOCK]! >>> 0)
       count += 1
     }
     return keys.subarray(0, count).sort()
   }
 
-  #forget(volume: number, first: number, end: number): void {
-    if (end - first < this.#used) {
-      for (let block = first; block < end; block += 1) {
-        const at = this.#find(volume, block)
-        if (this.#table[at + VOLUME] !== 0) this.#table[at + PAGE] = NOT_DIRTY
-      }
-      return
-    }
-    for (let at = 0; at < this.#table.length; at += WORDS) {
-      const block = this.#table[at + BLOCK]! >>> 0
-      if (this.#table[at + VOLUME] === volume && block >= first && block < end)
-        this.#table[at + PAGE] = NOT_DIRTY
-    }
+  /** Whether the entry of a block is newer than a range over it and than the end of its volume. */
+  #counts(at: number, ranges: Ranges | undefined): boolean {
+    const sequence = this.#table[at + SEQUENCE]!
+    if (ranges?.hides(this.#table[at + BLOCK]! >>> 0, sequence)) return false
+    if (this.#dropped.size === 0) return true
+    const dropped = this.#dropped.get(this.#table[at + VOLUME]!)
+    return dropped === undefined || !isBefore(sequence, dropped)
   }
 
   /** The place of the key, or the empty place where it belongs. */
@@ -154,10 +146,8 @@ export class DirtyIndex {
     this.#mask = this.#mask * 2 + 1
     this.#used = 0
     for (let at = 0; at < old.length; at += WORDS) {
-      const page = old[at + PAGE]!
-      if (old[at + VOLUME] !== 0 && page !== NOT_DIRTY) {
-        this.set(old[at + VOLUME]!, old[at + BLOCK]! >>> 0, page, old[at + SEQUENCE]! >>> 0)
-      }
+      if (old[at + VOLUME] === 0) continue
+      this.set(old[at + VOLUME]!, old[at + BLOCK]! >>> 0, old[at + PAGE]!, old[at + SEQUENCE]!)
     }
   }
 }
@@ -177,13 +167,13 @@ export class FrozenIndex {
   readonly blocks: Uint32Array
   readonly pages: Int32Array
   readonly #ring: LogRing
-  readonly #index: DirtyIndex
+  readonly #zeroRanges = new Map<number, readonly BlockRange[]>()
 
   constructor(ring: LogRing, index: DirtyIndex, lastSequence: number) {
     const keys = index.sortedKeys()
     this.#ring = ring
-    this.#index = index
     this.lastSequence = lastSequence
+    for (const volume of index.rangedVolumes()) this.#zeroRanges.set(volume, index.rangesOf(volume))
     this.count = keys.length
     this.volumes = new Uint32Array(keys.length)
     this.blocks = new Uint32Array(keys.length)
@@ -207,11 +197,11 @@ export class FrozenIndex {
   }
 
   zeroRanges(volume: number): readonly BlockRange[] {
-    return this.#index.rangesOf(volume)
+    return this.#zeroRanges.get(volume) ?? []
   }
 
   touchedVolumes(): readonly number[] {
-    const touched = new Set(this.#index.rangedVolumes())
+    const touched = new Set(this.#zeroRanges.keys())
     let last = 0
     for (const volume of this.volumes) {
       if (volume !== last) touched.add(volume)

@@ -1,5 +1,6 @@
 import { StoreError } from '../base/errors.ts'
 import { MemoryBatch } from '../base/memory-batch.ts'
+import type { Procedure } from '../base/procedure.ts'
 import { ENTRY_PAGES_MAX, LOG_ENTRY_MAGIC } from '../format/log-ring.ts'
 import type { MemoryPort } from '../ports/memory.ts'
 import type { MarksFound } from './marks.ts'
@@ -115,48 +116,60 @@ export interface ReplayLimits {
   readonly marks: MarksFound | undefined
 }
 
+/** Entries and pages looked at before others get a turn: a few milliseconds, far less than a lease. */
+const WORK_PER_STEP = 2048
+/** Descriptors looked at ahead of one, which costs less. */
+const AHEAD_PER_STEP = 16 * WORK_PER_STEP
+
 /**
  * Finds the retained entries and leaves the ring with tail and head around them, every entry
  * verified down to its data. Throws LOG_DAMAGED (naming the sequence) rather than skip anything.
+ * Until it has ended the ring is as it was: a recovery that is abandoned half way leaves no trace.
  */
-export function recover(ring: LogRing, memory: MemoryPort, limits: ReplayLimits): { applied: number } {
+export function* recover(
+  ring: LogRing,
+  memory: MemoryPort,
+  limits: ReplayLimits,
+): Procedure<{ applied: number }> {
   const first = limits.contained + 1
-  if (
-    limits.marks !== undefined &&
-    limits.marks.base > first &&
-    limits.marks.acknowledged >= limits.marks.base
-  ) {
-    throw new StoreError(
-      'LOG_DAMAGED',
-      `this copy of the log begins at entry ${limits.marks.base}, but the disks only contain entries up to ${limits.contained}`,
-    )
-  }
-  ring.head = first
-  ring.tail = first
-  const batch = new MemoryBatch(256)
-  let epoch = limits.imageEpoch
-  for (;;) {
-    const sequence = ring.head
-    const decision = judge(ring, memory, batch, sequence, epoch, limits)
+  refuseGap(limits, first)
+  const scan: Scan = { ring, memory, batch: new MemoryBatch(256), limits, epoch: limits.imageEpoch }
+  let sequence = first
+  for (let work = 0; ; sequence += 1) {
+    const decision = yield* judge(scan, sequence)
     if (decision === 'damage') throw damagedAt(sequence, limits)
-    if (decision === 'end' || ring.entryCount === ring.layout.descriptorCount) break
-    epoch = ring.epoch(sequence)
-    if (ring.entryCount === 0) ring.startPagesAt(ring.firstPage(sequence))
-    ring.adopt(sequence)
+    if (decision === 'end' || sequence - first === ring.layout.descriptorCount) break
+    scan.epoch = ring.epoch(sequence)
+    work += 1 + ring.pageCount(sequence)
+    if (work < WORK_PER_STEP) continue
+    work = 0
+    yield 'again'
   }
-  ring.forgetFrom(ring.head)
+  ring.retain(first, sequence)
+  ring.forgetFrom(sequence)
   return { applied: ring.entryCount }
 }
 
-function judge(
-  ring: LogRing,
-  memory: MemoryPort,
-  batch: MemoryBatch,
-  sequence: number,
-  epoch: number,
-  limits: ReplayLimits,
-): Decision {
-  const whole = isWhole(ring, memory, batch, sequence)
+interface Scan {
+  readonly ring: LogRing
+  readonly memory: MemoryPort
+  readonly batch: MemoryBatch
+  readonly limits: ReplayLimits
+  /** of the entry before the one that is looked at */
+  epoch: number
+}
+
+function refuseGap({ marks, contained }: ReplayLimits, first: number): void {
+  if (marks === undefined || marks.base <= first || marks.acknowledged < marks.base) return
+  throw new StoreError(
+    'LOG_DAMAGED',
+    `this copy of the log begins at entry ${marks.base}, but the disks only contain entries up to ${contained}`,
+  )
+}
+
+function* judge(scan: Scan, sequence: number): Procedure<Decision> {
+  const { ring, memory, batch, epoch, limits } = scan
+  const whole = isWhole(scan, sequence)
   const entryEpoch = ring.epoch(sequence)
   const epochFits = whole && entryEpoch >= epoch && entryEpoch <= limits.allowedEpoch
   let dataGood = false
@@ -166,10 +179,12 @@ function judge(
     if (pages > 0) batch.verifyBlocks(ring.pageAddress(firstPage), pages, ring.checksumAddress(firstPage))
     dataGood = memory.run(batch) === 0
   }
-  return decide(whole, epochFits, dataGood, mayBeAcknowledged(ring, memory, batch, sequence, epoch, limits))
+  // for a good entry it does not matter, and without marks it takes a while to find out
+  const mayBeAcknowledged = dataGood || (yield* isMaybeAcknowledged(scan, sequence))
+  return decide(whole, epochFits, dataGood, mayBeAcknowledged)
 }
 
-function isWhole(ring: LogRing, memory: MemoryPort, batch: MemoryBatch, sequence: number): boolean {
+function isWhole({ ring, memory, batch }: Scan, sequence: number): boolean {
   if (ring.magic(sequence) !== LOG_ENTRY_MAGIC || ring.claimedSequence(sequence) !== sequence) return false
   const pages = ring.pageCount(sequence)
   if (pages > ENTRY_PAGES_MAX || ring.firstPage(sequence) + pages > ring.layout.pageCount) return false
@@ -177,20 +192,15 @@ function isWhole(ring: LogRing, memory: MemoryPort, batch: MemoryBatch, sequence
   return memory.run(batch) === 0
 }
 
-function mayBeAcknowledged(
-  ring: LogRing,
-  memory: MemoryPort,
-  batch: MemoryBatch,
-  sequence: number,
-  epoch: number,
-  limits: ReplayLimits,
-): boolean {
+function* isMaybeAcknowledged(scan: Scan, sequence: number): Procedure<boolean> {
+  const { ring, epoch, limits } = scan
   if (limits.marks !== undefined) return sequence <= limits.marks.acknowledged
   // Without marks, a whole later entry of a fitting epoch shows that this one had been there, too.
   for (let ahead = 1; ahead < ring.layout.descriptorCount; ahead += 1) {
+    if (ahead % AHEAD_PER_STEP === 0) yield 'again'
     const later = sequence + ahead
     if (ring.magic(later) !== LOG_ENTRY_MAGIC || ring.claimedSequence(later) !== later) continue
-    if (ring.epoch(later) >= epoch && isWhole(ring, memory, batch, later)) return true
+    if (ring.epoch(later) >= epoch && isWhole(scan, later)) return true
   }
   return false
 }

@@ -101,6 +101,12 @@ export class LogRing {
     return toEnd + pageCount <= free ? 0 : NO_ROOM
   }
 
+  /** Takes back the last entry, which has no pages: the next one gets its number and its place. */
+  retract(): void {
+    assert(this.head > this.tail && this.pageCount(this.head - 1) === 0, 'only a mark is taken back')
+    this.head -= 1
+  }
+
   /** Writes the descriptor of the next entry; the data and its seal follow when the batch runs. */
   append(
     batch: MemoryBatch,
@@ -151,6 +157,17 @@ export class LogRing {
     assert(this.head === this.tail, 'only an empty ring chooses where its pages begin')
     this.#pageHead = page
     this.#pageTail = page
+  }
+
+  /** Keeps exactly the entries from `tail` up to `head`, which are in their places. */
+  retain(tail: number, head: number): void {
+    assert(tail <= head, 'a ring ends behind its beginning')
+    this.tail = tail
+    this.head = tail
+    this.startPagesAt(tail < head ? this.firstPage(tail) : 0)
+    if (tail === head) return
+    this.head = head - 1
+    this.adopt(head - 1)
   }
 
   /** Entries up to `sequence` are on disk: their places are free. */

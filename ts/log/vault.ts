@@ -3,9 +3,9 @@ import { StoreError } from '../base/errors.ts'
 import { Gather } from '../base/gather.ts'
 import { Pending, type Procedure } from '../base/procedure.ts'
 import { BLOCK_SIZE, MIB, roundDown, roundUp } from '../base/units.ts'
-import { LOG_MARKS_MAGIC, LOG_RING_VERSION, LogEntry, type LogLayout, MARKS_AT } from '../format/log-ring.ts'
+import { LOG_MARKS_MAGIC, LOG_RING_VERSION, LogEntry, MARKS_AT } from '../format/log-ring.ts'
 import type { Completion } from '../ports/completion.ts'
-import type { Memory, MemoryPort } from '../ports/memory.ts'
+import type { Memory } from '../ports/memory.ts'
 import { type Marks, sealedMarks } from './marks.ts'
 import type { LogRing } from './ring.ts'
 
@@ -18,18 +18,29 @@ export interface VaultZone {
 }
 
 const GROUP_BYTES_MAX = 4 * MIB
-const READ_BYTES = 4 * MIB
 
-type Phase = 'idle' | 'writing' | 'flushing' | 'failed'
+type Phase = 'idle' | 'writing' | 'flushing'
+
+/** What the marks in the vault say for sure; unknown: the write that was to change it failed. */
+type Standing = 'complete' | 'incomplete' | 'unknown'
 
 /**
  * Group commit of the log to disk: whatever has been appended since the last group goes out as a few
  * sequential writes and one flush. A descriptor page is rewritten as it fills; that is harmless,
  * because the bytes of entries already in it do not change.
+ *
+ * The marks beside them say whether the vault is *complete*: whether it holds all that a FLUSH or FUA reply
+ * has promised. A recovery without any ring believes a complete vault alone. So nothing is promised by the
+ * vault before its marks say complete, and nothing by the memory of two nodes while they still do.
  */
 export class Vault implements Completion {
-  /** every entry up to here is on stable storage in the vault */
+  /** every entry up to here is on stable storage: in the vault, or by a consistency point */
   durable: number
+  /** the last entry that was there before this vault was, or was promised without it */
+  #owed: number
+  #contained: number
+  #standing: Standing = 'unknown'
+  #nextStanding: Standing = 'incomplete'
   failures = 0
   groupsWritten = 0
   bytesWritten = 0
@@ -46,17 +57,40 @@ export class Vault implements Completion {
   readonly #scratch: Memory
   readonly #gathers = Array.from({ length: 7 }, () => new Gather())
 
-  constructor(ring: LogRing, marks: Marks, zone: VaultZone, memory: MemoryPort, durable: number) {
-    assert(zone.byteLength >= ring.layout.byteLength, 'the vault holds the whole ring')
+  /** `scratch`: at least a page, in which nothing else lives as long as this does. */
+  constructor(ring: LogRing, marks: Marks, zone: VaultZone, scratch: Memory, durable: number) {
+    assert(zone.byteLength === ring.layout.byteLength, 'a half of the vault holds the whole ring')
     this.#ring = ring
     this.#marks = marks
     this.#zone = zone
-    this.#scratch = memory.allocate(BLOCK_SIZE)
+    this.#scratch = scratch
     this.durable = durable
+    this.#contained = durable
+    this.#owed = ring.head - 1
   }
 
   get isIdle(): boolean {
-    return this.#phase === 'idle' || this.#phase === 'failed'
+    return this.#phase === 'idle'
+  }
+
+  /** What FLUSH and FUA may promise without the memory of two nodes: every entry up to here. */
+  get promised(): number {
+    return this.#standing === 'complete' ? this.durable : this.#contained
+  }
+
+  /** No recovery believes the vault: promises rest on something else. */
+  get isSuspended(): boolean {
+    return this.#standing === 'incomplete'
+  }
+
+  /** Every entry up to here has been promised by something else: the vault is not complete without it. */
+  owe(sequence: number): void {
+    this.#owed = Math.max(this.#owed, sequence)
+  }
+
+  /** Whether a group has to be written before the vault is complete again. */
+  get lacksOwed(): boolean {
+    return this.#standing !== 'complete'
   }
 
   /** Entries from here on are being written and must not be released. */
@@ -64,15 +98,31 @@ export class Vault implements Completion {
     return this.isIdle ? Number.MAX_SAFE_INTEGER : this.#groupFirst
   }
 
-  /** Starts the next group if there is anything to write and none is under way. */
+  /** Starts the next group if there is anything to write, or marks to change, and none is under way. */
   start(): void {
     if (!this.isIdle) return
     const first = Math.max(this.durable + 1, this.#ring.tail)
-    if (first >= this.#ring.head) return
+    const isMarksOnly = first >= this.#ring.head
+    const standing = this.durable >= this.#owed ? 'complete' : 'incomplete'
+    if (isMarksOnly && this.#standing === standing) return
+    this.#begin(standing, first, isMarksOnly ? first : this.#endOfGroup(first))
+  }
+
+  /** Promises rest on the memory of two nodes from now on: says so where a recovery would look. */
+  suspend(): void {
+    if (this.isIdle && this.#standing !== 'incomplete') {
+      const first = Math.max(this.durable + 1, this.#ring.tail)
+      this.#begin('incomplete', first, first)
+    }
+  }
+
+  #begin(standing: Standing, first: number, end: number): void {
     this.#groupFirst = first
-    this.#groupEnd = this.#endOfGroup(first)
+    this.#groupEnd = end
     this.#phase = 'writing'
     this.#failed = false
+    this.#nextStanding = standing
+    if (standing !== this.#standing) this.#standing = 'unknown'
     this.#writeGroup()
   }
 
@@ -91,7 +141,7 @@ export class Vault implements Completion {
       gather.add(this.#ring.memory.address + at, BLOCK_SIZE)
       this.#zone.write(at, gather, pending.expect())
     }
-    this.#writeMarks(this.#gathers[2]!, pending.expect())
+    this.#writeMarks(this.#gathers[2]!, 'incomplete', pending.expect())
     yield* pending.all()
     if (pending.failure === 0) {
       this.#zone.flush(pending.expect())
@@ -100,10 +150,12 @@ export class Vault implements Completion {
     if (pending.failure < 0)
       throw new StoreError('DISK_FAILED', `the vault cannot be written (errno ${-pending.failure})`)
     this.#marksWritten += 1
+    this.#standing = 'incomplete'
   }
 
   /** Entries up to here are on disk by a consistency point; the vault need not hold them. */
   contained(sequence: number): void {
+    this.#contained = sequence
     this.durable = Math.max(this.durable, sequence)
   }
 
@@ -113,15 +165,16 @@ export class Vault implements Completion {
     if (this.#outstanding > 0) return
     if (this.#failed) {
       this.failures += 1
-      this.#phase = 'failed'
+      this.#phase = 'idle'
     } else if (this.#phase === 'writing') {
       this.#phase = 'flushing'
       this.#outstanding = 1
       this.#zone.flush(this)
     } else {
       this.#phase = 'idle'
-      this.groupsWritten += 1
+      if (this.#groupEnd > this.#groupFirst) this.groupsWritten += 1
       this.#marksWritten += 1
+      this.#standing = this.#nextStanding
       this.durable = Math.max(this.durable, this.#groupEnd - 1)
     }
   }
@@ -137,7 +190,6 @@ export class Vault implements Completion {
   }
 
   #writeGroup(): void {
-    const { layout } = this.#ring
     let used = 0
     const write = (from: number, to: number): void => {
       const gather = this.#gathers[used]!
@@ -151,6 +203,13 @@ export class Vault implements Completion {
       this.#zone.write(start, gather, this)
     }
     const { first, end } = { first: this.#groupFirst, end: this.#groupEnd }
+    if (end > first) this.#writeEntries(first, end, write)
+    this.#outstanding += 1
+    this.#writeMarks(this.#gathers[used]!, this.#nextStanding, this)
+  }
+
+  #writeEntries(first: number, end: number, write: (from: number, to: number) => void): void {
+    const { layout } = this.#ring
     forEachStretch(first % layout.descriptorCount, end - first, layout.descriptorCount, (index, count) => {
       const from = layout.descriptorsAt + index * LogEntry.byteLength
       write(from, from + count * LogEntry.byteLength)
@@ -169,19 +228,17 @@ export class Vault implements Completion {
       write(layout.checksumsAt + from * 4, layout.checksumsAt + to * 4)
       write(layout.pagesAt + from * BLOCK_SIZE, layout.pagesAt + to * BLOCK_SIZE)
     }
-    this.#outstanding += 1
-    this.#writeMarks(this.#gathers[used]!, this)
   }
 
   /** Says what an earlier group made durable: damage below it is not a torn end. */
-  #writeMarks(gather: Gather, done: Completion): void {
+  #writeMarks(gather: Gather, standing: Standing, done: Completion): void {
     const bytes = sealedMarks({
       magic: LOG_MARKS_MAGIC,
       version: LOG_RING_VERSION,
       seal: 0,
       counter: (this.#marksWritten + 1) >>> 0,
       epoch: this.#marks.epoch,
-      complete: 1,
+      complete: standing === 'complete' ? 1 : 0,
       base: Math.min(this.#marks.base, this.durable + 1),
       acknowledged: this.durable,
       rest: new Uint8Array(24),
@@ -202,31 +259,4 @@ function forEachStretch(
   const beforeWrap = Math.min(count, size - index)
   visit(index, beforeWrap)
   if (count > beforeWrap) visit(0, count - beforeWrap)
-}
-
-/**
- * Brings the vault's bytes back into a ring that lost its memory. Header and marks come last: a ring
- * that was left half way is not taken for the one that the record lists.
- */
-export function* loadVault(zone: VaultZone, into: Memory, layout: LogLayout): Procedure {
-  yield* readInto(zone, into, layout.descriptorsAt, layout.byteLength)
-  yield* readInto(zone, into, 0, layout.descriptorsAt)
-}
-
-function* readInto(zone: VaultZone, into: Memory, from: number, to: number): Procedure {
-  const pending = new Pending()
-  const gathers = Array.from({ length: 4 }, () => new Gather())
-  for (let at = from; at < to; ) {
-    for (const gather of gathers) {
-      const byteLength = Math.min(READ_BYTES, to - at)
-      if (byteLength === 0) break
-      gather.clear()
-      gather.add(into.address + at, byteLength)
-      zone.read(at, gather, pending.expect())
-      at += byteLength
-    }
-    yield* pending.all()
-  }
-  if (pending.failure < 0)
-    throw new StoreError('DISK_FAILED', `the vault cannot be read (errno ${-pending.failure})`)
 }

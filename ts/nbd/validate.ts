@@ -34,11 +34,13 @@ export function validate(request: RequestReader, limits: SessionLimits): number 
   if (limits.readOnly && (writes || command === Command.TRIM)) return NbdError.EPERM
   const hasPayload = command === Command.READ || command === Command.WRITE
   if (hasPayload && request.length > PAYLOAD_BYTE_LENGTH_MAX) return NbdError.EINVAL
-  if (isPastTheEnd(request, limits.byteLength)) return writes ? NbdError.ENOSPC : NbdError.EINVAL
-  return 0
+  return errorPastTheEnd(request, limits.byteLength)
 }
 
-/** The sum of offset and length is never formed: it might not be exact. */
-function isPastTheEnd(request: RequestReader, byteLength: number): boolean {
-  return request.offsetOutOfRange || request.offset > byteLength - request.length
+/** 0, or the error for a request that reaches beyond the end. The volume of one under way may shrink. */
+export function errorPastTheEnd(request: RequestReader, byteLength: number): number {
+  // the sum of offset and length is never formed: it might not be exact
+  if (!request.offsetOutOfRange && request.offset <= byteLength - request.length) return 0
+  const writes = request.command === Command.WRITE || request.command === Command.WRITE_ZEROES
+  return writes ? NbdError.ENOSPC : NbdError.EINVAL
 }

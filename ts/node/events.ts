@@ -48,6 +48,14 @@ export class EventLog {
     this.#logger[level]({ event, ...details }, text)
   }
 
+  /** The newest events, oldest first; up to half of them are errors that others have pushed back. */
+  recent(count: number): NodeEvent[] {
+    const errors = this.#kept.filter(({ level }) => level === 'error').slice(-Math.ceil(count / 2))
+    const others = this.#kept.filter((event) => !errors.includes(event))
+    const newest = others.slice(Math.max(0, others.length - (count - errors.length)))
+    return [...errors, ...newest].sort((a, b) => a.number - b.number)
+  }
+
   /** Events with a higher number, oldest first. */
   after(number: number): NodeEvent[] {
     return this.#kept.filter((event) => event.number > number)

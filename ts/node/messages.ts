@@ -36,7 +36,7 @@ export interface Requests {
   'cp-hold': { body: Record<string, never>; result: ConsistencyPointStatus }
   'cp-resume': { body: Record<string, never>; result: ConsistencyPointStatus }
   'cp-info': { body: Record<string, never>; result: ConsistencyPointStatus }
-  'log-dump': { body: { copy: 'own' | 'partner'; limit: number }; result: LogDump }
+  'log-dump': { body: { copy: 'own' | 'partner'; limit: number; part?: LogPart }; result: LogDump }
 }
 
 export type RequestName = keyof Requests
@@ -168,10 +168,19 @@ export interface EngineStatus {
   readonly volumes: readonly VolumeStatus[]
 }
 
+/** Where the next part of a dump begins, and the last entry that was there when the first was told. */
+export interface LogPart {
+  readonly from: number
+  readonly through: number
+}
+
+/** A part of a log. A whole one is too much to be checked and told in one turn of an engine. */
 export interface LogDump {
   readonly copy: 'own' | 'partner'
   readonly incarnation: string
   readonly entries: readonly LogDumpEntry[]
+  /** there is more; asked for with the next request */
+  readonly next?: LogPart
 }
 
 export interface LogDumpEntry {

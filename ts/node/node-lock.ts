@@ -2,6 +2,9 @@ import { closeSync, ftruncateSync, mkdirSync, openSync, readFileSync, writeSync 
 import { dirname } from 'node:path'
 import { StoreError } from '../base/errors.ts'
 
+const LOCK_ATTEMPTS = 10
+const LOCK_RETRY_MS = 10
+
 /**
  * Makes sure that a node runs once only: a lock on a file beside its control socket, held until the
  * process ends in any way. The file says which process it was last.
@@ -13,7 +16,7 @@ export class NodeLock {
     const path = lockPath(apiSocket)
     mkdirSync(dirname(path), { recursive: true, mode: 0o700 })
     const descriptor = openSync(path, 'a+', 0o600)
-    if (!flock(descriptor)) {
+    if (!takes(descriptor, flock)) {
       closeSync(descriptor)
       const pid = lastPid(apiSocket)
       throw new StoreError('PORT_IN_USE', `node ${node} is running already (process ${pid ?? 'unknown'})`)
@@ -26,6 +29,15 @@ export class NodeLock {
   release(): void {
     closeSync(this.#descriptor)
   }
+}
+
+/** Somebody who only looks whether the node runs holds the lock for a moment. */
+function takes(descriptor: number, flock: (descriptor: number) => boolean): boolean {
+  for (let attempt = 1; !flock(descriptor); attempt += 1) {
+    if (attempt === LOCK_ATTEMPTS) return false
+    Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, LOCK_RETRY_MS)
+  }
+  return true
 }
 
 /** The process that runs the node of a control socket, or ran it last. */

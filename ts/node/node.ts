@@ -133,7 +133,7 @@ export class PolluxNode implements EngineHostUser, NodeControl {
         open: service.isOpen,
       })),
       aggregates,
-      events: events.after(0).slice(-EVENTS_IN_STATUS),
+      events: events.recent(EVENTS_IN_STATUS),
     }
   }
 

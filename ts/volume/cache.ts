@@ -22,6 +22,10 @@ const BAD = 4
 
 /** Neighbours are read together up to this many blocks. */
 const FETCH_BLOCKS_MAX = 256
+/** Reads on their way at once: many more than disks have queues for, and far fewer than a ring of I/O has. */
+const FETCHES_MAX = 512
+/** Frames that reads of clients leave to a consistency point, which must go on for them to go on. */
+const FRAMES_FOR_POINT = 32
 /** A block that could not be had is asked of the disk again after this many refusals. */
 const REFUSALS = 16
 export const CACHE_FRAMES_MIN = 256
@@ -55,6 +59,8 @@ export class BlockCache {
   readonly counters = { hits: 0, misses: 0, fetches: 0, checksumErrors: 0, readErrors: 0 }
   /** told of each block that could not be read or did not match its checksum, twice */
   onDamage: (physical: number, why: 'unreadable' | 'checksum' | 'pointer') => void = () => {}
+  /** set while a consistency point takes its step: it may have what clients leave free */
+  isForPoint = false
   readonly #memory: Memory
   readonly #port: MemoryPort
   readonly #pool: MemoryPool
@@ -167,20 +173,24 @@ export class BlockCache {
       return
     }
     const wanted = this.#wanted.subarray(0, this.#wantedCount)
-    this.#wantedCount = 0
     if (wanted.length > 1) wanted.sort((a, b) => this.#table.physical(a) - this.#table.physical(b))
-    let fetch = this.#startFetch(wanted[0]!)
-    for (let i = 1; i < wanted.length; i += 1) {
-      const frame = wanted[i]!
+    let sent = 0
+    while (sent < wanted.length && this.#inFlight < FETCHES_MAX) sent += this.#sendFrom(wanted, sent)
+    this.#wanted.copyWithin(0, sent, this.#wantedCount)
+    this.#wantedCount -= sent
+  }
+
+  /** One read of neighbours, the first of which is at `from`. Returns how many they are. */
+  #sendFrom(wanted: Int32Array, from: number): number {
+    const fetch = this.#startFetch(wanted[from]!)
+    while (from + fetch.count < wanted.length && fetch.count < FETCH_BLOCKS_MAX) {
+      const frame = wanted[from + fetch.count]!
       const follows = this.#table.physical(frame) === fetch.first + fetch.count
-      if (follows && fetch.count < FETCH_BLOCKS_MAX && this.#plex.holds(fetch.first, fetch.count + 1)) {
-        this.#addToFetch(fetch, frame)
-      } else {
-        this.#send(fetch)
-        fetch = this.#startFetch(frame)
-      }
+      if (!follows || !this.#plex.holds(fetch.first, fetch.count + 1)) break
+      this.#addToFetch(fetch, frame)
     }
     this.#send(fetch)
+    return fetch.count
   }
 
   fetched(fetch: Fetch, result: number): void {
@@ -310,7 +320,8 @@ export class BlockCache {
    * at hand were given out in this turn.
    */
   #take(): number {
-    if (this.#busyFrames >= this.frameCount >>> 1) return NO_FRAME
+    const busyMax = (this.frameCount >>> 1) - (this.isForPoint ? 0 : FRAMES_FOR_POINT)
+    if (this.#busyFrames >= busyMax) return NO_FRAME
     for (let step = 0; step < SEARCH_STEPS; step += 1) {
       const frame = this.#hand
       this.#hand = frame + 1 === this.frameCount ? 0 : frame + 1

@@ -211,7 +211,7 @@ export function* peekEpoch(
     const plex = new Plex(yield* openAll(world, disks, whose))
     const found = yield* readSuperblocks(plex.disks, Number.POSITIVE_INFINITY, world.memory)
     giveBackScratch(world, plex)
-    if (found.newest === undefined) throw noSuperblock(disks, -1)
+    if (found.newest === undefined) throw noSuperblock(disks.map((disk) => disk.path).join(', '))
     return found.newest.epoch
   } finally {
     for (const disk of disks) disk.close()
@@ -263,29 +263,19 @@ function* newestSuperblock(
     world.memory,
   )
   for (const problem of problems) world.host.event('warn', 'superblock damaged', problem)
-  if (newest === undefined)
-    throw noSuperblock(
-      disks.map(({ disk }) => disk),
-      refusedEpoch,
-    )
+  const where = disks.map(({ disk }) => disk.path).join(', ')
   if (refusedEpoch >= 0) {
-    const text = `superblocks of epoch ${refusedEpoch} are ignored: ${allowedEpoch} is allowed`
-    world.host.event('warn', 'epoch refused', text)
+    // an owner's epoch is in the record before it is on the disks: the record is from the past, or not theirs
+    const text = `${where}: a superblock is of epoch ${refusedEpoch}, the arbiter knows only ${allowedEpoch}`
+    const remedy = "restore the arbiter's data, or check that these disks belong to this arbiter"
+    throw new StoreError('IMAGE_UNREADABLE', `${text}; ${remedy}`)
   }
+  if (newest === undefined) throw noSuperblock(where)
   return { newest, previous }
 }
 
-function noSuperblock(disks: readonly Disk[], refusedEpoch: number): StoreError {
-  const where = disks.map((disk) => disk.path).join(', ')
-  if (refusedEpoch < 0) {
-    return new StoreError(
-      'IMAGE_UNREADABLE',
-      `${where}: no valid superblock; look with: pollux check ${where}`,
-    )
-  }
-  const text = `${where}: only superblocks of epoch ${refusedEpoch}, which the arbiter does not know`
-  return new StoreError('IMAGE_UNREADABLE', `${text}; check that these disks belong to this arbiter`)
-}
+const noSuperblock = (where: string): StoreError =>
+  new StoreError('IMAGE_UNREADABLE', `${where}: no valid superblock; look with: pollux check ${where}`)
 
 function* succeeded(plex: Plex, operation: Procedure<number>): Procedure {
   const result = yield* operation

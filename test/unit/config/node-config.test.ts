@@ -113,7 +113,7 @@ const table: [string, string, string][] = [
   ['"128MiB"', '"128MB"', 'aggregate[0].log_size "128MB" is not a size like "128MiB"'],
   ['"128MiB"', '128', 'aggregate[0].log_size must be string'],
   ['"2s"', '"2"', 'timing.lease "2" is not a duration'],
-  ['lease = "2s"', 'lease_margin = "1200ms"', 'timing.lease_margin must be at most half of timing.lease'],
+  ['lease = "2s"', 'lease_margin = "501ms"', 'timing.lease_margin must be at most a quarter of timing.lease'],
   ['lease = "2s"', 'heartbeat = "800ms"', 'timing.heartbeat must be at most half of timing.link_timeout'],
   ['disks = ["/dev/one"]\n', '', 'aggregate[0].disks is missing'],
   ['["/dev/one"]', '[]', 'aggregate[0].disks must not be empty'],

@@ -29,8 +29,11 @@ async function opened(t: Test, fail: Record<string, Error> = {}) {
     request: async (aggregate, name, body) => {
       asked.push([aggregate, name, body])
       if (fail[name]) throw fail[name]
-      const entries = [{ sequence: 1 }, { sequence: 2 }]
-      return (name === 'log-dump' ? { entries } : { name: 'result', epoch: 3 }) as never
+      const isRest = 'part' in (body as object)
+      const copy = 'partner'
+      const next = { from: 2, through: 2 }
+      const dump = isRest ? { copy, entries: [{ sequence: 2 }] } : { copy, entries: [{ sequence: 1 }], next }
+      return (name === 'log-dump' ? dump : { name: 'result', epoch: 3 }) as never
     },
     stop: (pair) => asked.push(['stop', pair]),
   }
@@ -118,7 +121,7 @@ t.test('consistency points are asked of what is served, or of one', async (t) =>
   )
 })
 
-t.test('the log comes as JSON lines', async (t) => {
+t.test('the log comes as JSON lines, asked for part by part', async (t) => {
   const { client, asked } = await opened(t)
   const text = await client.text('GET', '/log?aggregate=two&copy=partner&limit=2')
   t.same(
@@ -131,7 +134,10 @@ t.test('the log comes as JSON lines', async (t) => {
       { aggregate: 'two', sequence: 2 },
     ],
   )
-  t.same(asked, [['two', 'log-dump', { copy: 'partner', limit: 2 }]])
+  t.same(asked, [
+    ['two', 'log-dump', { copy: 'partner', limit: 2 }],
+    ['two', 'log-dump', { copy: 'partner', limit: 2, part: { from: 2, through: 2 } }],
+  ])
 })
 
 t.test('stopping is answered before it happens', async (t) => {

@@ -1,16 +1,24 @@
 import t from 'tap'
 import { dumpLog } from '../../../ts/engine/log-dump.ts'
 import type { Engine } from '../../../ts/engine.ts'
+import type { LogPart } from '../../../ts/node/messages.ts'
 import { CopyHost } from '../log/copies.ts'
 import { MemoryTwin } from '../log/memory-twin.ts'
 import { Writer } from '../log/rings.ts'
 
 function engineWith(...pages: number[]): { engine: Engine; writer: Writer } {
-  const memory = new MemoryTwin()
-  const log = new CopyHost(memory).open()
-  const writer = new Writer(log.ring, memory, 6)
+  const { engine, writer } = engineOf(256)
   for (const count of pages) writer.write(count, 4, 65_536)
-  return { engine: { log, world: { memory } } as unknown as Engine, writer }
+  return { engine, writer }
+}
+
+function engineOf(pageCount: number): { engine: Engine; writer: Writer } {
+  const memory = new MemoryTwin()
+  const log = new CopyHost(memory, 0x40, pageCount).open()
+  return {
+    engine: { log, world: { memory } } as unknown as Engine,
+    writer: new Writer(log.ring, memory, 6),
+  }
 }
 
 t.test('entries are told as they are in the ring', async (t) => {
@@ -65,4 +73,41 @@ t.test('an entry that does not check is told as it is, and called so', async (t)
     entries.map(({ good }) => good),
     [true, false, false],
   )
+})
+
+t.test('a long log is told in parts, so that no turn is long', async (t) => {
+  const { engine, writer } = engineOf(8192)
+  for (let i = 0; i < 100; i += 1) writer.write(64)
+  let part: LogPart | undefined
+  const parts: number[][] = []
+  do {
+    const { entries, next } = dumpLog(engine, 'own', 1000, part)
+    parts.push(entries.map(({ sequence }) => sequence))
+    if (parts.length === 1) {
+      // while it is told, the log goes on: new entries come, and old ones go
+      writer.write(1)
+      writer.ring.release(50)
+    }
+    part = next
+  } while (part !== undefined)
+  t.ok(parts.every((sequences) => sequences.length <= 32))
+  const [first, ...others] = parts
+  t.same(
+    first,
+    Array.from({ length: 32 }, (_, i) => i + 1),
+  )
+  t.same(
+    others.flat(),
+    Array.from({ length: 50 }, (_, i) => i + 51),
+  )
+})
+
+t.test('a log that was begun anew between two parts ends there', async (t) => {
+  const { engine, writer } = engineOf(8192)
+  for (let i = 0; i < 100; i += 1) writer.write(64)
+  const { next } = dumpLog(engine, 'own', 1000)
+  writer.ring.reset(5000)
+  t.match(dumpLog(engine, 'own', 1000, next), { entries: [], next: undefined })
+  writer.ring.reset(3)
+  t.match(dumpLog(engine, 'own', 1000, next), { entries: [], next: undefined })
 })

@@ -1,5 +1,11 @@
 import t from 'tap'
-import { Client, Progress, REQUESTS_IN_FLIGHT_MAX, type Server } from '../../../ts/flow/client.ts'
+import {
+  Client,
+  Progress,
+  REQUESTS_IN_FLIGHT_MAX,
+  type Server,
+  WORK_PER_CLIENT,
+} from '../../../ts/flow/client.ts'
 import { command, commandFlag, encodeRequest } from '../../support/nbd-wire.ts'
 import { MemoryTwin } from '../log/memory-twin.ts'
 import { StreamTwin } from '../partner/stream-twin.ts'
@@ -58,6 +64,7 @@ class Rig implements Server {
   turn(): void {
     if (this.#isReady) {
       this.#isReady = false
+      this.client.work = 0
       this.client.parse()
     }
     this.client.rearm()
@@ -205,6 +212,24 @@ t.test('requests in flight are bounded, and those beyond wait in the stream', as
   t.equal(rig.heard.length / 32, REQUESTS_IN_FLIGHT_MAX + 10)
   t.ok(rig.heard.endsWith(simple(REQUESTS_IN_FLIGHT_MAX + 10)))
   t.throws(() => rig.client.reply(0, 1, 0), /answered once/)
+})
+
+t.test('a turn takes up a bounded number of requests, and the next one goes on', async (t) => {
+  const rig = new Rig()
+  rig.open()
+  rig.stream.deliver(Buffer.concat(Array.from({ length: 2 * WORK_PER_CLIENT }, (_, i) => flush(i + 1))))
+  const byTurn: number[] = []
+  for (let turn = 0; turn < 40; turn += 1) {
+    const before = rig.executed.length
+    rig.turn()
+    if (rig.executed.length > before) byTurn.push(rig.executed.length - before)
+  }
+  t.same(
+    byTurn.filter((count) => count > WORK_PER_CLIENT),
+    [],
+  )
+  t.ok(byTurn.length >= 2)
+  t.equal(rig.executed.length, 2 * WORK_PER_CLIENT)
 })
 
 t.test('a disconnect is polite: what is in flight is answered first', async (t) => {

@@ -31,8 +31,8 @@ t.test(
     t.equal(leaseAfterRead(null).lease.isDead(41), true)
     t.equal(leaseAfterRead(leaseOf('pollux', 'boot-p'), true).lease.isDead(41), true)
     const { lease } = leaseAfterRead(leaseOf('pollux', 'boot-p'))
-    t.equal(lease.isDead(40 + 1100), false)
-    t.equal(lease.isDead(40 + 1101), true)
+    t.equal(lease.isDead(40 + 1099), false)
+    t.equal(lease.isDead(40 + 1100), true)
   },
 )
 

@@ -173,6 +173,23 @@ t.test('a link that comes and goes does not wear out the arbiter', async (t) => 
   t.equal(rig.ownership.state, 'serving-mirrored')
 })
 
+t.test(
+  'a keeper whose arbiter is silent rests between its questions, also when the lease is over',
+  async (t) => {
+    const rig = new Rig({ ...mirrored, owner: 'pollux', lease: leaseOf('pollux', 'boot-p') })
+    rig.arbiter.isHolderGone = false
+    rig.start()
+    const endMs = rig.nowMs + 5000
+    let turns = 0
+    for (; rig.nowMs < endMs; turns += 1) {
+      rig.nowMs = Math.max(rig.nowMs + 0.1, rig.ownership.nextWakeMs)
+      rig.ownership.tick(rig.nowMs)
+    }
+    t.equal(rig.ownership.reason, 'the arbiter does not answer')
+    t.ok(turns < 50, `it took ${turns} turns in five seconds`)
+  },
+)
+
 t.test('a keeper takes over as soon as the owner is known to have ended', async (t) => {
   const rig = new Rig(byPollux)
   rig.arbiter.isHolderGone = false

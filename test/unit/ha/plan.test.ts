@@ -8,11 +8,17 @@ const withVault = (log: LogFacts): LogFacts => ({ ...log, vaultPossible: true, v
 const clean = { ...alone, clean: true, lease: null }
 const givenToPollux = { ...mirrored, owner: 'pollux' }
 
-const view = (record: View['record'], log: LogFacts, partnerFacts?: PartnerFacts): View => ({
+const view = (
+  record: View['record'],
+  log: LogFacts,
+  partnerFacts?: PartnerFacts,
+  diskEpoch: View['diskEpoch'] = 0,
+): View => ({
   node: 'castor',
   partner: 'pollux',
   record,
   log,
+  diskEpoch,
   partnerFacts,
 })
 
@@ -74,6 +80,26 @@ t.test(
     t.match(planAsOwner(view(mirrored, lostLog, lost)), { obstacle: /no other copy of the log is left/ })
   },
 )
+
+t.test('the vault of a pair has what its owner did alone, and not what rested on two memories', async (t) => {
+  const lost: LogFacts = { ...lostLog, vaultPossible: true, vaultCovers: 'alone' }
+  const partnerLost = { ...keeperFacts, logState: 0 } as const
+  t.same(planAsOwner(view(alone, lost)), { log: 'vault' })
+  t.match(planAsOwner(view(mirrored, lost, partnerLost)), {
+    obstacle: /no other copy of the log is left.*--force/,
+  })
+  t.match(planAsOwner(view(alone, { ...lost, vaultCovers: 'never' })), { obstacle: /no other copy/ })
+  t.equal(planForced(view(mirrored, lost, partnerLost)), 'vault', 'an operator may have what is there')
+})
+
+t.test('disks that are ahead of the record show that the arbiter was set back', async (t) => {
+  const past = { obstacle: /the disks are of epoch 9, the arbiter's record only of 4.*restore/ }
+  t.match(planAsOwner(view(mirrored, goodLog, undefined, 9)), past)
+  t.match(planAsOwner(view(clean, lostLog, undefined, 9)), past)
+  t.match(planAsKeeper(view(givenToPollux, goodLog, undefined, 9)), past)
+  t.same(planAsOwner(view(mirrored, goodLog, undefined, 4)), { log: 'ring' })
+  t.same(planAsOwner(view(mirrored, goodLog, undefined, 'the disk is missing')), { log: 'ring' })
+})
 
 t.test('a keeper takes over only with a log that the record lists, whole and complete', async (t) => {
   t.same(planAsKeeper(view(givenToPollux, goodLog)), { log: 'ring' })

@@ -11,12 +11,16 @@ export const whose: LogOwnership = { pair: identity(1), aggregate: identity(2), 
 /** One NVRAM file that stays, and entropy that counts. */
 export class CopyHost {
   readonly memory: Memory
+  readonly #port: MemoryTwin
   found: NvramFound = 'new'
   #random: number
+  readonly #pageCount: number
 
-  constructor(memory = new MemoryTwin(), random = 0x40) {
-    this.memory = memory.allocate(logLayout(256).byteLength)
+  constructor(memory = new MemoryTwin(), random = 0x40, pageCount = 256) {
+    this.#port = memory
+    this.memory = memory.allocate(logLayout(pageCount).byteLength)
     this.#random = random
+    this.#pageCount = pageCount
   }
 
   open(owner = whose): LogCopy {
@@ -30,7 +34,8 @@ export class CopyHost {
         bytes.fill(this.#random)
       },
     }
-    const copy = LogCopy.open({ nvram, entropy } as unknown as World, 'a', 256, owner)
+    const world = { memory: this.#port, nvram, entropy } as unknown as World
+    const copy = LogCopy.open(world, 'a', this.#pageCount, owner)
     this.found = 'kept'
     return copy
   }

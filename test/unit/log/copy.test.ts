@@ -55,20 +55,30 @@ t.test('without a mark that checks the log is damaged, but it is still this log'
 
 const mistakes: [string, RegExp, (host: CopyHost) => void][] = [
   ['a header with a flipped bit', /its header does not check/, ({ memory }) => memory.bytes[20]!++],
-  [
-    'another format',
-    /another format version/,
-    (h) => changeHeader(h, (header) => (header.version = LOG_RING_VERSION + 1)),
-  ],
-  ['the ring of another pair', /another pair/, (h) => changeHeader(h, (header) => header.pair.fill(9))],
-  [
-    'the ring of another aggregate',
-    /another aggregate/,
-    (h) => changeHeader(h, (header) => header.aggregate.fill(9)),
-  ],
-  ['the ring of another node', /another node/, (h) => changeHeader(h, (header) => header.node.fill(9))],
   ['another number of pages', /another size/, (h) => changeHeader(h, (header) => (header.pageCount = 512))],
 ]
+
+const foreign: [string, RegExp, (host: CopyHost) => void][] = [
+  [
+    'another format',
+    /a log of another format version; start the version that wrote it/,
+    (h) => changeHeader(h, (header) => (header.version = LOG_RING_VERSION + 1)),
+  ],
+  ['another pair', /log of another pair/, (h) => changeHeader(h, (header) => header.pair.fill(9))],
+  ['another aggregate', /of another aggregate/, (h) => changeHeader(h, (header) => header.aggregate.fill(9))],
+  ['another node', /log of another node; give/, (h) => changeHeader(h, (header) => header.node.fill(9))],
+]
+
+for (const [name, reason, change] of foreign) {
+  t.test(`a ring of ${name} may be the only copy: it is refused, and not one byte is changed`, async (t) => {
+    const host = new CopyHost()
+    host.open().marks.begin(5, 100, true, 120)
+    change(host)
+    const before = Buffer.from(host.memory.bytes)
+    t.throws(() => host.open(), { code: 'NVRAM_UNUSABLE', message: reason })
+    t.ok(before.equals(host.memory.bytes))
+  })
+}
 
 for (const [name, reason, damage] of mistakes) {
   t.test(`${name} is named, and gets a new incarnation`, async (t) => {

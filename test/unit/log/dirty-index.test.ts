@@ -39,15 +39,39 @@ t.test('zeroed stretches, short and long, hide older data and are hidden by newe
   }
 })
 
-t.test('long stretches are kept as ranges, short ones block by block', async (t) => {
+t.test('stretches are kept as ranges, whose cost does not depend on their length', async (t) => {
   const index = new DirtyIndex(4)
-  index.zero(1, 0, 15, 1)
-  index.zero(1, 100, 116, 2)
-  index.zero(4, 0, 2 ** 32, 3)
+  index.zero(1, 0, 1, 1)
+  index.zero(1, 100, 102, 2)
+  index.zero(1, 102, 116, 3)
+  index.zero(4, 0, 2 ** 32, 4)
   t.same(index.rangesOf(1), [{ first: 100, end: 116 }])
   t.same([...index.rangedVolumes()], [1, 4])
-  t.equal(index.blockCount, 15)
-  t.equal(index.lastRangeSequence, 3)
+  t.equal(index.blockCount, 1)
+  t.same([index.lookup(1, 101), index.foundSequence], [ZERO_BLOCK, 2])
+  t.same([index.lookup(1, 102), index.foundSequence], [ZERO_BLOCK, 3])
+})
+
+t.test('a stretch costs the same whatever else is dirty', async (t) => {
+  const index = new DirtyIndex(2 ** 18)
+  for (let block = 0; block < 2 ** 18; block += 1) index.set(1, block * 3, block, block + 1)
+  const startedMs = performance.now()
+  for (let i = 0; i < 4096; i += 1) index.zero(1, i * 128, i * 128 + 64, 2 ** 18 + 1 + i)
+  const tookMs = performance.now() - startedMs
+  t.ok(tookMs < 500, `4096 stretches took ${tookMs.toFixed(0)} ms`)
+  t.equal(index.lookup(1, 126), 42, 'what lies between them is dirty')
+  t.equal(index.lookup(1, 129), ZERO_BLOCK)
+})
+
+t.test('what a stretch hides is not among the changes of a consistency point', async (t) => {
+  const index = new DirtyIndex(4)
+  for (let block = 0; block < 10; block += 1) index.set(1, block, block, block + 1)
+  index.zero(1, 2, 8, 20)
+  index.set(1, 5, 55, 21)
+  t.same(
+    Array.from(index.sortedKeys(), (key) => key - 2 ** 32),
+    [0, 1, 5, 8, 9],
+  )
 })
 
 t.test('a volume that is deleted leaves nothing, the others stay', async (t) => {
@@ -57,7 +81,7 @@ t.test('a volume that is deleted leaves nothing, the others stay', async (t) => 
     index.set(2, block, block, 1)
   }
   index.zero(1, 1000, 2000, 2)
-  index.dropVolume(1)
+  index.dropVolume(1, 3)
   t.same([index.lookup(1, 7), index.lookup(1, 1500), index.lookup(2, 7)], [NOT_DIRTY, NOT_DIRTY, 7])
   t.equal(index.sortedKeys().length, 50)
   t.same(index.rangesOf(1), [])

@@ -1,13 +1,19 @@
 import t from 'tap'
-import { Ranges } from '../../../ts/log/ranges.ts'
+import { isBefore, Ranges } from '../../../ts/log/ranges.ts'
 
-const list = (...ranges: [number, number][]) => {
-  const all = new Ranges()
-  for (const [first, end] of ranges) all.add(first, end)
-  return all.list.map(({ first, end }) => [first, end])
+function of(...added: [first: number, end: number][]): Ranges {
+  const ranges = new Ranges()
+  for (const [index, [first, end]] of added.entries()) ranges.add(first, end, index + 1)
+  return ranges
 }
 
+const list = (...added: [number, number][]) =>
+  of(...added)
+    .merged()
+    .map(({ first, end }) => [first, end])
+
 t.test('ranges are sorted, and those that touch or overlap are one', async (t) => {
+  t.same(list(), [])
   t.same(list([10, 20], [30, 40], [0, 5]), [
     [0, 5],
     [10, 20],
@@ -21,14 +27,30 @@ t.test('ranges are sorted, and those that touch or overlap are one', async (t) =
 })
 
 t.test('a block is in a range from its first to before its end', async (t) => {
-  const ranges = new Ranges()
-  t.notOk(ranges.has(0))
-  ranges.add(10, 20)
-  ranges.add(2 ** 32 - 2, 2 ** 32)
+  const ranges = of([10, 20], [2 ** 32 - 2, 2 ** 32])
   const inside = [9, 10, 19, 20, 2 ** 32 - 3, 2 ** 32 - 2, 2 ** 32 - 1].filter((block) => ranges.has(block))
   t.same(inside, [10, 19, 2 ** 32 - 2, 2 ** 32 - 1])
+  t.notOk(of().has(0))
+})
+
+t.test('each block knows the newest entry that zeroed it', async (t) => {
+  const ranges = of([0, 100], [20, 30], [25, 50], [90, 110])
+  const sequences = [0, 19, 20, 24, 25, 49, 50, 89, 90, 109].map((block) => {
+    t.ok(ranges.has(block))
+    return ranges.foundSequence
+  })
+  t.same(sequences, [1, 1, 2, 2, 3, 3, 1, 1, 4, 4])
+})
+
+t.test('a range hides what is older, in 32 bits that run over', async (t) => {
+  const ranges = new Ranges()
+  ranges.add(10, 20, 2 ** 32 + 5)
+  t.same([ranges.hides(10, 2 ** 32 + 4), ranges.hides(10, 2 ** 32 - 1)], [true, true])
+  t.same([ranges.hides(10, 2 ** 32 + 6), ranges.hides(20, 2 ** 32 - 1)], [false, false])
+  t.ok(isBefore(2 ** 31 - 1, 2 ** 31))
+  t.notOk(isBefore(7, 7))
 })
 
 t.test('an empty range is our bug', async (t) => {
-  t.throws(() => new Ranges().add(5, 5), /not empty/)
+  t.throws(() => new Ranges().add(5, 5, 1), /not empty/)
 })

@@ -4,6 +4,7 @@ import { LogEntry } from '../../../ts/format/log-ring.ts'
 import type { MarksFound } from '../../../ts/log/marks.ts'
 import { decide, type ReplayLimits, recover, replayCases } from '../../../ts/log/replay.ts'
 import { LogRing } from '../../../ts/log/ring.ts'
+import { finish } from '../../support/finish.ts'
 import { MemoryTwin } from './memory-twin.ts'
 import { pageOf, ringOf, Writer } from './rings.ts'
 
@@ -55,7 +56,15 @@ class Image {
 
   recover(limits: Partial<ReplayLimits> = {}): LogRing {
     const ring = new LogRing(this.writer.ring.memory, this.writer.ring.layout)
-    recover(ring, this.memory, { contained: 2, imageEpoch: 5, allowedEpoch: 6, marks: this.marks, ...limits })
+    finish(
+      recover(ring, this.memory, {
+        contained: 2,
+        imageEpoch: 5,
+        allowedEpoch: 6,
+        marks: this.marks,
+        ...limits,
+      }),
+    )
     return ring
   }
 
@@ -251,4 +260,28 @@ t.test('a flip anywhere in the data is noticed', async (t) => {
   }
   t.same(missed, [])
   t.same(kept(base.recover()), [3, 5])
+})
+
+t.test('others have their turns while a long log is recovered, and see the ring as it was', async (t) => {
+  const memory = new MemoryTwin()
+  const writer = new Writer(ringOf(memory, 8192), memory, 5)
+  for (let i = 0; i < 8000; i += 1) writer.write(i % 100 === 0 ? 20 : 0)
+  const ring = new LogRing(writer.ring.memory, writer.ring.layout)
+  const limits = { contained: 0, imageEpoch: 5, allowedEpoch: 5, marks: undefined }
+  const procedure = recover(ring, memory, limits)
+  let turns = 0
+  for (let step = procedure.next(); !step.done; step = procedure.next()) {
+    turns += 1
+    if (step.value !== 'again') t.fail('it waits for nothing')
+    t.same([...kept(ring), ring.pagesUsed], [1, 1, 0])
+  }
+  t.ok(turns >= 4, `${turns} turns`)
+  t.same([...kept(ring), ring.pagesUsed], [1, 8001, 1600])
+})
+
+t.test('a ring that held something else is empty when nothing is found', async (t) => {
+  const image = new Image()
+  const { ring } = image.writer
+  finish(recover(ring, image.memory, { contained: 500, imageEpoch: 6, allowedEpoch: 6, marks: undefined }))
+  t.same([...kept(ring), ring.pagesUsed], [501, 501, 0])
 })

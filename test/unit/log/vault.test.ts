@@ -5,7 +5,9 @@ import { writeHeader } from '../../../ts/log/copy.ts'
 import { Marks } from '../../../ts/log/marks.ts'
 import { recover } from '../../../ts/log/replay.ts'
 import { LogRing } from '../../../ts/log/ring.ts'
-import { loadVault, Vault } from '../../../ts/log/vault.ts'
+import { Vault } from '../../../ts/log/vault.ts'
+import { loadVault } from '../../../ts/log/vault-halves.ts'
+import { finish } from '../../support/finish.ts'
 import { MemoryTwin } from './memory-twin.ts'
 import { pageOf, ringOf, Writer } from './rings.ts'
 import { ZoneTwin } from './zone-twin.ts'
@@ -25,8 +27,9 @@ class Owner {
     this.zone = new ZoneTwin(this.memory, ring.layout.byteLength)
     this.marks.begin(5, 1, true)
     writeHeader(ring.memory, ring.layout, whose, identity(4))
-    this.vault = new Vault(ring, this.marks, this.zone, this.memory, 0)
+    this.vault = new Vault(ring, this.marks, this.zone, this.memory.allocate(4096), 0)
     this.zone.finish(this.vault.stamp(1))
+    this.commit()
     this.zone.log.length = 0
   }
 
@@ -50,7 +53,9 @@ function recovered(zone: ZoneTwin, contained = 0): LogRing {
   twin.bytes.set(zone.bytes)
   twin.finish(loadVault(twin, target, layout))
   const ring = new LogRing(target, layout)
-  recover(ring, memory, { contained, imageEpoch: 5, allowedEpoch: 5, marks: new Marks(target).load() })
+  finish(
+    recover(ring, memory, { contained, imageEpoch: 5, allowedEpoch: 5, marks: new Marks(target).load() }),
+  )
   return ring
 }
 
@@ -168,7 +173,7 @@ t.test('the marks of a new owner count more than those of the epoch before', asy
   owner.marks.begin(6, 1, true, 5)
   owner.writer.epoch = 6
   owner.writer.write(1)
-  const vault = new Vault(owner.writer.ring, owner.marks, owner.zone, owner.memory, 0)
+  const vault = new Vault(owner.writer.ring, owner.marks, owner.zone, owner.memory.allocate(4096), 0)
   owner.zone.finish(vault.stamp(6))
   vault.start()
   owner.zone.settle()
@@ -186,7 +191,7 @@ t.test(
     const at = writer.ring.layout.descriptorsAt + 70 * LogEntry.byteLength
     t.same(zone.stable.subarray(at, at + 64), writer.ring.descriptorBytes(70))
     t.same(zone.stable.subarray(0, 128), writer.ring.memory.bytes.subarray(0, 128))
-    const writes = [0, at - (at % 4096), MARKS_AT[1]].map((from) => `write ${from} 4096`)
+    const writes = [0, at - (at % 4096), MARKS_AT[0]].map((from) => `write ${from} 4096`)
     t.same(zone.log, [...writes, 'flush'])
     zone.fail = { kind: 'flush', result: -28 }
     try {
@@ -258,5 +263,60 @@ t.test(
     }
     t.same(problems.slice(0, 5), [])
     t.ok(owner.writer.ring.head > 50 && moments > 300, `${moments} moments`)
+  },
+)
+
+/** What a recovery without any ring would read in the marks. */
+const isComplete = (zone: ZoneTwin): boolean | undefined => {
+  const memory = new MemoryTwin().allocate(zone.byteLength)
+  memory.bytes.set(zone.bytes)
+  return new Marks(memory).load()?.complete
+}
+
+t.test('a vault promises nothing before it has all that was promised without it', async (t) => {
+  const owner = new Owner()
+  const { vault, writer, zone } = owner
+  vault.suspend()
+  zone.settle()
+  t.equal(isComplete(zone), false)
+  t.ok(vault.isSuspended, 'promises rest on the memory of two nodes')
+  for (let i = 0; i < 6; i += 1) writer.write(30)
+  vault.owe(6)
+  for (let group = 0; vault.durable < 6; group += 1) {
+    owner.commit()
+    t.match(vault, { promised: 0, isSuspended: true, lacksOwed: true }, `group ${group}`)
+    t.equal(isComplete(zone.afterPowerLoss(() => true)), false)
+  }
+  vault.start()
+  t.equal(vault.isSuspended, false, 'marks that are being written may be there already')
+  while (zone.waiting > 1) zone.step()
+  t.equal(vault.promised, 0, 'nor before it says so durably')
+  zone.settle()
+  t.match(vault, { promised: 6, lacksOwed: false })
+  t.equal(isComplete(zone.afterPowerLoss(() => false)), true)
+})
+
+t.test('what a consistency point contains is promised, whatever the vault has', async (t) => {
+  const { vault, writer, zone } = new Owner()
+  vault.suspend()
+  zone.settle()
+  for (let i = 0; i < 4; i += 1) writer.write(1)
+  vault.owe(4)
+  vault.contained(3)
+  t.match(vault, { promised: 3, lacksOwed: true })
+})
+
+t.test(
+  'when the marks cannot be written, nobody knows what they say, and nothing rests on them',
+  async (t) => {
+    const owner = new Owner()
+    const { vault, zone } = owner
+    zone.fail = { kind: 'flush', result: -5 }
+    vault.suspend()
+    zone.settle()
+    t.match(vault, { isSuspended: false, promised: 0, failures: 1 })
+    vault.suspend()
+    zone.settle()
+    t.match(vault, { isSuspended: true, promised: 0 })
   },
 )

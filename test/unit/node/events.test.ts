@@ -29,3 +29,20 @@ t.test('only the last 200 events are kept, and they can be followed', async (t) 
   )
   t.same(log.after(250), [])
 })
+
+t.test('an error is still among the recent events when many others have followed', async (t) => {
+  const events = new EventLog('castor', { write: () => undefined })
+  events.add('error', 'fenced', 'this node was fenced')
+  for (let round = 0; round < 50; round += 1) events.add('info', 'link up', `round ${round}`)
+  const recent = events.recent(6)
+  t.same(
+    recent.map(({ number }) => number),
+    [1, 47, 48, 49, 50, 51],
+  )
+  for (let round = 0; round < 9; round += 1) events.add('error', 'fenced', `again ${round}`)
+  t.same(
+    events.recent(6).map(({ number }) => number),
+    [55, 56, 57, 58, 59, 60],
+    'errors that nothing has followed are just the newest',
+  )
+})

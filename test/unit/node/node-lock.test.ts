@@ -23,3 +23,13 @@ t.test('a node runs once only, and says which process it is', async (t) => {
   t.equal(isLocked(socket, flock), false)
   new NodeLock(socket, 'castor', flock).release()
 })
+
+t.test('somebody who only looks does not keep a node from starting', async (t) => {
+  const folder = mkdtempSync(join(tmpdir(), 'pollux-lock-'))
+  t.teardown(() => rmSync(folder, { recursive: true }))
+  let looks = 3
+  const busyAtFirst = (descriptor: number) => looks-- <= 0 && flock(descriptor)
+  const lock = new NodeLock(join(folder, 'castor.sock'), 'castor', busyAtFirst)
+  t.equal(isLocked(join(folder, 'castor.sock'), flock), true)
+  lock.release()
+})

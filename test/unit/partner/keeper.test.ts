@@ -5,6 +5,7 @@ import { LogEntry } from '../../../ts/format/log-ring.ts'
 import { Marks } from '../../../ts/log/marks.ts'
 import { recover } from '../../../ts/log/replay.ts'
 import { LogRing } from '../../../ts/log/ring.ts'
+import { finish } from '../../support/finish.ts'
 import { MemoryTwin } from '../log/memory-twin.ts'
 import { EPOCH, Pair } from './pair.ts'
 
@@ -22,7 +23,7 @@ const takenOver = (of: Pair, contained: number) => {
   const { memory, layout } = of.keeper.copy.ring
   const ring = new LogRing(memory, layout)
   const marks = new Marks(memory).load()
-  recover(ring, of.memory, { contained, imageEpoch: EPOCH, allowedEpoch: EPOCH, marks })
+  finish(recover(ring, of.memory, { contained, imageEpoch: EPOCH, allowedEpoch: EPOCH, marks }))
   return [ring.tail, ring.head]
 }
 

@@ -150,13 +150,13 @@ t.test('a fresh block is there without being read', async (t) => {
 
 t.test('frames of this turn are not reused before it ends, and who found none asks again', async (t) => {
   const { cache, checksum, turn } = setting()
-  const half = CACHE_FRAMES_MIN / 2
-  for (let block = 0; block < half; block += 1) cache.get(block, checksum(block), undefined)
-  turn()
-  for (let block = half; block < 2 * half; block += 1) cache.get(block, checksum(block), undefined)
-  turn()
+  const all = CACHE_FRAMES_MIN
+  for (let from = 0; from < all; from += all / 4) {
+    for (let block = from; block < from + all / 4; block += 1) cache.get(block, checksum(block), undefined)
+    turn()
+  }
   const frames = new Set<number>()
-  for (let block = 0; block < 2 * half; block += 1) frames.add(cache.get(block, checksum(block), undefined))
+  for (let block = 0; block < all; block += 1) frames.add(cache.get(block, checksum(block), undefined))
   t.equal(frames.size, CACHE_FRAMES_MIN)
   t.notOk(frames.has(WAIT))
   const starved = wakes()
@@ -168,6 +168,49 @@ t.test('frames of this turn are not reused before it ends, and who found none as
   turn()
   t.equal(starved.count, 2)
   t.ok(cache.get(1000, checksum(1000), starved) >= 0)
+})
+
+t.test('scattered blocks are read a bounded number at a time, and all of them come', async (t) => {
+  const world = new MemoryWorld()
+  const [disk] = makeDisks(world, [32 * MIB])
+  const expected = { pair, aggregate, plex: 0, diskIndex: 0, diskCount: 1 }
+  const plex = new Plex([world.run(openLabelled(disk!, expected, world.memory))])
+  const cache = new BlockCache(plex, world.memory, 16 * MIB)
+  let [inFlight, most] = [0, 0]
+  const read = plex.read.bind(plex)
+  plex.read = (first, gather, done) => {
+    inFlight += 1
+    most = Math.max(most, inFlight)
+    read(first, gather, {
+      complete: (result) => {
+        inFlight -= 1
+        done.complete(result)
+      },
+    })
+  }
+  const zeroes = world.memory.checksum(world.memory.allocate(BLOCK_SIZE).address, BLOCK_SIZE)
+  const waiting = new Set(Array.from({ length: 1800 }, (_, index) => index * 3))
+  const blocks = [...waiting]
+  for (let turn = 0; turn < 50 && waiting.size > 0; turn += 1) {
+    for (const block of blocks) if (cache.get(block, zeroes, wakes()) >= 0) waiting.delete(block)
+    cache.submit()
+    if (turn > 3) world.settle()
+  }
+  t.equal(waiting.size, 0)
+  t.equal(most, 512, 'a ring of I/O has room for them, and for everything else')
+})
+
+t.test('reads of clients leave frames for a consistency point', async (t) => {
+  const { cache, checksum, turn } = setting()
+  for (let block = 0; block < 2 * CACHE_FRAMES_MIN; block += 2) cache.get(block, checksum(block), undefined)
+  t.equal(cache.get(1001, checksum(1001), wakes()), WAIT)
+  const point = wakes()
+  cache.isForPoint = true
+  t.equal(cache.get(1003, checksum(1003), point), WAIT)
+  cache.isForPoint = false
+  turn()
+  t.ok(cache.get(1003, checksum(1003), undefined) >= 0, 'it was read in this turn')
+  t.equal(cache.get(1001, checksum(1001), undefined), WAIT, 'the other one was not')
 })
 
 t.test('only half of the frames are on their way at once, and everybody is served', async (t) => {

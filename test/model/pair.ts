@@ -1,0 +1,74 @@
+import { assert } from '../../ts/base/assert.ts'
+import { actionsIn } from './actions.ts'
+import { isWell, nextInPeace } from './recovery.ts'
+import { type NodeState, noFaults, type PairState } from './state.ts'
+
+const deadNode = (incarnation: string): NodeState => ({
+  ownership: undefined,
+  boot: '',
+  lagMs: 0,
+  paused: false,
+  ring: { incarnation, epoch: 0, complete: false, lost: true, entries: 0 },
+  opening: undefined,
+  owner: false,
+  quiescing: false,
+  session: false,
+  wentDown: false,
+  partner: undefined,
+  mirroring: false,
+  joining: false,
+  mirrored: 0,
+  answered: false,
+})
+
+/** Two nodes that have never run, and a disk that was formatted. */
+export const coldPair = (): PairState => ({
+  nowMs: 1e7,
+  record: undefined,
+  nodes: [deadNode('ring-c'), deadNode('ring-p')],
+  inbox: [[], []],
+  isCableUp: true,
+  asked: [],
+  image: 0,
+  acknowledged: 0,
+  imageEpoch: 0,
+  budget: noFaults,
+  counter: 0,
+  writes: 0,
+})
+
+/** Castor serves, everything mirrored to pollux. */
+export function mirroredPair(): PairState {
+  let pair = coldPair()
+  for (let turn = 0; !isWell(pair); turn += 1) pair = nextInPeace(pair, turn)
+  return pair
+}
+
+/**
+ * The same after the link was cut and came back: castor serves alone, has logged a write that nobody was told
+ * of, and is about to bring pollux up to date.
+ */
+export function syncingPair(): PairState {
+  let pair: PairState = { ...mirroredPair(), budget: { ...noFaults, cuts: 1, writes: 1 } }
+  pair = promptlyUntil(happen(pair, 'the link is cut'), 'serving-solo')
+  pair = happen(pair, 'castor: logs a write')
+  return promptlyUntil(happen(pair, 'the link is mended'), 'syncing')
+}
+
+function promptlyUntil(start: PairState, state: string): PairState {
+  let pair = start
+  while (pair.nodes[0].ownership?.state !== state) {
+    const prompt = actionsIn(pair).find(({ isPrompt }) => isPrompt)
+    assert(prompt !== undefined, `castor is ${state} in the end`)
+    pair = prompt.apply()
+  }
+  return pair
+}
+
+function happen(pair: PairState, name: string): PairState {
+  const action = actionsIn(pair).find((each) => each.name === name)
+  assert(action !== undefined, `it may happen that ${name}`)
+  return action.apply()
+}
+
+export const beginnings = { cold: coldPair, mirrored: mirroredPair, syncing: syncingPair } as const

@@ -1,0 +1,109 @@
+import t from 'tap'
+import { Command } from '../../ts/format/nbd.ts'
+import { mustAsk, mustCome, pairInSync, RawClient } from './raw-client.ts'
+
+const block = (value: number): Uint8Array => new Uint8Array(4096).fill(value)
+
+t.test('a FLUSH that comes when the partner is gone waits until the vault has all of it', async (t) => {
+  const world = pairInSync(3)
+  mustAsk(world, 'cp-now', {})
+  mustAsk(world, 'cp-hold', {})
+  const client = new RawClient(world)
+  client.write(4096, block(7))
+  const owner = world.owner!
+  const partner = world.nodes.find((node) => node !== owner)!
+  partner.loseHost()
+  mustCome(world, 'alone', () => world.record?.log === 'stale')
+  client.flush()
+  const { vault, aggregate } = owner.engine!.owner!
+  t.ok(vault.promised >= aggregate.acknowledged && vault.groupsWritten > 0, 'it is in the vault')
+  owner.loseHost()
+  world.losePower()
+  for (const node of [owner, partner]) world.start(node)
+  mustCome(world, 'served again, without an operator', () => world.owner !== undefined)
+  t.same(new RawClient(world).read(4096, 4096), block(7))
+  t.same(world.record!.forced, [])
+})
+
+t.test('what rested on two memories is not served from the vault without an operator', async (t) => {
+  const world = pairInSync(4)
+  mustAsk(world, 'cp-now', {})
+  mustAsk(world, 'cp-hold', {})
+  const client = new RawClient(world)
+  client.write(4096, block(7))
+  client.flush()
+  for (const node of world.nodes) node.loseHost()
+  world.losePower()
+  for (const node of world.nodes) world.start(node)
+  t.notOk(
+    world.runUntil(() => world.owner !== undefined, 20_000),
+    'nobody serves',
+  )
+  const reasons = world.nodes.map(({ engine }) => engine!.ownership.reason).join('; ')
+  t.match(reasons, /no other copy of the log is left.*--force --accept-data-loss/)
+})
+
+t.test('with durability vault, what was flushed is served after a loss of power', async (t) => {
+  const world = pairInSync(5, { durability: 'vault' })
+  mustAsk(world, 'cp-now', {})
+  mustAsk(world, 'cp-hold', {})
+  const client = new RawClient(world)
+  for (let round = 1; round < 9; round += 1) client.write(round * 4096, block(round))
+  client.flush()
+  for (const node of world.nodes) node.loseHost()
+  world.losePower()
+  for (const node of world.nodes) world.start(node)
+  mustCome(world, 'served again', () => world.owner !== undefined)
+  const again = new RawClient(world)
+  for (let round = 1; round < 9; round += 1) t.same(again.read(round * 4096, 4096), block(round))
+})
+
+t.test('an owner that died before its vault was complete leaves the one before it in force', async (t) => {
+  const world = pairInSync(6, { durability: 'vault' })
+  mustAsk(world, 'cp-now', {})
+  mustAsk(world, 'cp-hold', {})
+  const client = new RawClient(world)
+  client.write(4096, block(9))
+  client.flush()
+  // each claim begins a vault of its own; power goes before any of them has everything
+  for (let round = 0; round < 3; round += 1) {
+    world.owner!.kill()
+    mustCome(world, 'opening', () => world.events.some((line) => line.includes('opening')))
+    world.runFor(3)
+    for (const node of world.nodes) world.start(node)
+    mustCome(world, 'served', () => world.owner !== undefined)
+  }
+  for (const node of world.nodes) node.loseHost()
+  world.losePower()
+  for (const node of world.nodes) world.start(node)
+  mustCome(world, 'served again', () => world.owner !== undefined)
+  t.same(new RawClient(world).read(4096, 4096), block(9))
+})
+
+t.test('however often a full log is opened in vain, it opens when the disk is good again', async (t) => {
+  const world = pairInSync(7)
+  mustAsk(world, 'cp-hold', {})
+  const client = new RawClient(world)
+  const sent: number[] = []
+  for (let round = 0; round < 300; round += 1)
+    sent.push(client.send(Command.WRITE, (round % 200) * 4096, 4096, block(round)))
+  mustCome(world, 'the log is full', () => world.owner!.engine!.log.ring.fill > 0.9)
+  world.runFor(500)
+  const platter = world.platter('disk0')
+  platter.faults.write = 1
+  for (let round = 0; round < 60; round += 1) {
+    for (const node of world.nodes) {
+      node.kill()
+      world.start(node)
+    }
+    world.runFor(700)
+  }
+  platter.faults.write = 0
+  mustCome(world, 'served when the disk is good', () => world.owner !== undefined)
+  const answered = sent.filter((cookie) => client.replies.has(cookie)).length
+  const again = new RawClient(world)
+  t.ok(answered > 100)
+  for (let round = 200; round < answered; round += 1) {
+    t.same(again.read((round % 200) * 4096, 4096), block(round), `the write of round ${round}`)
+  }
+})

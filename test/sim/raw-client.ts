@@ -1,0 +1,129 @@
+import { Command, REQUEST_MAGIC } from '../../ts/format/nbd.ts'
+import { formatDisk } from './format.ts'
+import { SimStream } from './stream.ts'
+import { SimWorld, type WorldOptions } from './world.ts'
+
+/** A pair in sync with one volume of 1 MiB called `v`, for tests that tell one story. */
+export function pairInSync(seed: number, options: Partial<WorldOptions> = {}): SimWorld {
+  const world = new SimWorld(seed, {
+    durability: 'pair',
+    logPages: 256,
+    diskByteLength: 24 << 20,
+    ...options,
+  })
+  for (const aggregate of world.aggregates) formatDisk(world, aggregate)
+  for (const node of world.nodes) world.start(node)
+  mustCome(world, 'in sync', () => world.record?.log === 'in-sync' && world.owner !== undefined)
+  mustAsk(world, 'volume-create', { name: 'v', size: 1 << 20 })
+  return world
+}
+
+export function mustCome(world: SimWorld, what: string, condition: () => boolean, withinMs = 20_000): void {
+  if (world.runUntil(condition, withinMs)) return
+  throw new Error(`not within ${withinMs} ms: ${what}\n${world.events.slice(-20).join('\n')}`)
+}
+
+/** A request to the engine that serves, and its answer. */
+export function mustAsk(world: SimWorld, name: string, body: object): unknown {
+  const { owner } = world
+  const request = owner!.request(name, body)
+  mustCome(world, `an answer to ${name}`, () => owner!.answers.has(request))
+  const { result, error } = owner!.answers.get(request)!
+  if (error !== undefined) throw error
+  return result
+}
+
+interface Reply {
+  readonly error: number
+  readonly data: Uint8Array
+}
+
+/** A session with simple replies in which a test says each request by itself. */
+export class RawClient {
+  readonly replies = new Map<number, Reply>()
+  isClosed = false
+  readonly #world: SimWorld
+  readonly #stream: SimStream
+  readonly #lengths = new Map<number, number>()
+  #received = new Uint8Array(0)
+  #cookie = 0
+
+  constructor(world: SimWorld, volume = 'v') {
+    this.#world = world
+    const node = world.owner!
+    const found = node.serving.volumes.find(({ name }) => name === volume)!
+    const holder = {
+      gathered: () => new Uint8Array(0),
+      put: (_address: number, bytes: Uint8Array) => this.#take(bytes),
+      deliver: (done: { complete(result: number): void }, result: number) => done.complete(result),
+    }
+    const ends = SimStream.pair([node.name, holder], ['client', node.holder()], world.scheduler, world.random)
+    this.#stream = ends[0]
+    this.#listen()
+    const arrival = { volume: found.volume, readOnly: false, structured: false, leftover: new Uint8Array(0) }
+    node.act(() => node.engine!.client({ stream: ends[1], ...arrival }))
+  }
+
+  /** Returns the cookie under which the reply will be in `replies`. */
+  send(command: number, offset: number, length: number, data?: Uint8Array, flags = 0): number {
+    this.#cookie += 1
+    const bytes = new Uint8Array(28 + (data?.length ?? 0))
+    const view = new DataView(bytes.buffer)
+    view.setUint32(0, REQUEST_MAGIC)
+    view.setUint16(4, flags)
+    view.setUint16(6, command)
+    view.setUint32(12, this.#cookie)
+    view.setUint32(20, offset)
+    view.setUint32(24, length)
+    if (data !== undefined) bytes.set(data, 28)
+    this.#lengths.set(this.#cookie, command === Command.READ ? length : 0)
+    this.#stream.sendBytes(bytes)
+    return this.#cookie
+  }
+
+  /** Waits for the reply; an error of the protocol is its `error`. */
+  must(cookie: number, withinMs = 5000): Reply {
+    mustCome(this.#world, `a reply to request ${cookie}`, () => this.replies.has(cookie), withinMs)
+    return this.replies.get(cookie)!
+  }
+
+  write(offset: number, data: Uint8Array): void {
+    const { error } = this.must(this.send(Command.WRITE, offset, data.length, data))
+    if (error !== 0) throw new Error(`the write was answered with error ${error}`)
+  }
+
+  flush(): void {
+    this.must(this.send(Command.FLUSH, 0, 0))
+  }
+
+  read(offset: number, length: number): Uint8Array {
+    return this.must(this.send(Command.READ, offset, length)).data
+  }
+
+  close(): void {
+    this.#stream.close()
+  }
+
+  #listen(): void {
+    this.#stream.receive(0, 1 << 20, {
+      complete: (result) => {
+        if (result > 0) this.#listen()
+        else this.isClosed = true
+      },
+    })
+  }
+
+  #take(bytes: Uint8Array): void {
+    this.#received = Uint8Array.from([...this.#received, ...bytes])
+    for (;;) {
+      if (this.#received.length < 16) return
+      const view = new DataView(this.#received.buffer)
+      const cookie = view.getUint32(12)
+      const error = view.getUint32(4)
+      const end = 16 + (error === 0 ? this.#lengths.get(cookie)! : 0)
+      if (this.#received.length < end) return
+      this.replies.set(cookie, { error, data: this.#received.slice(16, end) })
+      this.#received = this.#received.slice(end)
+    }
+  }
+}
