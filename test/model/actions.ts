@@ -155,8 +155,11 @@ function addOwner(state: PairState, index: number, turn: Turn): void {
   const safe = isDemanding ? node.mirrored : ownership.maySoloAck ? node.ring.entries : 0
   const due = node.ring.entries & safe & ~acknowledged
   if (due !== 0) turn(`acknowledges ${due}`, false, (_, next) => (next.acknowledged |= due))
-  if (node.ring.entries & ~image && !(node.ring.entries & ~acknowledged) && !node.quiescing)
-    turn('takes a consistency point', false, (own, next) => publish(own, next))
+  if (budget.points > 0 && node.ring.entries & ~image && !(node.ring.entries & ~acknowledged))
+    turn('takes a consistency point', false, (own, next) => {
+      next.budget.points -= 1
+      publish(own, next)
+    })
   if (budget.writes > 0 && ownership.serves && !node.quiescing)
     turn('logs a write', false, (own, next) => logWrite(own, next, index))
   if (budget.handovers > 0 && ownership.state === 'serving-mirrored')

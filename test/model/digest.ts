@@ -173,7 +173,8 @@ class Digest {
   #times({ observer, flaps, desk }: Opened['own_course'], nowMs: number): string[] {
     const often = ahead(observer.own_oftenUntilMs, nowMs)
     return [
-      `${ahead(observer.lookAtMs, nowMs)} ${ahead(observer.decideAtMs, nowMs)} ${age(observer.own_startedMs, nowMs, 2)}`,
+      `${ahead(observer.lookAtMs, nowMs)} ${ahead(observer.decideAtMs, nowMs)}`,
+      `${age(observer.own_startedMs, nowMs, 2)}`,
       `${often} ${ahead(observer.own_reopenAtMs, nowMs)} ${observer.own_reopenDelayMs}`,
       `${ahead(flaps.joinAtMs, nowMs)} ${flaps.own_delayMs} ${age(flaps.own_partedAtMs, nowMs, 2)}`,
       `${desk.own_takeover !== undefined}${desk.own_handover !== undefined}`,

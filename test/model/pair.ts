@@ -37,22 +37,32 @@ export const coldPair = (): PairState => ({
   writes: 0,
 })
 
-/** Castor serves, everything mirrored to pollux. */
+/** Castor serves, and has acknowledged a write that is mirrored to pollux, and not on the disks. */
 export function mirroredPair(): PairState {
-  let pair = coldPair()
+  const pair = inPeace(coldPair())
+  return inPeace(happen({ ...pair, budget: { ...noFaults, writes: 1 } }, 'castor: logs a write'))
+}
+
+function inPeace(start: PairState): PairState {
+  let pair = start
   for (let turn = 0; !isWell(pair); turn += 1) pair = nextInPeace(pair, turn)
   return pair
 }
 
-/**
- * The same after the link was cut and came back: castor serves alone, has logged a write that nobody was told
- * of, and is about to bring pollux up to date.
- */
+/** The link was cut: castor serves alone, and has acknowledged a write that pollux lacks. */
+export function lonelyPair(): PairState {
+  return happen(pairWithNewWrite(), 'castor: acknowledges 2')
+}
+
+/** The link came back: castor has logged a write that nobody was told of, and brings pollux up to date. */
 export function syncingPair(): PairState {
-  let pair: PairState = { ...mirroredPair(), budget: { ...noFaults, cuts: 1, writes: 1 } }
-  pair = promptlyUntil(happen(pair, 'the link is cut'), 'serving-solo')
-  pair = happen(pair, 'castor: logs a write')
-  return promptlyUntil(happen(pair, 'the link is mended'), 'syncing')
+  return promptlyUntil(happen(pairWithNewWrite(), 'the link is mended'), 'syncing')
+}
+
+function pairWithNewWrite(): PairState {
+  const pair: PairState = { ...mirroredPair(), budget: { ...noFaults, cuts: 1, writes: 1 } }
+  const alone = promptlyUntil(happen(pair, 'the link is cut'), 'serving-solo')
+  return happen(alone, 'castor: logs a write')
 }
 
 function promptlyUntil(start: PairState, state: string): PairState {
@@ -71,4 +81,9 @@ function happen(pair: PairState, name: string): PairState {
   return action.apply()
 }
 
-export const beginnings = { cold: coldPair, mirrored: mirroredPair, syncing: syncingPair } as const
+export const beginnings = {
+  cold: coldPair,
+  mirrored: mirroredPair,
+  alone: lonelyPair,
+  syncing: syncingPair,
+} as const

@@ -90,6 +90,8 @@ export interface Budget {
   failedOpenings: number
   /** steps of time that a node's clock misses */
   drifts: number
+  /** consistency points */
+  points: number
 }
 
 export const noFaults: Budget = {
@@ -103,6 +105,7 @@ export const noFaults: Budget = {
   stops: 0,
   failedOpenings: 0,
   drifts: 0,
+  points: 0,
 }
 
 export interface PairState {

@@ -19,7 +19,9 @@ function probe(checker: string, limit: number): Finding {
     case 'scope':
       return probeScope(limit)
     case 'sim':
-      return probeSim(limit)
+      return probeSim(1, limit)
+    case 'seed':
+      return probeSim(limit, limit)
     default:
       return probeModel(limit)
   }
@@ -36,8 +38,8 @@ function probeScope(limit: number): Finding {
   return { caught: false, needed: tally.sequences, words: '' }
 }
 
-function probeSim(limit: number): Finding {
-  for (let seed = 1; seed <= limit; seed += 1) {
+function probeSim(from: number, limit: number): Finding {
+  for (let seed = from; seed <= limit; seed += 1) {
     const { failure } = runSeed(seed)
     if (failure !== undefined) return { caught: true, needed: seed, words: `seed ${seed}: ${failure}` }
   }

@@ -42,10 +42,18 @@ export class Laboratory {
     try {
       this.#compile(mutation, target)
       const finding = this.#ask(mutation.checker)
+      writeFileSync(target, before)
+      if (finding.caught && mutation.checker === 'sim') this.#mustPass(finding.needed)
       return { ...finding, mutation, tookMs: performance.now() - startedMs }
     } finally {
       writeFileSync(target, before)
     }
+  }
+
+  /** A seed that fails without the fault says nothing about it. */
+  #mustPass(seed: number): void {
+    const { caught, words } = this.#probe('seed', seed)
+    if (caught) throw new Error(`seed ${seed} fails without any mutation: ${words}`)
   }
 
   #compile(mutation: Mutation, target: string): void {
@@ -65,8 +73,12 @@ export class Laboratory {
 
   #ask(checker: Mutation['checker']): Finding {
     if (typeof checker !== 'string') return this.#askUnitTests(checker)
+    return this.#probe(checker, LIMITS[checker])
+  }
+
+  #probe(checker: string, limit: number): Finding {
     const probe = join(this.#folder, 'test/mutation/probe.js')
-    const { status, stdout, stderr } = run(this.#folder, [probe, checker, String(LIMITS[checker])])
+    const { status, stdout, stderr } = run(this.#folder, [probe, checker, String(limit)])
     if (status === null) return { caught: false, needed: 0, words: 'nothing was found in time' }
     const line = stdout.trim().split('\n').at(-1) ?? ''
     if (status !== 0 || !line.startsWith('{')) throw new Error(`the probe failed: ${stderr || stdout}`)
@@ -76,8 +88,9 @@ export class Laboratory {
   #askUnitTests(files: readonly string[]): Finding {
     const paths = files.map((file) => join(this.#folder, 'test', `${file}.js`))
     const { status, stdout } = run(this.#folder, ['--test', ...paths])
-    const words = stdout.split('\n').find((line) => line.trimStart().startsWith('not ok')) ?? ''
-    return { caught: status !== 0, needed: 1, words: words.trim() }
+    const words = stdout.split('\n').find((line) => line.trimStart().startsWith('not ok'))
+    if (status !== 0 && words === undefined) throw new Error(`the unit tests did not run: ${stdout}`)
+    return { caught: words !== undefined, needed: 1, words: words?.trim() ?? '' }
   }
 }
 

@@ -78,6 +78,7 @@ class CrashRun {
   readonly #operator: Operator
   #failure: string | undefined
   #lifetime = 1
+  #last: Wreck | undefined
 
   constructor(workload: Workload, durability: Durability, tally: Tally) {
     this.#workload = workload
@@ -95,7 +96,7 @@ class CrashRun {
       world.onDisk = (what) => this.#crashed(`after a ${what}`)
       this.#operator.onAnswer = () => this.#crashed('at the answer')
       this.#workload.during(this.#operator)
-      this.#crashed('at the end')
+      if (this.#hasChanged()) this.#crashed('at the end')
     } catch (error) {
       this.#failure ??= error instanceof Error ? (error.stack ?? error.message) : String(error)
     } finally {
@@ -109,6 +110,7 @@ class CrashRun {
     if (this.#failure !== undefined) return
     this.#tally.points += 1
     const wreck = wreckOf(this.#world, this.#world.platter, this.#lifetime)
+    this.#last = wreck
     for (const fate of this.#world.platter.possibleFates) {
       this.#tally.wrecks += 1
       const mistake = this.#judge(afterPowerLoss(wreck, fate))
@@ -117,6 +119,14 @@ class CrashRun {
         throw new Error(this.#failure)
       }
     }
+  }
+
+  /** Whether a crash now leaves what the last one did not: each write to a disk had one of its own. */
+  #hasChanged(): boolean {
+    const { record, rings } = wreckOf(this.#world, this.#world.platter, this.#lifetime)
+    const last = this.#last
+    if (last === undefined || record?.version !== last.record?.version) return true
+    return !isSame(rings.castor, last.rings.castor) || !isSame(rings.pollux, last.rings.pollux)
   }
 
   #judge(wreck: Wreck): string | undefined {
@@ -133,6 +143,10 @@ class CrashRun {
     }
     return served > 0 ? undefined : 'neither node serves alone, although both have their memory'
   }
+}
+
+function isSame(a: Uint8Array | undefined, b: Uint8Array | undefined): boolean {
+  return a === b || (a !== undefined && b !== undefined && Buffer.compare(a, b) === 0)
 }
 
 let formatted: Remains['platter'] | undefined

@@ -1,9 +1,10 @@
 import { execFileSync } from 'node:child_process'
 import t from 'tap'
-import { crashEverywhere, emptyTally, ofLength, sequences } from './explore.ts'
+import { crashDuring, crashEverywhere, emptyTally, ofLength, sequences } from './explore.ts'
 import { type Operation, operations } from './operations.ts'
+import { workloads } from './workloads.ts'
 
-const SAMPLED = Number(process.env['POLLUX_SEQUENCES'] ?? 30)
+const SAMPLED = Number(process.env['POLLUX_SEQUENCES'] ?? 12)
 
 /** Other ones of the 1331 for each commit, the same ones for everybody who looks at it. */
 function sampled(count: number): Operation[][] {
@@ -42,6 +43,16 @@ t.test('the same holds for sequences of three, a sample of them in each commit',
   for (const steps of sampled(SAMPLED)) crashEverywhere(steps, 'vault', tally)
   t.same(tally.failures, [])
   t.equal(tally.sequences, SAMPLED)
+  t.end()
+})
+
+t.test('the same holds throughout a longer workload, another one in each commit', (t) => {
+  const tally = emptyTally()
+  // the first one takes half a minute: `npm run scope` has it
+  const workload = workloads[1 + (commitNumber() % (workloads.length - 1))]!
+  crashDuring(workload, 'vault', tally)
+  t.same(tally.failures, [])
+  t.ok(tally.points > 20, `${workload.name} was crashed ${tally.points} times`)
   t.end()
 })
 
