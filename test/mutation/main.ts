@@ -1,7 +1,7 @@
 import { mutations } from './mutations.ts'
 import { Laboratory, type Result } from './runner.ts'
 
-/** `npm run mutations [WORDS]`: those with the words in name or file; prints a table for docs/testing.md. */
+/** `npm run mutations -- [WORDS]`: those with the words in name or file; prints rows for docs/testing.md. */
 function main(): void {
   const words = process.argv.slice(2).join(' ')
   const chosen = mutations.filter(({ name, file }) => name.includes(words) || file.includes(words))

@@ -85,6 +85,12 @@ export const networkFaults: Record<string, Fault> = {
   },
 }
 
+/**
+ * On a full disk a new owner has to write where a stopped one may still have writes on their way
+ * (docs/disk.md): it must not have any that take longer than a takeover.
+ */
+const isFull = ({ world }: Scene): boolean => world.isTight
+
 function onDisk(scene: Scene, set: (faults: DiskFaults) => void): Heal {
   const platter = scene.world.platter(scene.aggregate.disk)
   set(platter.faults)
@@ -97,14 +103,18 @@ function onDisk(scene: Scene, set: (faults: DiskFaults) => void): Heal {
 /** Disks: slow, stuck, failing. With one plex only data may be lost, and else only one of two copies. */
 export const diskFaults: Record<string, Fault> = {
   'a disk is slow': (scene) =>
-    onDisk(scene, (faults) => {
-      faults.slow = scene.random.between(5, 100)
-    }),
+    isFull(scene)
+      ? undefined
+      : onDisk(scene, (faults) => {
+          faults.slow = scene.random.between(5, 100)
+        }),
 
   'a disk does not answer': (scene) =>
-    onDisk(scene, (faults) => {
-      faults.isStuck = true
-    }),
+    isFull(scene)
+      ? undefined
+      : onDisk(scene, (faults) => {
+          faults.isStuck = true
+        }),
 
   'blocks cannot be read': (scene) =>
     onDisk(scene, (faults) => {

@@ -52,8 +52,11 @@ export interface Published {
   }
 }
 
-/** A new epoch keeps clear of what a stopped writer of an older one may still write, for so long. */
-const AVOID_GENERATIONS = 2
+/**
+ * A new epoch keeps clear of what a writer of an older one may still have on its way, for so long: twice
+ * what the kernel gives a disk to answer. Generations say nothing here, they may follow each other at once.
+ */
+const AVOID_MS = 60_000
 
 /**
  * One atomic step of the image: writes the frozen changes to new places, then everything above them
@@ -164,11 +167,12 @@ class ConsistencyPoint {
   }
 
   #beginSpace(): void {
-    const { space, superblock, logPages } = this.#image
+    const { space, superblock, logPages, world } = this.#image
     if (this.#options.epoch > superblock.epoch) {
       const window = Math.max(logPages * 2, Math.floor(space.total / 8))
-      space.avoid(superblock.cursor, Math.min(window, Math.floor(space.total / 2)), AVOID_GENERATIONS)
-    }
+      space.avoid(superblock.cursor, Math.min(window, Math.floor(space.total / 2)))
+      this.#image.avoidsUntilMs = world.clock.now() + AVOID_MS
+    } else if (world.clock.now() >= this.#image.avoidsUntilMs) space.avoidNothing()
     space.begin()
   }
 

@@ -22,6 +22,7 @@ import {
 import { Mirror } from '../partner/mirror.ts'
 import type { World } from '../ports/world.ts'
 import { Image } from '../volume/image.ts'
+import { mustOwn, whileOwning } from './owning.ts'
 import { Readmission } from './readmission.ts'
 
 /** Unvaulted bytes at which the vault is written without anybody waiting for it. */
@@ -133,21 +134,20 @@ export class Owner {
     mustOwn(parts)
     if (source === 'none') log.ring.reset(image.lastSequence + 1)
     else {
-      yield* recover(log.ring, world.memory, {
+      const recovery = recover(log.ring, world.memory, {
         contained: image.lastSequence,
         imageEpoch: image.epoch,
         allowedEpoch: epoch,
         marks: log.marks.load(),
       })
+      yield* whileOwning(parts, recovery)
     }
-    mustOwn(parts)
     takeBackMarks(log.ring)
     const { tail, head } = log.ring
     log.marks.begin(epoch, tail, true, head - 1)
     const limits = { connectionsMax: settings.connectionsMax }
     const aggregate = new Aggregate(log, image, world.memory, epoch, limits, parts.surroundings)
-    yield* replay(aggregate)
-    mustOwn(parts)
+    yield* whileOwning(parts, replay(aggregate))
     const report: RecoveryReport = {
       source,
       contained: image.lastSequence,
@@ -273,10 +273,6 @@ export class Owner {
 /** Epochs in which nothing was logged leave only marks; a full ring has no room for ever more of them. */
 function takeBackMarks(ring: LogRing): void {
   while (ring.entryCount > 0 && ring.kind(ring.head - 1) === EntryKind.NOTHING) ring.retract()
-}
-
-function mustOwn({ stillOwner }: OwnerParts): void {
-  if (!stillOwner()) throw new StoreError('FENCED', 'ownership was lost while the image was opened')
 }
 
 /** The NVRAM did not survive, the vault did: its bytes become the ring again, under this incarnation. */

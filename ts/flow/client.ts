@@ -151,6 +151,7 @@ export class Client implements Completion {
   drop(reason: string): void {
     if (!this.isOpen) return
     this.isOpen = false
+    this.inFlight = 0
     this.#stream!.close()
     // nobody else ends them: what wakes them is a client that takes its replies
     const { waitingForRoom } = this

@@ -75,6 +75,8 @@ export class Image {
     bytesWritten: 0,
     damagedBlocks: 0,
   }
+  /** until then, consistency points keep clear of what a writer of an older epoch may still write */
+  avoidsUntilMs = 0
   /** the newest superblock */
   superblock: SuperblockValues
   #isClosed = false

@@ -42,7 +42,6 @@ export class Space {
   #usedNext = 0
   #freedNow = 0
   #held = 0
-  #avoidGenerations = 0
 
   constructor(intervals: readonly Interval[], blockCount: number, port: MemoryPort) {
     this.total = intervals.reduce((sum, { first, end }) => sum + end - first, 0)
@@ -116,17 +115,20 @@ export class Space {
 
   /**
    * A writer of an older epoch, stopped in the middle, may still have writes on their way from its
-   * cursor on. The first generations of a new epoch keep clear of them where space permits.
+   * cursor on. A new epoch keeps clear of them where space permits, until `avoidNothing`.
    */
-  avoid(first: number, blockCount: number, generations: number): void {
+  avoid(first: number, blockCount: number): void {
     const span = this.#span
     const end = first + blockCount
     this.#scan.avoid([
       { first, end: Math.min(end, span) },
       { first: 0, end: Math.max(0, end - span) },
     ])
-    this.#avoidGenerations = generations
     this.cursor = end >= span ? end - span : end
+  }
+
+  avoidNothing(): void {
+    this.#scan.avoidNothing()
   }
 
   /** The changes of the next consistency point are settled: it may take what was promised to them. */
@@ -185,8 +187,6 @@ export class Space {
     this.#freedNow = 0
     this.#held = this.bits.heldBlocks()
     this.reservations.spent = 0
-    if (this.#avoidGenerations > 0) this.#avoidGenerations -= 1
-    if (this.#avoidGenerations === 0) this.#scan.avoidNothing()
   }
 
   /** The consistency point failed; `mayBeDurable`: its superblock may have reached a disk. */

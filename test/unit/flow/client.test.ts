@@ -269,6 +269,16 @@ t.test('a client that goes away, and one that is dropped, end once', async (t) =
   t.ok(rig.client.isFree)
 })
 
+t.test('what a dropped session has not answered is in flight no more', async (t) => {
+  const rig = new Rig()
+  rig.open()
+  rig.holds = true
+  rig.hear(flush(1), flush(2))
+  t.equal(rig.client.inFlight, 2)
+  rig.client.drop('the node gives the volume back')
+  t.equal(rig.client.inFlight, 0)
+})
+
 t.test('a slot serves the next session when nothing of the last is under way', async (t) => {
   const rig = new Rig()
   rig.open()

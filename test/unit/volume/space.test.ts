@@ -104,7 +104,7 @@ t.test('more than was reserved is a mistake of ours', async (t) => {
 
 t.test('a new epoch keeps clear of a window while there is space elsewhere', async (t) => {
   const space = make(4096)
-  space.avoid(4000, 200, 2)
+  space.avoid(4000, 200)
   t.equal(space.cursor, 104, 'the window goes on at the beginning')
   space.begin()
   const outside: number[] = []
