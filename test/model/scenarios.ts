@@ -81,6 +81,12 @@ export const scenarios: readonly Scenario[] = [
     full: budget({ stops: 1, crashes: 1 }),
   },
   {
+    name: 'stop alone',
+    begin: 'alone',
+    quick: budget({ stops: 1 }),
+    full: budget({ stops: 1, cuts: 1 }),
+  },
+  {
     name: 'opening',
     begin: 'mirrored',
     quick: budget({ crashes: 1, failedOpenings: 1 }),
