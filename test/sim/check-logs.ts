@@ -1,10 +1,12 @@
 import { BLOCK_SIZE } from '../../ts/base/units.ts'
 import type { Owner } from '../../ts/engine/owner.ts'
-import { EntryKind, LogEntry, type LogLayout, logLayout } from '../../ts/format/log-ring.ts'
+import { identityText } from '../../ts/format/identity.ts'
+import { EntryKind, LogEntry, type LogLayout, LogRingHeader, logLayout } from '../../ts/format/log-ring.ts'
 import type { LogRing } from '../../ts/log/ring.ts'
 import type { Memory } from '../../ts/ports/memory.ts'
 import type { SimEngine } from './engine-host.ts'
-import type { SimWorld } from './world.ts'
+import type { SimNode } from './node.ts'
+import type { AggregateWorld, SimWorld } from './world.ts'
 
 /** What is known of the log of one aggregate. */
 interface Seen {
@@ -111,7 +113,8 @@ export class LogCheck {
     const aggregate = this.#world.aggregates[host.place]!
     const other = this.#world.nodes.find((node) => node !== host.node)!
     const copy = other.nvram.get(aggregate.name)
-    if (copy === undefined) return
+    // its acknowledgement may still be on the way when a host has restarted and made another ring
+    if (copy === undefined || !this.#isListed(aggregate, other, copy)) return
     const { ring } = owner.aggregate
     for (let sequence = Math.max(from, ring.tail); sequence <= through; sequence += 1) {
       if (this.#isSame(ring, copy, sequence)) continue
@@ -119,6 +122,11 @@ export class LogCheck {
         `${aggregate.name}: entry ${sequence}, acknowledged through ${through}, is not the same on ${other.name}`,
       )
     }
+  }
+
+  #isListed(aggregate: AggregateWorld, { name }: SimNode, copy: Memory): boolean {
+    const { incarnation } = LogRingHeader.decode(copy.bytes)
+    return this.#world.recordOf(aggregate)?.incarnations[name] === identityText(incarnation)
   }
 
   #isSame(ring: LogRing, copy: Memory, sequence: number): boolean {
