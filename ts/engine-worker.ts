@@ -7,6 +7,7 @@ import { NativeMemory } from './adapters/memory.ts'
 import { NativeNvram } from './adapters/nvram.ts'
 import { NativeStream } from './adapters/stream.ts'
 import { Uring } from './adapters/uring.ts'
+import { StoreError } from './base/errors.ts'
 import { Engine } from './engine.ts'
 import type { EngineWorkerData, FromEngine, ToEngine } from './node/messages.ts'
 import type { ArbiterAnswer, ArbiterPort } from './ports/arbiter.ts'
@@ -109,6 +110,8 @@ function run(): void {
 try {
   run()
 } catch (error) {
-  say({ kind: 'died', message: error instanceof Error ? (error.stack ?? error.message) : String(error) })
+  // what is expected to fail has a message that says all; of a bug, its place matters
+  const text = error instanceof Error && !(error instanceof StoreError) ? error.stack : undefined
+  say({ kind: 'died', message: text ?? (error instanceof Error ? error.message : String(error)) })
 }
 port.close()

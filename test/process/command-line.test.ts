@@ -235,6 +235,30 @@ t.test('a first run that was interrupted is begun again', async (t) => {
   t.match(volumes, [{ name: 'vol0', size: 8 * 2 ** 20 }, { name: 'vol1' }])
 })
 
+t.test('a pair whose folder was deleted is made afresh in the same place', async (t) => {
+  const pair = Pair.prepare(t)
+  await pair.up(...small)
+  await pair.down()
+  rmSync(pair.dir, { recursive: true })
+  mkdirSync(pair.dir)
+  const { volumes } = await pair.up(...small)
+  t.match(volumes, [{ name: 'vol0' }, { name: 'vol1' }])
+})
+
+t.test('a log of another node is refused in one clear line, and left as it is', async (t) => {
+  const pair = Pair.prepare(t)
+  await pair.up(...small)
+  await pair.down()
+  const [ours, theirs] = [pair.ringPath('castor', 'castor'), pair.ringPath('pollux', 'castor')]
+  const before = readFileSync(theirs)
+  writeFileSync(ours, before)
+  const ended = await pair.command('up', '--detach')
+  t.equal(ended.code, 1)
+  t.match(ended.stderr, /castor\.nvram is the log of another node; give this node an NVRAM directory/)
+  t.equal(ended.stderr.trim().split('\n').length, 1)
+  t.ok(readFileSync(ours).equals(before))
+})
+
 t.test('a node says all that is wrong with its settings, and does not start', async (t) => {
   const path = join(scratch(t), 'node.toml')
   writeFileSync(path, 'pair = 5\ncolour = "red"\n')

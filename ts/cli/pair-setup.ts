@@ -38,6 +38,8 @@ export async function preparePair(dir: string, wish: PairWish): Promise<PairFile
   refuseOthersDisks(dir)
   const pair = await planPair(dir, wish)
   writePairFile(dir, pair)
+  // without disks, logs are of no use to anybody: a first run was interrupted, or the folder was deleted
+  rmSync(pair.nvramDirectory, { recursive: true, force: true })
   mkdirSync(join(dir, 'disks'), { recursive: true, mode: 0o700 })
   makeDisks(dir, pair)
   for (const node of pair.nodes) {
