@@ -157,7 +157,7 @@ export class Engine implements OwnershipEffects, LinkUser {
     this.#catchUp.step(nowMs, owner)
     const more = owner.turn(nowMs, {
       mirrored,
-      linked: this.link.isUp,
+      inSync: ownership.isRecordInSync && this.link.isUp,
       solo: !mirrored && ownership.maySoloAck,
     })
     this.#answerWaiting(owner)

@@ -107,3 +107,81 @@ t.test('however often a full log is opened in vain, it opens when the disk is go
     t.same(again.read((round % 200) * 4096, 4096), block(round), `the write of round ${round}`)
   }
 })
+
+t.test('a pair that is only about to be in sync promises nothing by it', async (t) => {
+  const world = pairInSync(11, { cpIntervalMs: 1e7, cpFillMark: 0.9 })
+  const { castor, pollux } = world
+  new RawClient(world).write(4096, block(1))
+  pollux.loseHost()
+  mustCome(world, 'alone', () => world.record?.log === 'stale')
+  world.runFor(1000)
+  castor.kill()
+  world.start(castor)
+  mustCome(world, 'served', () => world.owner === castor)
+  world.start(pollux)
+  // a partner that comes and goes is made to wait before the record lists it again
+  for (let round = 0; round < 4; round += 1) {
+    mustCome(world, 'in sync', () => world.record?.log === 'in-sync')
+    world.runFor(300)
+    pollux.kill()
+    mustCome(world, 'alone', () => world.record?.log === 'stale')
+    world.start(pollux)
+  }
+  mustCome(world, 'joining', () => castor.engine!.ownership.state === 'joining')
+  const client = new RawClient(world)
+  client.write(8192, block(7))
+  client.flush()
+  t.equal(castor.engine!.ownership.state, 'joining')
+  castor.loseHost()
+  world.losePower()
+  world.start(castor)
+  mustCome(world, 'served again', () => world.owner !== undefined)
+  t.same(new RawClient(world).read(8192, 4096), block(7), 'the vault had it')
+})
+
+t.test(
+  'a vault that was complete once is not believed after promises went over to two memories',
+  async (t) => {
+    const world = pairInSync(12, { cpIntervalMs: 1e7, cpFillMark: 0.9 })
+    const { castor, pollux } = world
+    pollux.loseHost()
+    mustCome(world, 'alone', () => world.record?.log === 'stale')
+    world.runFor(1000)
+    castor.kill()
+    world.start(castor)
+    mustCome(world, 'served', () => world.owner === castor)
+    world.start(pollux)
+    mustCome(world, 'mirrored', () => castor.engine!.ownership.state === 'serving-mirrored')
+    world.runFor(500)
+    const client = new RawClient(world)
+    client.write(8192, block(7))
+    client.flush()
+    world.platter('disk0').faults.write = 1
+    pollux.loseHost()
+    mustCome(world, 'stale', () => world.record?.log === 'stale')
+    world.platter('disk0').faults.write = 0
+    castor.loseHost()
+    world.losePower()
+    for (const node of world.nodes) world.start(node)
+    const isServed = world.runUntil(() => world.owner !== undefined, 20_000)
+    t.notOk(isServed, 'an operator has to say what is to be given up')
+  },
+)
+
+for (const durability of ['pair', 'vault'] as const) {
+  t.test(`a FLUSH that has nothing to wait for is answered at once (${durability})`, async (t) => {
+    const world = pairInSync(13, { durability, cpIntervalMs: 1e7, cpFillMark: 0.9 })
+    world.runFor(1000)
+    const client = new RawClient(world)
+    client.write(8192, block(7))
+    client.flush()
+    let longest = 0
+    for (let round = 0; round < 20; round += 1) {
+      world.runFor(13)
+      const sentMs = world.scheduler.nowMs
+      client.flush()
+      longest = Math.max(longest, world.scheduler.nowMs - sentMs)
+    }
+    t.ok(longest < 2, `${longest.toFixed(2)} ms`)
+  })
+}

@@ -57,8 +57,8 @@ export interface OwnerParts {
 export interface Safety {
   /** acknowledgements need the partner */
   readonly mirrored: boolean
-  /** the partner is there, as far as this node knows */
-  readonly linked: boolean
+  /** the partner is there, and the record lists its copy: if this node is lost, it takes over by itself */
+  readonly inSync: boolean
   /** the record says stale for sure: this node's copy alone decides */
   readonly solo: boolean
 }
@@ -182,7 +182,7 @@ export class Owner {
     this.#release(safety)
     if (!this.isQuiet) aggregate.takeRequests(nowMs)
     aggregate.runBatch()
-    if (!safety.mirrored && aggregate.acknowledged < aggregate.ring.head - 1) {
+    if (aggregate.hasDueReplies || (!safety.mirrored && !this.isSettled)) {
       this.#release(safety)
       aggregate.runBatch()
     }
@@ -241,13 +241,14 @@ export class Owner {
   #stable(safety: Safety, acknowledged: number): number {
     if (this.#parts.settings.durability === 'nvram') return acknowledged
     if (!this.#restsOnMemory(safety) || !this.vault.isSuspended) return this.vault.promised
-    this.vault.owe(acknowledged)
-    return acknowledged
+    const inBoth = Math.min(acknowledged, this.mirror.acknowledged)
+    this.vault.owe(inBoth)
+    return inBoth
   }
 
   /** With the partner gone, or out of reach, `pair` behaves as `vault`. */
   #restsOnMemory(safety: Safety): boolean {
-    return this.#parts.settings.durability === 'pair' && safety.mirrored && safety.linked
+    return this.#parts.settings.durability === 'pair' && safety.mirrored && safety.inSync
   }
 
   /** The tail moves when the disks contain an entry, and nobody is sending or writing from its pages. */
@@ -261,6 +262,8 @@ export class Owner {
 
   #keepVault(safety: Safety): void {
     if (this.#parts.settings.durability === 'nvram') return
+    // the handover is on its way: the next owner may have looked at the vault already
+    if (!safety.mirrored && !safety.solo) return
     if (this.aggregate.image.plex.failure !== undefined) return
     if (this.#restsOnMemory(safety)) return this.vault.suspend()
     const { ring, stabilities } = this.aggregate

@@ -327,6 +327,12 @@ export class Aggregate implements Server {
     this.sessions.parse()
   }
 
+  /** Whether replies were queued that wait for nothing, such as for a FLUSH of what is stable already. */
+  get hasDueReplies(): boolean {
+    const { acknowledgements, stabilities } = this
+    return acknowledgements.nextSequence <= this.acknowledged || stabilities.nextSequence <= this.stable
+  }
+
   /** Copies and checksums everything that this turn has gathered. */
   runBatch(): void {
     if (this.batch.count === 0) return

@@ -44,7 +44,10 @@ export const LogMarks = struct('LogMarks', 64, {
   counter: u32,
   /** the epoch in which this copy was last known to be complete */
   epoch: u32,
-  /** 1: complete from `base` to `acknowledged` for the epoch; 0: being filled, not usable for takeover */
+  /**
+   * 1: complete from `base` to `acknowledged` for the epoch; 0: being filled, not usable for takeover.
+   * In the vault also 2: suspended, since promises rest on the memory of two nodes
+   */
   complete: u32,
   /** entries before this sequence were never in this copy */
   base: u64,

@@ -57,6 +57,14 @@ export class Ownership {
     return this.#course.state === 'joining' || this.#course.register.mayBeInSync
   }
 
+  /** Whether the record lists the partner's copy, and nothing is under way that changes that. */
+  get isRecordInSync(): boolean {
+    const { state, register } = this.#course
+    return (
+      this.mirrorRequired && state !== 'joining' && state !== 'parting' && register.known?.log === 'in-sync'
+    )
+  }
+
   /** Whether changes may be acknowledged without the partner: the record is stale for sure. */
   get maySoloAck(): boolean {
     return answersRequests(this.#course.state) && !this.mirrorRequired

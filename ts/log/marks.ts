@@ -25,6 +25,8 @@ export class Marks {
   #newest = 1
   epoch = 0
   complete = false
+  /** only in a vault: promises rest on something else, and an older vault has been outlived, too */
+  isSuspended = false
   base = 0
   acknowledged = 0
 
@@ -45,6 +47,7 @@ export class Marks {
     this.#newest = found.place
     this.epoch = found.epoch
     this.complete = found.complete === 1
+    this.isSuspended = found.complete === 2
     this.base = found.base
     this.acknowledged = found.acknowledged
     return { epoch: this.epoch, complete: this.complete, base: this.base, acknowledged: this.acknowledged }

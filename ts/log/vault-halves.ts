@@ -1,7 +1,7 @@
 import { StoreError } from '../base/errors.ts'
 import { Gather } from '../base/gather.ts'
 import { Pending, type Procedure } from '../base/procedure.ts'
-import { MIB } from '../base/units.ts'
+import { BLOCK_SIZE, MIB } from '../base/units.ts'
 import { sameIdentity } from '../format/identity.ts'
 import {
   LOG_RING_MAGIC,
@@ -20,7 +20,7 @@ import type { VaultZone } from './vault.ts'
 const READ_BYTES = 4 * MIB
 
 /** What the marks of one half say; undefined where there is no log of this aggregate. */
-export type HalfFound = MarksFound | undefined
+export type HalfFound = (MarksFound & { readonly isSuspended: boolean }) | undefined
 
 /** One of the two copies of a ring in the vault's zone, addressed from its own beginning. */
 export function vaultHalf(zone: VaultZone, layout: LogLayout, index: number): VaultZone {
@@ -48,9 +48,15 @@ export function* findHalves(
   const found: HalfFound[] = []
   for (let index = 0; index < VAULT_HALVES; index += 1) {
     yield* readInto(vaultHalf(zone, layout, index), scratch, 0, layout.descriptorsAt)
-    found.push(isOf(scratch, aggregate) ? new Marks(scratch).load() : undefined)
+    found.push(isOf(scratch, aggregate) ? marksIn(scratch) : undefined)
   }
   return found
+}
+
+function marksIn(scratch: Memory): HalfFound {
+  const marks = new Marks(scratch)
+  const found = marks.load()
+  return found && { ...found, isSuspended: marks.isSuspended }
 }
 
 function isOf({ bytes }: Memory, aggregate: Uint8Array): boolean {
@@ -59,31 +65,38 @@ function isOf({ bytes }: Memory, aggregate: Uint8Array): boolean {
   return sameIdentity(LogRingHeader.decode(bytes).aggregate, aggregate)
 }
 
-/** The half that recovery believes: of those that hold all that was promised, the newest. */
-export function newestComplete(found: readonly HalfFound[]): number | undefined {
-  const complete = [...found.keys()].filter((index) => found[index]?.complete)
-  return complete.sort((a, b) => found[b]!.epoch - found[a]!.epoch)[0]
+/** The newest half that says what promises rest on: on itself, or on the memory of two nodes. */
+function inForce(found: readonly HalfFound[]): number | undefined {
+  const decided = [...found.keys()].filter((index) => found[index]?.complete || found[index]?.isSuspended)
+  return decided.sort((a, b) => found[b]!.epoch - found[a]!.epoch)[0]
 }
 
-/** The half with most in it, complete or not: for an operator who accepts a loss. */
+/** The half that recovery believes. One that is being filled has promised nothing: the other one counts. */
+export function newestComplete(found: readonly HalfFound[]): number | undefined {
+  const index = inForce(found)
+  return index !== undefined && found[index]!.complete ? index : undefined
+}
+
+/** The half that has most, complete or not: for an operator who accepts a loss. */
 export function newestOfAny(found: readonly HalfFound[]): number | undefined {
   const whole = [...found.keys()].filter((index) => found[index] !== undefined)
-  const rank = (half: HalfFound): number => half!.acknowledged
-  return newestComplete(found) ?? whole.sort((a, b) => rank(found[b]) - rank(found[a]))[0]
+  const most = (a: HalfFound, b: HalfFound): number =>
+    b!.acknowledged - a!.acknowledged || b!.epoch - a!.epoch
+  return newestComplete(found) ?? whole.sort((a, b) => most(found[a], found[b]))[0]
 }
 
-/** The half that a new owner fills: the other one stays what it is until this one is complete. */
+/** The half that a new owner fills. The one in force stays what it is until this one is complete. */
 export function halfToFill(found: readonly HalfFound[]): number {
-  return 1 - (newestOfAny(found) ?? 1)
+  return 1 - (inForce(found) ?? newestOfAny(found) ?? 1)
 }
 
 /**
- * Brings the bytes of a half back into a ring that lost its memory. Header and marks come last: a ring
- * that was left half way is not taken for the one that the record lists.
+ * Brings the bytes of a half back into a ring that lost its memory, all but its header: that of the ring
+ * names the node and the incarnation that it is now. The marks come last.
  */
 export function* loadVault(half: VaultZone, into: Memory, layout: LogLayout): Procedure {
   yield* readInto(half, into, layout.descriptorsAt, layout.byteLength)
-  yield* readInto(half, into, 0, layout.descriptorsAt)
+  yield* readInto(half, into, BLOCK_SIZE, layout.descriptorsAt)
 }
 
 function* readInto(zone: VaultZone, into: Memory, from: number, to: number): Procedure {

@@ -21,8 +21,12 @@ const GROUP_BYTES_MAX = 4 * MIB
 
 type Phase = 'idle' | 'writing' | 'flushing'
 
-/** What the marks in the vault say for sure; unknown: the write that was to change it failed. */
-type Standing = 'complete' | 'incomplete' | 'unknown'
+/**
+ * What the marks in the vault say for sure: it has promised nothing yet, it has all that was promised, or
+ * promises rest on the memory of two nodes. Unknown: marks are being written, or could not be.
+ */
+type Standing = 'filling' | 'complete' | 'suspended' | 'unknown'
+const STANDINGS = { filling: 0, complete: 1, suspended: 2, unknown: 0 } as const
 
 /**
  * Group commit of the log to disk: whatever has been appended since the last group goes out as a few
@@ -40,7 +44,9 @@ export class Vault implements Completion {
   #owed: number
   #contained: number
   #standing: Standing = 'unknown'
-  #nextStanding: Standing = 'incomplete'
+  #nextStanding: Standing = 'filling'
+  /** what it is as long as it is not complete; once suspended, no older vault may count again */
+  #otherwise: Standing = 'filling'
   failures = 0
   groupsWritten = 0
   bytesWritten = 0
@@ -80,7 +86,7 @@ export class Vault implements Completion {
 
   /** No recovery believes the vault: promises rest on something else. */
   get isSuspended(): boolean {
-    return this.#standing === 'incomplete'
+    return this.#standing === 'suspended'
   }
 
   /** Every entry up to here has been promised by something else: the vault is not complete without it. */
@@ -103,16 +109,17 @@ export class Vault implements Completion {
     if (!this.isIdle) return
     const first = Math.max(this.durable + 1, this.#ring.tail)
     const isMarksOnly = first >= this.#ring.head
-    const standing = this.durable >= this.#owed ? 'complete' : 'incomplete'
+    const standing = this.durable >= this.#owed ? 'complete' : this.#otherwise
     if (isMarksOnly && this.#standing === standing) return
     this.#begin(standing, first, isMarksOnly ? first : this.#endOfGroup(first))
   }
 
   /** Promises rest on the memory of two nodes from now on: says so where a recovery would look. */
   suspend(): void {
-    if (this.isIdle && this.#standing !== 'incomplete') {
+    if (this.isIdle && this.#standing !== 'suspended') {
       const first = Math.max(this.durable + 1, this.#ring.tail)
-      this.#begin('incomplete', first, first)
+      this.#otherwise = 'suspended'
+      this.#begin('suspended', first, first)
     }
   }
 
@@ -141,7 +148,7 @@ export class Vault implements Completion {
       gather.add(this.#ring.memory.address + at, BLOCK_SIZE)
       this.#zone.write(at, gather, pending.expect())
     }
-    this.#writeMarks(this.#gathers[2]!, 'incomplete', pending.expect())
+    this.#writeMarks(this.#gathers[2]!, 'filling', pending.expect())
     yield* pending.all()
     if (pending.failure === 0) {
       this.#zone.flush(pending.expect())
@@ -150,7 +157,7 @@ export class Vault implements Completion {
     if (pending.failure < 0)
       throw new StoreError('DISK_FAILED', `the vault cannot be written (errno ${-pending.failure})`)
     this.#marksWritten += 1
-    this.#standing = 'incomplete'
+    this.#standing = 'filling'
   }
 
   /** Entries up to here are on disk by a consistency point; the vault need not hold them. */
@@ -238,7 +245,7 @@ export class Vault implements Completion {
       seal: 0,
       counter: (this.#marksWritten + 1) >>> 0,
       epoch: this.#marks.epoch,
-      complete: standing === 'complete' ? 1 : 0,
+      complete: STANDINGS[standing],
       base: Math.min(this.#marks.base, this.durable + 1),
       acknowledged: this.durable,
       rest: new Uint8Array(24),

@@ -1,9 +1,10 @@
 import t from 'tap'
 import { logLayout, vaultByteLengthOf } from '../../../ts/format/log-ring.ts'
 import { writeHeader } from '../../../ts/log/copy.ts'
-import { Marks, type MarksFound } from '../../../ts/log/marks.ts'
+import { Marks } from '../../../ts/log/marks.ts'
 import {
   findHalves,
+  type HalfFound,
   halfToFill,
   newestComplete,
   newestOfAny,
@@ -14,11 +15,16 @@ import { MemoryTwin } from './memory-twin.ts'
 import { ZoneTwin } from './zone-twin.ts'
 
 const layout = logLayout(256)
-const marks = (epoch: number, complete: boolean, acknowledged = 0): MarksFound => ({
+const marks = (epoch: number, complete: boolean, acknowledged = 0): NonNullable<HalfFound> => ({
   epoch,
   complete,
+  isSuspended: false,
   base: 1,
   acknowledged,
+})
+const suspended = (epoch: number, acknowledged = 0) => ({
+  ...marks(epoch, false, acknowledged),
+  isSuspended: true,
 })
 
 t.test('recovery believes the newest half that has all that was promised', async (t) => {
@@ -26,6 +32,14 @@ t.test('recovery believes the newest half that has all that was promised', async
   t.equal(newestComplete([marks(6, true), marks(5, true)]), 0)
   t.equal(newestComplete([marks(4, true), marks(5, false)]), 0, 'the newer one was being filled')
   t.equal(newestComplete([marks(4, false), undefined]), undefined)
+})
+
+t.test('where promises went over to two memories, an older half is outlived, too', async (t) => {
+  t.equal(newestComplete([marks(4, true), suspended(5)]), undefined)
+  t.equal(newestComplete([marks(6, true), suspended(5)]), 0, 'a newer one counts')
+  t.equal(newestOfAny([marks(4, true, 10), suspended(5, 90)]), 1, 'an operator gets what has most')
+  t.equal(halfToFill([marks(4, true), suspended(5)]), 0, 'and the one that is outlived is filled')
+  t.equal(halfToFill([suspended(5), marks(6, false)]), 1)
 })
 
 t.test('an operator who accepts a loss gets the half with most in it', async (t) => {
