@@ -42,8 +42,8 @@ const promises: readonly Mutation[] = [
   {
     name: 'FLUSH is content with two memories',
     file: 'ts/engine/owner.ts',
-    find: "return this.#parts.settings.durability === 'pair' && safety.mirrored && safety.linked",
-    replace: 'return safety.mirrored && safety.linked',
+    find: "return this.#parts.settings.durability === 'pair' && safety.mirrored && safety.inSync",
+    replace: 'return safety.mirrored && safety.inSync',
     breaks: 'a loss of power takes what was flushed',
     checker: 'scope',
     isQuick: true,
