@@ -1,6 +1,6 @@
 import { assert } from '../base/assert.ts'
 import type { Gather } from '../base/gather.ts'
-import { BLOCK_SIZE } from '../base/units.ts'
+import { BLOCK_SIZE, KIB } from '../base/units.ts'
 import { sameIdentity } from '../format/identity.ts'
 import { FRAME_PAYLOAD_MAX, FrameKind } from '../format/link-frame.ts'
 import { ENTRY_PAGES_MAX, LogEntry } from '../format/log-ring.ts'
@@ -9,6 +9,11 @@ import type { Memory, MemoryPort } from '../ports/memory.ts'
 import { encodeFrame, FRAME_BYTES, type FrameReader } from './frame.ts'
 
 const BATCH_BYTES = FRAME_PAYLOAD_MAX - ENTRY_PAGES_MAX * (BLOCK_SIZE + LogEntry.byteLength)
+/**
+ * With a frame on its way, the next one leaves when it has so much, or with the acknowledgement: Nagle's
+ * rule, here to save wake-ups, of which each frame costs both nodes one. What comes alone never waits.
+ */
+const FRAME_BYTES_AT_ONCE = 64 * KIB
 const NO_PIN = Number.MAX_SAFE_INTEGER
 
 /**
@@ -72,6 +77,10 @@ export class Mirror {
     return this.#inFlightFrom !== NO_PIN
   }
 
+  get #isAwaitingAcknowledgement(): boolean {
+    return this.acknowledged < this.#next - 1
+  }
+
   sendEnded(): void {
     this.#inFlightFrom = NO_PIN
   }
@@ -94,6 +103,8 @@ export class Mirror {
       end += 1
     }
     assert(end > first, 'a batch has at least one entry')
+    const isSmall = end === ring.head && pages * BLOCK_SIZE < FRAME_BYTES_AT_ONCE
+    if (isSmall && this.#isAwaitingAcknowledgement) return
     this.#writeHeader(first, end - first, Math.max(0, firstPage), pages)
     gather.add(this.#header.address, FRAME_BYTES)
     this.#addDescriptors(gather, first, end - first)

@@ -70,6 +70,22 @@ t.test('a batch has a size, and ends where the pages wrap', async (t) => {
   t.match(batch(side).frame, { sequence: 6, count: 3, firstPage: 0, pageCount: 27 })
 })
 
+t.test(
+  'while a frame is on its way, a little waits for its acknowledgement, and 64 KiB do not',
+  async (t) => {
+    const side = owner()
+    const { end } = side
+    end.writer.write(1)
+    t.match(batch(side).frame, { sequence: 1, count: 1 }, 'nobody alone waits')
+    for (let i = 0; i < 15; i += 1) end.writer.write(1)
+    t.equal(batch(side).bytes.length, 0)
+    end.mirror.take(acknowledgement(1))
+    t.match(batch(side).frame, { sequence: 2, count: 15 }, 'all that has gathered leaves together')
+    for (let i = 0; i < 16; i += 1) end.writer.write(1)
+    t.match(batch(side).frame, { sequence: 17, count: 16 })
+  },
+)
+
 t.test('the descriptors of a batch may wrap', async (t) => {
   const memory = new MemoryTwin()
   const end = new OwnerEnd(memory, 255)
@@ -104,8 +120,10 @@ t.test('a partner that comes back starts at the tail and catches up', async (t) 
   for (let i = 0; i < 200; i += 1) writer.write(1)
   t.same([mirror.backlog, mirror.isCaughtUp], [200, false])
   batch(side)
-  batch(side)
   mirror.take(acknowledgement(150))
+  t.same([mirror.backlog, mirror.isCaughtUp], [11, true])
+  mirror.take(acknowledgement(189))
+  batch(side)
   t.same([mirror.backlog, mirror.isCaughtUp], [0, true])
   writer.ring.release(100)
   mirror.start(identity(8))
