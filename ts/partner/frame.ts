@@ -1,5 +1,5 @@
 import { crc32c } from '../base/crc32c.ts'
-import { fromWords } from '../base/units.ts'
+import { fromWords, highWord, lowWord } from '../base/units.ts'
 import {
   FRAME_PAYLOAD_MAX,
   FRAME_SEALED_FROM,
@@ -23,7 +23,10 @@ export interface FrameValues {
   generation?: number
 }
 
-/** Writes and seals a frame header; `payloadSeal` 0 means that the payload has seals of its own. */
+/**
+ * Writes and seals a frame header, field by field: `LinkFrame.encode` would allocate, and this is on the way
+ * of every acknowledgement. `payloadSeal` 0 means that the payload has seals of its own.
+ */
 export function encodeFrame(
   into: Uint8Array,
   offset: number,
@@ -32,27 +35,27 @@ export function encodeFrame(
   payloadByteLength: number,
   payloadSeal: number,
 ): void {
-  LinkFrame.encode(
-    {
-      magic: LINK_MAGIC,
-      seal: 0,
-      kind: values.kind,
-      version: LINK_VERSION,
-      payloadByteLength,
-      epoch: values.epoch,
-      payloadSeal,
-      sequence: values.sequence ?? 0,
-      count: values.count ?? 0,
-      firstPage: values.firstPage ?? 0,
-      pageCount: values.pageCount ?? 0,
-      generation: values.generation ?? 0,
-      incarnation,
-    },
-    into,
-    offset,
-  )
-  const sum = crc32c(into, offset + FRAME_SEALED_FROM, offset + FRAME_BYTES)
-  new DataView(into.buffer, into.byteOffset).setUint32(offset + at.seal, sum, true)
+  const sequence = values.sequence ?? 0
+  put32(into, offset + at.magic, LINK_MAGIC)
+  put32(into, offset + at.kind, values.kind + LINK_VERSION * 0x1_0000) // two fields of 16 bits
+  put32(into, offset + at.payloadByteLength, payloadByteLength)
+  put32(into, offset + at.epoch, values.epoch)
+  put32(into, offset + at.payloadSeal, payloadSeal)
+  put32(into, offset + at.sequence, lowWord(sequence))
+  put32(into, offset + at.sequence + 4, highWord(sequence))
+  put32(into, offset + at.count, values.count ?? 0)
+  put32(into, offset + at.firstPage, values.firstPage ?? 0)
+  put32(into, offset + at.pageCount, values.pageCount ?? 0)
+  put32(into, offset + at.generation, values.generation ?? 0)
+  for (let i = 0; i < 16; i += 1) into[offset + at.incarnation + i] = incarnation[i]!
+  put32(into, offset + at.seal, crc32c(into, offset + FRAME_SEALED_FROM, offset + FRAME_BYTES))
+}
+
+function put32(into: Uint8Array, at: number, value: number): void {
+  into[at] = value
+  into[at + 1] = value >>> 8
+  into[at + 2] = value >>> 16
+  into[at + 3] = value >>> 24
 }
 
 /** The header of the frame that is being looked at; reused, so that reading allocates nothing. */
@@ -85,7 +88,7 @@ export class FrameReader {
     this.firstPage = view.getUint32(offset + at.firstPage, true)
     this.pageCount = view.getUint32(offset + at.pageCount, true)
     this.generation = view.getUint32(offset + at.generation, true)
-    this.incarnation.set(bytes.subarray(offset + at.incarnation, offset + at.incarnation + 16))
+    for (let i = 0; i < 16; i += 1) this.incarnation[i] = bytes[offset + at.incarnation + i]!
     if (this.kind !== FrameKind.HELLO && this.kind !== FrameKind.GOODBYE && this.version !== LINK_VERSION) {
       return `the partner speaks link version ${this.version}, this node ${LINK_VERSION}; upgrade the older one`
     }

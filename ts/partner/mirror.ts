@@ -6,7 +6,7 @@ import { FRAME_PAYLOAD_MAX, FrameKind } from '../format/link-frame.ts'
 import { ENTRY_PAGES_MAX, LogEntry } from '../format/log-ring.ts'
 import type { LogRing } from '../log/ring.ts'
 import type { Memory, MemoryPort } from '../ports/memory.ts'
-import { encodeFrame, FRAME_BYTES, type FrameReader } from './frame.ts'
+import { encodeFrame, FRAME_BYTES, type FrameReader, type FrameValues } from './frame.ts'
 
 const BATCH_BYTES = FRAME_PAYLOAD_MAX - ENTRY_PAGES_MAX * (BLOCK_SIZE + LogEntry.byteLength)
 /**
@@ -34,12 +34,15 @@ export class Mirror {
   readonly #incarnation: Uint8Array
   #partnerIncarnation = new Uint8Array(16)
   readonly #header: Memory
+  readonly #frame: Required<FrameValues>
 
   constructor(ring: LogRing, epoch: number, incarnation: Uint8Array, memory: MemoryPort) {
     this.#ring = ring
     this.#epoch = epoch
     this.#incarnation = incarnation
     this.#header = memory.allocate(BLOCK_SIZE)
+    const nothing = { sequence: 0, count: 0, firstPage: 0, pageCount: 0, generation: 0 }
+    this.#frame = { kind: FrameKind.ENTRIES, epoch, ...nothing }
   }
 
   /** The partner's copy starts afresh at the tail. */
@@ -125,14 +128,11 @@ export class Mirror {
 
   #writeHeader(first: number, count: number, firstPage: number, pageCount: number): void {
     const payload = count * LogEntry.byteLength + pageCount * BLOCK_SIZE
-    const values = {
-      kind: FrameKind.ENTRIES,
-      epoch: this.#epoch,
-      sequence: first,
-      count,
-      firstPage,
-      pageCount,
-    }
+    const values = this.#frame
+    values.sequence = first
+    values.count = count
+    values.firstPage = firstPage
+    values.pageCount = pageCount
     encodeFrame(this.#header.bytes, 0, values, this.#incarnation, payload, 0)
   }
 

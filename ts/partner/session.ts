@@ -114,17 +114,14 @@ export class Session implements Completion {
     const payloadBytes = payload === undefined ? 0 : roundUp(payload.length, 8)
     if (this.#fill + FRAME_BYTES + payloadBytes > OUTBOX_BYTES) return this.close('the partner does not read')
     const base = this.#half * OUTBOX_BYTES + this.#fill
-    const padded = new Uint8Array(payloadBytes)
-    if (payload !== undefined) padded.set(payload)
-    encodeFrame(
-      this.#outbox.bytes,
-      base,
-      values,
-      incarnation,
-      payloadBytes,
-      payloadBytes === 0 ? 0 : crc32c(padded),
-    )
-    this.#outbox.bytes.set(padded, base + FRAME_BYTES)
+    let seal = 0
+    if (payload !== undefined) {
+      const [from, end] = [base + FRAME_BYTES, base + FRAME_BYTES + payloadBytes]
+      this.#outbox.bytes.fill(0, from + payload.length, end)
+      this.#outbox.bytes.set(payload, from)
+      seal = crc32c(this.#outbox.bytes, from, end)
+    }
+    encodeFrame(this.#outbox.bytes, base, values, incarnation, payloadBytes, seal)
     this.#fill += FRAME_BYTES + payloadBytes
   }
 
