@@ -1,6 +1,10 @@
 import { crc32c } from '../../ts/base/crc32c.ts'
 import { BLOCK_SIZE, MIB } from '../../ts/base/units.ts'
-import { consistencyPoint, type Published } from '../../ts/consistency-point/consistency-point.ts'
+import {
+  type ConsistencyPointOptions,
+  consistencyPoint,
+  type Published,
+} from '../../ts/consistency-point/consistency-point.ts'
 import { labelDisk } from '../../ts/disk/label.ts'
 import { identityText } from '../../ts/format/identity.ts'
 import type { Memory } from '../../ts/ports/memory.ts'
@@ -82,14 +86,23 @@ export class ChangeLog {
 
   /** False: there is no space for it. */
   write(volume: number, block: number, version: number): boolean {
-    if (!this.reserve(worstCaseBlocks(block, 1, this.#height(volume)))) return false
+    return this.writeRun(volume, block, 1, version)
+  }
+
+  /** The same for one entry of several blocks. */
+  writeRun(volume: number, first: number, count: number, version: number): boolean {
+    if (!this.reserve(worstCaseBlocks(first, count, this.#height(volume)))) return false
+    for (let block = first; block < first + count; block += 1) this.#writeBlock(volume, block, version)
+    return true
+  }
+
+  #writeBlock(volume: number, block: number, version: number): void {
     const page = this.#nextPage
     this.#nextPage += 1
     const bytes = this.#memory.bytes.subarray(page * BLOCK_SIZE, (page + 1) * BLOCK_SIZE)
     stamp(bytes, volume, block, version)
     this.#checksums[page] = crc32c(bytes)
     this.#set(volume, block, page)
-    return true
   }
 
   zeroBlock(volume: number, block: number): boolean {
@@ -191,8 +204,9 @@ export class ChangeLog {
     { changes, directory }: ReturnType<ChangeLog['freeze']>,
     epoch = 1,
     stillOwner = () => true,
+    more: Partial<ConsistencyPointOptions> = {},
   ): Published {
-    const options = { epoch, node, wallMs: 1, stillOwner }
+    const options = { epoch, node, wallMs: 1, stillOwner, ...more }
     const point = consistencyPoint(this.image, changes, directory, options)
     return this.#world.run(point, () => this.image.cache.submit())
   }

@@ -1,7 +1,7 @@
 import { StoreError } from '../base/errors.ts'
 import type { Procedure } from '../base/procedure.ts'
 import { BLOCK_SIZE } from '../base/units.ts'
-import { writeSuperblock } from '../disk/superblock.ts'
+import { type SuperblockValues, writeSuperblock } from '../disk/superblock.ts'
 import { Transfers } from '../disk/transfers.ts'
 import { heightFor } from '../format/block-pointer.ts'
 import type { Waiter } from '../volume/cache.ts'
@@ -29,6 +29,8 @@ export interface ConsistencyPointOptions {
   readonly stillOwner: () => boolean
   /** whether everything in the changes is in every copy of the log; the superblock waits for it */
   readonly mayPublish?: () => boolean
+  /** waits until a superblock that failed may be written again; without it, the consistency point fails */
+  readonly untilRetry?: (error: StoreError) => Procedure
 }
 
 /** What one consistency point has done. */
@@ -78,6 +80,9 @@ export function* consistencyPoint(
     throw error
   }
 }
+
+const isDiskFailure = (error: unknown): error is StoreError =>
+  error instanceof StoreError && error.code === 'DISK_FAILED'
 
 class ConsistencyPoint {
   readonly #image: Image
@@ -143,10 +148,7 @@ class ConsistencyPoint {
       generation: this.#generation,
       lastSequence: this.#changes.lastSequence,
     })
-    yield* this.#mayPublish()
-    this.#mayBeDurable = true
-    yield* this.#succeeded(writeSuperblock(plex.disks, superblock, world.memory))
-    yield* this.#succeeded(plex.flushed())
+    yield* this.#writeSuperblock(superblock)
     times.push(world.clock.now())
     const published = this.#report(times)
     this.#publish()
@@ -207,6 +209,27 @@ class ConsistencyPoint {
     const height = heightFor(changes.blocks[changes.to - 1]! + 1)
     const after = yield* this.#treeChanges.apply(before, Math.max(height, before.height), [], changes)
     return { ...after, createdIn: 0 }
+  }
+
+  /**
+   * A superblock that failed may be on a disk all the same, and then nothing that it reaches may be used
+   * otherwise: in a full aggregate there would be no room to begin anew. So the same one is written again;
+   * what it reaches was flushed.
+   */
+  *#writeSuperblock(superblock: SuperblockValues): Procedure {
+    const { plex, world } = this.#image
+    for (;;) {
+      yield* this.#mayPublish()
+      this.#mayBeDurable = true
+      try {
+        yield* this.#succeeded(writeSuperblock(plex.disks, superblock, world.memory))
+        return yield* this.#succeeded(plex.flushed())
+      } catch (error) {
+        const { untilRetry } = this.#options
+        if (untilRetry === undefined || !isDiskFailure(error)) throw error
+        yield* untilRetry(error)
+      }
+    }
   }
 
   /** The disks must not show what could still be taken back, nor what is no longer ours to write. */

@@ -172,8 +172,8 @@ export class Consistency {
     const pagesBefore = aggregate.ring.pagesUsed
     const changes = new FrozenIndex(aggregate.ring, aggregate.freeze(), cut)
     const directory = aggregate.image.directory.freeze()
+    this.#isAttempting = true
     for (;;) {
-      this.#isAttempting = true
       try {
         yield* consistencyPoint(aggregate.image, changes, directory, {
           epoch: aggregate.epoch,
@@ -182,19 +182,26 @@ export class Consistency {
           stillOwner: this.#stillOwner,
           // the disks must not show a change before every copy of the log has it
           mayPublish: () => aggregate.acknowledged >= cut,
+          untilRetry: (error) => this.#untilRetry(error),
         })
         break
       } catch (error) {
-        this.#isAttempting = false
         if (!(error instanceof StoreError) || this.#isAbandoned) throw error
-        this.#failed(error, this.#clock.now())
-        while (this.#clock.now() < this.#notBeforeMs) yield 'wait'
+        yield* this.#untilRetry(error)
       }
     }
     this.#isAttempting = false
     this.#notBeforeMs = 0
     aggregate.thaw()
     this.#published(cut, pagesBefore)
+  }
+
+  /** Nothing is under way meanwhile, so that a disk that failed can be readmitted (engine/readmission.ts). */
+  *#untilRetry(error: StoreError): Procedure {
+    this.#isAttempting = false
+    this.#failed(error, this.#clock.now())
+    while (this.#clock.now() < this.#notBeforeMs) yield 'wait'
+    this.#isAttempting = true
   }
 
   #published(cut: number, pagesBefore: number): void {

@@ -1,4 +1,5 @@
 import t from 'tap'
+import type { Procedure } from '../../../ts/base/procedure.ts'
 import { BLOCK_SIZE, GIB, MIB } from '../../../ts/base/units.ts'
 import { consistencyPoint } from '../../../ts/consistency-point/consistency-point.ts'
 import { check } from '../../../ts/volume/check.ts'
@@ -244,4 +245,34 @@ t.test('it works in slices, so that clients are served meanwhile', async (t) => 
     world.turn()
   }
   t.ok(steps > 16, `${steps} steps`)
+})
+
+t.test('a full aggregate whose superblock was not flushed can write the same changes again', async (t) => {
+  const { world, disks, image, log } = setting([16 * MIB])
+  const volume = log.create('vol0', 64 * MIB)
+  let end = 0
+  while (end < image.space.total * 0.4 && log.writeRun(volume, end, 64, 1)) end += 64
+  for (let i = 0; i < 3; i += 1) log.commit()
+  let written = 0
+  while (written < end && log.writeRun(volume, written, 64, 2)) written += 64
+  t.ok(
+    written > image.space.total / 3,
+    `${written} of ${image.space.total} blocks may be written again at once`,
+  )
+  const frozen = log.freeze()
+  failAt(disks[0]!, 'second flush', image)
+  let failures = 0
+  function* untilRetry(error: Error): Procedure {
+    t.match(error.message, /disk0/)
+    failures += 1
+    disks[0]!.failFlush = () => false
+    for (const { disk } of image.plex.disks) disk.readmit()
+    yield 'wait'
+  }
+  log.run(frozen, 1, () => true, { untilRetry })
+  t.equal(failures, 1)
+  t.equal(image.generation, 5)
+  stamp(expected, volume, 0, 2)
+  t.same(readBlock(world, image, volume, 0), expected)
+  t.same(world.run(check(disks, world.memory)).problems, [])
 })
