@@ -36,12 +36,12 @@ export class SimArbiter {
       read: (aggregate, done) => {
         this.#later(() => {
           if (this.#isUnreachable(host)) return answer(done, unreachable)
-          const record = structuredClone(this.records.get(aggregate))
+          const record = this.#copy(aggregate)
           answer(done, { kind: 'record', record, holderGone: this.#holderGone(record) })
         })
       },
       swap: (aggregate, expected, next, done) => {
-        const wanted = structuredClone(next)
+        const wanted = copyOf(next)
         this.#count(aggregate, 1)
         this.#later(() => {
           this.#count(aggregate, -1)
@@ -63,10 +63,9 @@ export class SimArbiter {
     // one that is lost may have been applied all the same
     const isApplied = (!isLost || random.chance(0.5)) && before?.version === expected
     if (isApplied) this.#apply(aggregate, before, { ...wanted, version: (expected ?? 0) + 1 })
-    const record = this.records.get(aggregate)
     if (isLost) return unreachable
-    if (isApplied) return { kind: 'swapped', record: structuredClone(record!) }
-    return { kind: 'conflict', record: structuredClone(record) }
+    const record = this.#copy(aggregate)
+    return isApplied ? { kind: 'swapped', record: record! } : { kind: 'conflict', record }
   }
 
   #apply(aggregate: string, before: OwnerRecord | undefined, after: OwnerRecord): void {
@@ -82,6 +81,11 @@ export class SimArbiter {
       if (after.epoch === before.epoch) throw new Error('the owner changed without a new epoch')
     }
     this.records.set(aggregate, after)
+  }
+
+  #copy(aggregate: string): OwnerRecord | undefined {
+    const record = this.records.get(aggregate)
+    return record && copyOf(record)
   }
 
   #later(run: () => void): void {
@@ -105,3 +109,14 @@ export class SimArbiter {
 }
 
 const unreachable: ArbiterAnswer = { kind: 'unreachable', reason: 'simulated' }
+
+/** Nobody holds what another one may change. */
+function copyOf(record: OwnerRecord): OwnerRecord {
+  const { incarnations, lease, forced } = record
+  return {
+    ...record,
+    incarnations: { ...incarnations },
+    lease: lease && { ...lease },
+    forced: forced.map((word) => ({ ...word })),
+  }
+}

@@ -1,7 +1,7 @@
 import { StoreError } from '../../ts/base/errors.ts'
 import { type CheckProblem, type CheckReport, check } from '../../ts/volume/check.ts'
 import { drive, PromptDisk } from './format.ts'
-import { ProcessMemory } from './memory.ts'
+import { SimMemory } from './memory.ts'
 import type { Platter } from './platter.ts'
 import type { Random } from './random.ts'
 import type { AggregateWorld, SimWorld } from './world.ts'
@@ -15,12 +15,10 @@ export class ImageCheck {
   readonly #world: SimWorld
   /** for crashes of copies: what happens to them has no influence on the world */
   readonly #random: Random
-  readonly #memory: ProcessMemory
 
   constructor(world: SimWorld, random: Random) {
     this.#world = world
     this.#random = random
-    this.#memory = new ProcessMemory(world.memory)
   }
 
   asItIs(aggregate: AggregateWorld): CheckReport {
@@ -35,9 +33,10 @@ export class ImageCheck {
 
   #check(aggregate: AggregateWorld, copy: Platter, platter: Platter, how: string): CheckReport {
     this.checks += 1
-    const disk = new PromptDisk(copy, this.#world.memory, aggregate.disk)
+    const memory = new SimMemory(this.#world.mappings)
+    const disk = new PromptDisk(copy, memory, aggregate.disk)
     try {
-      const report = drive(check([disk], this.#memory), [disk])
+      const report = drive(check([disk], memory), [disk])
       const unexplained = report.problems.filter((problem) => !this.#isExplained(problem, platter))
       if (unexplained.length === 0) return report
       const what = unexplained.map(({ kind, text }) => `${kind}: ${text}`).slice(0, 5)
@@ -45,6 +44,8 @@ export class ImageCheck {
     } catch (error) {
       if (!(error instanceof StoreError)) throw error
       throw new Error(`the disk of ${aggregate.name}, ${how}, cannot be checked: ${error.message}`)
+    } finally {
+      memory.giveBackAll()
     }
   }
 

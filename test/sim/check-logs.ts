@@ -1,6 +1,6 @@
 import { BLOCK_SIZE } from '../../ts/base/units.ts'
 import type { Owner } from '../../ts/engine/owner.ts'
-import { identityText } from '../../ts/format/identity.ts'
+import { IDENTITY_BYTES, identityText } from '../../ts/format/identity.ts'
 import { EntryKind, LogEntry, type LogLayout, LogRingHeader, logLayout } from '../../ts/format/log-ring.ts'
 import type { LogRing } from '../../ts/log/ring.ts'
 import type { Memory } from '../../ts/ports/memory.ts'
@@ -125,8 +125,9 @@ export class LogCheck {
   }
 
   #isListed(aggregate: AggregateWorld, { name }: SimNode, copy: Memory): boolean {
-    const { incarnation } = LogRingHeader.decode(copy.bytes)
-    return this.#world.recordOf(aggregate)?.incarnations[name] === identityText(incarnation)
+    const { incarnation } = LogRingHeader.at
+    const theirs = copy.bytes.subarray(incarnation, incarnation + IDENTITY_BYTES)
+    return this.#world.recordOf(aggregate)?.incarnations[name] === identityText(theirs)
   }
 
   #isSame(ring: LogRing, copy: Memory, sequence: number): boolean {

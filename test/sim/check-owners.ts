@@ -12,15 +12,10 @@ export class OwnerCheck {
   }
 
   afterTurn({ place }: SimEngine): void {
-    const able = this.#world.hosts().filter(({ place: its, engine, node }) => {
-      // one that hands over is quiet before the record changes, and does not know at once that it has
-      const serves = engine.isServing && engine.owner?.isQuiet === false
-      return its === place && serves && engine.fenceAtMs > node.nowMs
-    })
-    if (able.length > 1) {
-      const who = able.map(({ node, engine }) => `${node.name} in epoch ${engine.ownership.epoch}`)
-      throw new Error(`two nodes may serve at the same time: ${who.join(', ')}`)
-    }
+    const { nodes } = this.#world
+    if (!nodes.every(({ hosts }) => isAble(hosts[place]))) return
+    const who = nodes.map(({ name, hosts }) => `${name} in epoch ${hosts[place]?.engine.ownership.epoch}`)
+    throw new Error(`two nodes may serve at the same time: ${who.join(', ')}`)
   }
 
   /** Something leaves for a client. */
@@ -34,4 +29,11 @@ export class OwnerCheck {
     }
     this.#highestEpoch[host.place] = epoch
   }
+}
+
+/** One that hands over is quiet before the record changes, and does not know at once that it has. */
+function isAble(host: SimEngine | undefined): boolean {
+  if (host === undefined) return false
+  const { engine, node } = host
+  return engine.isServing && engine.owner?.isQuiet === false && engine.fenceAtMs > node.nowMs
 }

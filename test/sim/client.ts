@@ -254,8 +254,13 @@ export class SimClient implements ReplyReader {
 
   data(cookie: number, offset: number | undefined, bytes: Uint8Array): void {
     const operation = this.#outstanding.get(cookie)!
+    const at = offset === undefined ? 0 : offset - operation.offset
+    if (at === 0 && bytes.length === operation.length) {
+      operation.shown = bytes
+      return
+    }
     operation.shown ??= new Uint8Array(operation.length)
-    operation.shown.set(bytes, offset === undefined ? 0 : offset - operation.offset)
+    operation.shown.set(bytes, at)
   }
 
   answered(cookie: number, error: number): void {

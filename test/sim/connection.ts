@@ -19,7 +19,7 @@ export class Connection {
     this.host = host
     this.#owner = host.engine.owner
     this.#lost = lost
-    this.#parser = new ReplyParser(reader)
+    this.#parser = new ReplyParser(reader, structured)
     const { scheduler, random } = host.world
     const ends = SimStream.pair(
       [host.node.name, this.#holder()],

@@ -28,14 +28,15 @@ export class SimDisk implements Disk {
   read(at: number, into: Gather, done: Completion): void {
     const { platterOf: platter } = this
     this.#host.submit(this, done, this.#delay(), () => {
-      const bytes = new Uint8Array(into.byteLength)
-      for (let offset = 0; offset < bytes.length; offset += BLOCK_SIZE) {
+      const { byteLength } = into
+      const blocks: Uint8Array[] = []
+      for (let offset = 0; offset < byteLength; offset += BLOCK_SIZE) {
         const number = (at + offset) / BLOCK_SIZE
         if (platter.isUnreadable(number, this.#host.random)) return EIO
-        bytes.set(platter.block(number), offset)
+        blocks.push(platter.block(number))
       }
-      this.#host.world.memory.scatter(bytes, into)
-      return bytes.length
+      this.#host.world.memory.scatter(blocks, into)
+      return byteLength
     })
   }
 
@@ -48,7 +49,7 @@ export class SimDisk implements Disk {
       for (let offset = 0; offset < bytes.length; offset += BLOCK_SIZE) {
         // of a write that fails, or whose host dies, any part may be on the disk
         if ((fails || !isWhole) && random.chance(0.5)) continue
-        this.#put((at + offset) / BLOCK_SIZE, bytes.slice(offset, offset + BLOCK_SIZE))
+        this.#put((at + offset) / BLOCK_SIZE, bytes.subarray(offset, offset + BLOCK_SIZE))
       }
       return fails ? EIO : bytes.length
     })

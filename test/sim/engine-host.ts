@@ -7,7 +7,7 @@ import type { Completion } from '../../ts/ports/completion.ts'
 import type { ServingState } from '../../ts/ports/host.ts'
 import type { World } from '../../ts/ports/world.ts'
 import { SimDisk } from './disk.ts'
-import { ProcessMemory } from './memory.ts'
+import { SimMemory } from './memory.ts'
 import type { SimNode } from './node.ts'
 import type { Random } from './random.ts'
 import type { Holder } from './stream.ts'
@@ -29,7 +29,7 @@ export class SimEngine {
   readonly node: SimNode
   readonly world: SimWorld
   readonly random: Random
-  readonly memory: ProcessMemory
+  readonly memory: SimMemory
   /** which aggregate, as a place in the world's list */
   readonly place: number
   readonly bootText: string
@@ -54,7 +54,7 @@ export class SimEngine {
     this.world = node.world
     this.random = node.random
     this.place = place
-    this.memory = new ProcessMemory(node.world.memory)
+    this.memory = new SimMemory(node.world.mappings)
     this.bootText = identityText(new Uint8Array(16).map(() => this.random.below(256)))
     this.engine = new Engine(this.#ports(), { ...settings, boot: this.bootText })
     this.engine.start()

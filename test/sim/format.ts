@@ -27,18 +27,19 @@ export class PromptDisk implements Disk {
   }
 
   read(at: number, into: Gather, done: Completion): void {
-    const bytes = new Uint8Array(into.byteLength)
-    for (let offset = 0; offset < bytes.length; offset += BLOCK_SIZE) {
-      bytes.set(this.#platter.block((at + offset) / BLOCK_SIZE), offset)
+    const { byteLength } = into
+    const blocks: Uint8Array[] = []
+    for (let offset = 0; offset < byteLength; offset += BLOCK_SIZE) {
+      blocks.push(this.#platter.block((at + offset) / BLOCK_SIZE))
     }
-    this.#memory.scatter(bytes, into)
-    this.#due.push(() => done.complete(bytes.length))
+    this.#memory.scatter(blocks, into)
+    this.#due.push(() => done.complete(byteLength))
   }
 
   write(at: number, from: Gather, done: Completion): void {
     const bytes = this.#memory.gathered(from)
     for (let offset = 0; offset < bytes.length; offset += BLOCK_SIZE) {
-      this.#platter.put((at + offset) / BLOCK_SIZE, bytes.slice(offset, offset + BLOCK_SIZE))
+      this.#platter.put((at + offset) / BLOCK_SIZE, bytes.subarray(offset, offset + BLOCK_SIZE))
     }
     this.#due.push(() => done.complete(bytes.length))
   }

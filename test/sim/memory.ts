@@ -4,47 +4,41 @@ import type { Gather } from '../../ts/base/gather.ts'
 import type { MemoryBatch } from '../../ts/base/memory-batch.ts'
 import type { Memory, MemoryPort } from '../../ts/ports/memory.ts'
 
-/** Real memory with the addon's checksums, but every address can be found again: the kernel of this world. */
-export class SimMemory implements MemoryPort {
-  readonly #native = new NativeMemory()
-  /** all mappings of this process, by address: worlds follow each other and use them again */
-  static readonly #pieces: Memory[] = []
-  readonly #free = new Map<number, Memory[]>()
+const native = new NativeMemory()
 
-  /** Of one world. Everything that earlier worlds had is free. */
-  constructor() {
-    for (const piece of SimMemory.#pieces) this.giveBack(piece)
-  }
+/** Real memory whose addresses can be found again. What is given back is used by those who come later. */
+export class Mappings {
+  /** by address */
+  readonly #pieces: Memory[] = []
+  readonly #idle = new Map<number, Memory[]>()
 
-  allocate(byteLength: number): Memory {
-    const again = this.#free.get(byteLength)?.pop()
+  take(byteLength: number): Memory {
+    const again = this.#idle.get(byteLength)?.pop()
     if (again !== undefined) {
       again.bytes.fill(0)
       return again
     }
-    const memory = this.#native.allocate(byteLength)
-    const at = SimMemory.#pieces.findIndex((piece) => piece.address > memory.address)
-    SimMemory.#pieces.splice(at < 0 ? SimMemory.#pieces.length : at, 0, memory)
+    const memory = native.allocate(byteLength)
+    const at = this.#pieces.findIndex((piece) => piece.address > memory.address)
+    this.#pieces.splice(at < 0 ? this.#pieces.length : at, 0, memory)
     return memory
   }
 
   giveBack(piece: Memory): void {
-    const same = this.#free.get(piece.byteLength)
-    if (same === undefined) this.#free.set(piece.byteLength, [piece])
+    const same = this.#idle.get(piece.byteLength)
+    if (same === undefined) this.#idle.set(piece.byteLength, [piece])
     else same.push(piece)
   }
 
-  run(batch: MemoryBatch): number {
-    return this.#native.run(batch)
-  }
-
-  checksum(address: number, byteLength: number, seed = 0): number {
-    return this.#native.checksum(address, byteLength, seed)
+  /** Whoever has used it is gone. */
+  giveBackAll(): void {
+    this.#idle.clear()
+    for (const piece of this.#pieces) this.giveBack(piece)
   }
 
   /** The bytes at an address, as far as one mapping goes. */
   bytesAt(address: number, byteLength: number): Uint8Array {
-    const pieces = SimMemory.#pieces
+    const pieces = this.#pieces
     let low = 0
     let high = pieces.length
     while (low < high) {
@@ -57,67 +51,87 @@ export class SimMemory implements MemoryPort {
     const from = address - piece.address
     return piece.bytes.subarray(from, Math.min(from + byteLength, piece.byteLength))
   }
+}
+
+/** What one thread of a process, or one world, has allocated, with the addon's checksums. */
+export class SimMemory implements MemoryPort {
+  byteLength = 0
+  readonly #mappings: Mappings
+  readonly #taken = new Set<Memory>()
+
+  constructor(mappings: Mappings) {
+    this.#mappings = mappings
+  }
+
+  allocate(byteLength: number): Memory {
+    const memory = this.#mappings.take(byteLength)
+    this.#taken.add(memory)
+    this.byteLength += byteLength
+    return memory
+  }
+
+  giveBack(piece: Memory): void {
+    assert(this.#taken.delete(piece), 'memory goes back once, by whom it was allocated')
+    this.byteLength -= piece.byteLength
+    this.#mappings.giveBack(piece)
+  }
+
+  /** The process has ended, or the world. */
+  giveBackAll(): void {
+    for (const piece of this.#taken) this.giveBack(piece)
+  }
+
+  run(batch: MemoryBatch): number {
+    return native.run(batch)
+  }
+
+  checksum(address: number, byteLength: number, seed = 0): number {
+    return native.checksum(address, byteLength, seed)
+  }
+
+  bytesAt(address: number, byteLength: number): Uint8Array {
+    return this.#mappings.bytesAt(address, byteLength)
+  }
 
   /** What a gather list describes, as one copy. */
   gathered(from: Gather): Uint8Array {
     const all = new Uint8Array(from.byteLength)
     let at = 0
-    for (const bytes of this.#stretches(from)) {
+    this.#visit(from, (bytes) => {
       all.set(bytes, at)
       at += bytes.length
-    }
+    })
     return all
   }
 
-  scatter(bytes: Uint8Array, into: Gather): void {
-    let at = 0
-    for (const target of this.#stretches(into)) {
-      target.set(bytes.subarray(at, at + target.length))
-      at += target.length
-    }
+  /** Copies parts, one behind the other, to where a gather list says. */
+  scatter(parts: readonly Uint8Array[], into: Gather): void {
+    let place = 0
+    let from = 0
+    this.#visit(into, (target) => {
+      for (let at = 0; at < target.length; ) {
+        const part = parts[place]!
+        const bytes = part.subarray(from, from + target.length - at)
+        target.set(bytes, at)
+        at += bytes.length
+        from += bytes.length
+        if (from < part.length) continue
+        place += 1
+        from = 0
+      }
+    })
   }
 
   /** Mappings that happen to be neighbours are joined in a gather list, so a piece may lie in two of them. */
-  *#stretches(list: Gather): Generator<Uint8Array> {
+  #visit(list: Gather, visit: (bytes: Uint8Array) => void): void {
     for (let i = 0; i < list.count; i += 1) {
       let address = list.addresses[i]!
       for (let left = list.lengths[i]!; left > 0; ) {
         const bytes = this.bytesAt(address, left)
-        yield bytes
+        visit(bytes)
         address += bytes.length
         left -= bytes.length
       }
     }
-  }
-}
-
-/** What one thread of a process has allocated: it goes back to the world when the process dies. */
-export class ProcessMemory implements MemoryPort {
-  byteLength = 0
-  readonly #world: SimMemory
-  readonly #pieces: Memory[] = []
-
-  constructor(world: SimMemory) {
-    this.#world = world
-  }
-
-  allocate(byteLength: number): Memory {
-    const memory = this.#world.allocate(byteLength)
-    this.#pieces.push(memory)
-    this.byteLength += byteLength
-    return memory
-  }
-
-  run(batch: MemoryBatch): number {
-    return this.#world.run(batch)
-  }
-
-  checksum(address: number, byteLength: number, seed = 0): number {
-    return this.#world.checksum(address, byteLength, seed)
-  }
-
-  giveBackAll(): void {
-    for (const piece of this.#pieces.splice(0)) this.#world.giveBack(piece)
-    this.byteLength = 0
   }
 }

@@ -1,4 +1,4 @@
-import { ChunkType, REQUEST_MAGIC, SIMPLE_REPLY_MAGIC } from '../../ts/format/nbd.ts'
+import { ChunkType, REQUEST_MAGIC, SIMPLE_REPLY_MAGIC, STRUCTURED_REPLY_MAGIC } from '../../ts/format/nbd.ts'
 
 export interface Request {
   readonly cookie: number
@@ -30,19 +30,23 @@ export interface ReplyReader {
   answered(cookie: number, error: number): void
 }
 
-/** Takes replies out of a stream of bytes: simple and structured ones, in pieces as they come. */
+/**
+ * Takes replies out of a stream of bytes: simple and structured ones, in pieces as they come. What it
+ * is given must not change afterwards.
+ */
 export class ReplyParser {
-  #bytes = new Uint8Array(0)
+  #bytes: Uint8Array = new Uint8Array(0)
   readonly #reader: ReplyReader
+  readonly #structured: boolean
 
-  constructor(reader: ReplyReader) {
+  /** `structured`: whether the session has agreed to structured replies. */
+  constructor(reader: ReplyReader, structured: boolean) {
     this.#reader = reader
+    this.#structured = structured
   }
 
   take(bytes: Uint8Array): void {
-    const joined = new Uint8Array(this.#bytes.length + bytes.length)
-    joined.set(this.#bytes)
-    joined.set(bytes, this.#bytes.length)
+    const joined = this.#bytes.length === 0 ? bytes : join(this.#bytes, bytes)
     let from = 0
     for (;;) {
       const used = this.#one(joined.subarray(from))
@@ -55,13 +59,15 @@ export class ReplyParser {
   #one(bytes: Uint8Array): number {
     if (bytes.length < 16) return 0
     const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.length)
-    if (view.getUint32(0) !== SIMPLE_REPLY_MAGIC) return this.#chunk(bytes, view)
+    const magic = view.getUint32(0)
+    if (this.#structured && magic === STRUCTURED_REPLY_MAGIC) return this.#chunk(bytes, view)
+    if (magic !== SIMPLE_REPLY_MAGIC) throw new Error(`a reply begins with ${magic.toString(16)}`)
     const [cookie, error] = [view.getUint32(12), view.getUint32(4)]
     const length = this.#reader.dataLength(cookie)
     if (length === undefined) throw new Error(`a reply came to no request (cookie ${cookie})`)
     const data = error === 0 ? length : 0
     if (bytes.length < 16 + data) return 0
-    if (data > 0) this.#reader.data(cookie, undefined, bytes.slice(16, 16 + data))
+    if (data > 0) this.#reader.data(cookie, undefined, bytes.subarray(16, 16 + data))
     this.#reader.answered(cookie, error)
     return 16 + data
   }
@@ -80,4 +86,11 @@ export class ReplyParser {
     if ((view.getUint16(4) & 1) !== 0) this.#reader.answered(cookie, error)
     return 20 + length
   }
+}
+
+function join(a: Uint8Array, b: Uint8Array): Uint8Array {
+  const joined = new Uint8Array(a.length + b.length)
+  joined.set(a)
+  joined.set(b, a.length)
+  return joined
 }

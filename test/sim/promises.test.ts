@@ -1,8 +1,23 @@
 import t from 'tap'
 import { Command } from '../../ts/format/nbd.ts'
 import { mustAsk, mustCome, pairInSync, RawClient } from './raw-client.ts'
+import type { SimWorld } from './world.ts'
 
 const block = (value: number): Uint8Array => new Uint8Array(4096).fill(value)
+/** No consistency point comes by itself. */
+const NO_POINTS = { cpIntervalMs: 1e7, cpFillMark: 0.9 }
+
+/** Pollux loses its memory, castor has to open the log once more without it; then pollux comes back. */
+function openAloneAndRejoin(world: SimWorld): void {
+  const { castor, pollux } = world
+  pollux.loseHost()
+  mustCome(world, 'alone', () => world.record?.log === 'stale')
+  world.runFor(1000)
+  castor.kill()
+  world.start(castor)
+  mustCome(world, 'served', () => world.owner === castor)
+  world.start(pollux)
+}
 
 t.test('a FLUSH that comes when the partner is gone waits until the vault has all of it', async (t) => {
   const world = pairInSync(3)
@@ -109,16 +124,10 @@ t.test('however often a full log is opened in vain, it opens when the disk is go
 })
 
 t.test('a pair that is only about to be in sync promises nothing by it', async (t) => {
-  const world = pairInSync(11, { cpIntervalMs: 1e7, cpFillMark: 0.9 })
+  const world = pairInSync(11, NO_POINTS)
   const { castor, pollux } = world
   new RawClient(world).write(4096, block(1))
-  pollux.loseHost()
-  mustCome(world, 'alone', () => world.record?.log === 'stale')
-  world.runFor(1000)
-  castor.kill()
-  world.start(castor)
-  mustCome(world, 'served', () => world.owner === castor)
-  world.start(pollux)
+  openAloneAndRejoin(world)
   // a partner that comes and goes is made to wait before the record lists it again
   for (let round = 0; round < 4; round += 1) {
     mustCome(world, 'in sync', () => world.record?.log === 'in-sync')
@@ -142,15 +151,9 @@ t.test('a pair that is only about to be in sync promises nothing by it', async (
 t.test(
   'a vault that was complete once is not believed after promises went over to two memories',
   async (t) => {
-    const world = pairInSync(12, { cpIntervalMs: 1e7, cpFillMark: 0.9 })
+    const world = pairInSync(12, NO_POINTS)
     const { castor, pollux } = world
-    pollux.loseHost()
-    mustCome(world, 'alone', () => world.record?.log === 'stale')
-    world.runFor(1000)
-    castor.kill()
-    world.start(castor)
-    mustCome(world, 'served', () => world.owner === castor)
-    world.start(pollux)
+    openAloneAndRejoin(world)
     mustCome(world, 'mirrored', () => castor.engine!.ownership.state === 'serving-mirrored')
     world.runFor(500)
     const client = new RawClient(world)
@@ -170,7 +173,7 @@ t.test(
 
 for (const durability of ['pair', 'vault'] as const) {
   t.test(`a FLUSH that has nothing to wait for is answered at once (${durability})`, async (t) => {
-    const world = pairInSync(13, { durability, cpIntervalMs: 1e7, cpFillMark: 0.9 })
+    const world = pairInSync(13, { durability, ...NO_POINTS })
     world.runFor(1000)
     const client = new RawClient(world)
     client.write(8192, block(7))

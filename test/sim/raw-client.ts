@@ -1,5 +1,6 @@
-import { Command, REQUEST_MAGIC } from '../../ts/format/nbd.ts'
+import { Command } from '../../ts/format/nbd.ts'
 import { formatDisk } from './format.ts'
+import { encodeRequest, ReplyParser, type ReplyReader } from './nbd-wire.ts'
 import { SimStream } from './stream.ts'
 import { SimWorld, type WorldOptions } from './world.ts'
 
@@ -39,13 +40,14 @@ interface Reply {
 }
 
 /** A session with simple replies in which a test says each request by itself. */
-export class RawClient {
+export class RawClient implements ReplyReader {
   readonly replies = new Map<number, Reply>()
   isClosed = false
   readonly #world: SimWorld
   readonly #stream: SimStream
   readonly #lengths = new Map<number, number>()
-  #received = new Uint8Array(0)
+  readonly #parser = new ReplyParser(this, false)
+  readonly #data = new Map<number, Uint8Array>()
   #cookie = 0
 
   constructor(world: SimWorld, volume = 'v') {
@@ -54,7 +56,7 @@ export class RawClient {
     const found = node.serving.volumes.find(({ name }) => name === volume)!
     const holder = {
       gathered: () => new Uint8Array(0),
-      put: (_address: number, bytes: Uint8Array) => this.#take(bytes),
+      put: (_address: number, bytes: Uint8Array) => this.#parser.take(bytes),
       deliver: (done: { complete(result: number): void }, result: number) => done.complete(result),
     }
     const ends = SimStream.pair([node.name, holder], ['client', node.holder()], world.scheduler, world.random)
@@ -67,18 +69,10 @@ export class RawClient {
   /** Returns the cookie under which the reply will be in `replies`. */
   send(command: number, offset: number, length: number, data?: Uint8Array, flags = 0): number {
     this.#cookie += 1
-    const bytes = new Uint8Array(28 + (data?.length ?? 0))
-    const view = new DataView(bytes.buffer)
-    view.setUint32(0, REQUEST_MAGIC)
-    view.setUint16(4, flags)
-    view.setUint16(6, command)
-    view.setUint32(12, this.#cookie)
-    view.setUint32(20, offset)
-    view.setUint32(24, length)
-    if (data !== undefined) bytes.set(data, 28)
-    this.#lengths.set(this.#cookie, command === Command.READ ? length : 0)
-    this.#stream.sendBytes(bytes)
-    return this.#cookie
+    const cookie = this.#cookie
+    this.#lengths.set(cookie, command === Command.READ ? length : 0)
+    this.#stream.sendBytes(encodeRequest({ cookie, command, flags, offset, length, data }))
+    return cookie
   }
 
   /** Waits for the reply; an error of the protocol is its `error`. */
@@ -104,6 +98,21 @@ export class RawClient {
     this.#stream.close()
   }
 
+  // --- what the server says ------------------------------------------------------------------------
+
+  dataLength(cookie: number): number | undefined {
+    return this.#lengths.get(cookie)
+  }
+
+  data(cookie: number, _offset: number | undefined, bytes: Uint8Array): void {
+    this.#data.set(cookie, bytes)
+  }
+
+  answered(cookie: number, error: number): void {
+    this.replies.set(cookie, { error, data: this.#data.get(cookie) ?? new Uint8Array(0) })
+    this.#data.delete(cookie)
+  }
+
   #listen(): void {
     this.#stream.receive(0, 1 << 20, {
       complete: (result) => {
@@ -111,19 +120,5 @@ export class RawClient {
         else this.isClosed = true
       },
     })
-  }
-
-  #take(bytes: Uint8Array): void {
-    this.#received = Uint8Array.from([...this.#received, ...bytes])
-    for (;;) {
-      if (this.#received.length < 16) return
-      const view = new DataView(this.#received.buffer)
-      const cookie = view.getUint32(12)
-      const error = view.getUint32(4)
-      const end = 16 + (error === 0 ? this.#lengths.get(cookie)! : 0)
-      if (this.#received.length < end) return
-      this.replies.set(cookie, { error, data: this.#received.slice(16, end) })
-      this.#received = this.#received.slice(end)
-    }
   }
 }

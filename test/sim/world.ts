@@ -6,7 +6,7 @@ import { logLayout, vaultByteLengthOf } from '../../ts/format/log-ring.ts'
 import type { OwnerRecord } from '../../ts/format/owner-record.ts'
 import { SimArbiter } from './arbiter.ts'
 import type { SimEngine } from './engine-host.ts'
-import { SimMemory } from './memory.ts'
+import { Mappings, SimMemory } from './memory.ts'
 import { Network } from './network.ts'
 import { SimNode } from './node.ts'
 import { Platter } from './platter.ts'
@@ -39,6 +39,9 @@ const AGGREGATES: readonly AggregateWorld[] = [
 
 const EVENTS_KEPT = 500
 
+/** Worlds follow each other, and use what earlier ones had. */
+const mappings = new Mappings()
+
 /**
  * Two nodes, an arbiter, shared disks and a network in one thread, from one seed. Nothing in here
  * depends on anything but the seed, so that a failing one replays exactly.
@@ -46,11 +49,13 @@ const EVENTS_KEPT = 500
 export class SimWorld {
   readonly random: Random
   readonly scheduler = new Scheduler()
-  readonly memory = new SimMemory()
+  readonly mappings = mappings
+  readonly memory = new SimMemory(mappings)
   readonly options: WorldOptions
   readonly aggregates: readonly AggregateWorld[]
   readonly castor: SimNode
   readonly pollux: SimNode
+  readonly nodes: readonly [SimNode, SimNode]
   readonly arbiter: SimArbiter
   readonly network: Network
   readonly events: string[] = []
@@ -70,6 +75,7 @@ export class SimWorld {
   readonly #identities = new Map<string, string>()
 
   constructor(seed: number, options: WorldOptions) {
+    mappings.giveBackAll()
     this.random = new Random(seed)
     this.options = options
     this.aggregates = AGGREGATES.slice(0, options.aggregateCount ?? 1)
@@ -80,6 +86,7 @@ export class SimWorld {
     this.blocksFrom = layOutZones('disk', options.diskByteLength, vaultByteLength).blocksAt / BLOCK_SIZE
     this.castor = new SimNode('castor', 'pollux', this)
     this.pollux = new SimNode('pollux', 'castor', this)
+    this.nodes = [this.castor, this.pollux]
     this.arbiter = new SimArbiter(this)
     this.network = new Network(this)
   }
@@ -88,22 +95,22 @@ export class SimWorld {
     return this.options.isTight ?? false
   }
 
-  get nodes(): [SimNode, SimNode] {
-    return [this.castor, this.pollux]
-  }
-
   /** All engines of living processes. */
   hosts(): SimEngine[] {
     return [...this.castor.hosts, ...this.pollux.hosts]
   }
 
-  hostsOf(aggregate: AggregateWorld): SimEngine[] {
-    return this.hosts().filter((host) => host.place === aggregate.place)
+  hostsOf({ place }: AggregateWorld): SimEngine[] {
+    return this.nodes.flatMap(({ hosts }) => hosts[place] ?? [])
   }
 
   /** The engine that says that it serves this aggregate. */
   serverOf(aggregate: AggregateWorld): SimEngine | undefined {
-    return this.hostsOf(aggregate).find((host) => host.serving.serves)
+    for (const { hosts } of this.nodes) {
+      const host = hosts[aggregate.place]
+      if (host?.serving.serves) return host
+    }
+    return undefined
   }
 
   recordOf(aggregate: AggregateWorld): OwnerRecord | undefined {

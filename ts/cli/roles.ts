@@ -1,8 +1,7 @@
-import { setTimeout as sleep } from 'node:timers/promises'
 import { StoreError } from '../base/errors.ts'
 import type { AggregateRoleChange } from '../control/node-control.ts'
 import { type Context, findContext } from './context.ts'
-import { clearProgress, progress, say, sayJson } from './output.ts'
+import { say, sayJson } from './output.ts'
 import { type Asked, askNodes, ownerOf, type PairStatus, summarize } from './pair-status.ts'
 import { waitFor } from './wait.ts'
 
@@ -18,7 +17,6 @@ export interface RoleOptions {
 const ROLE_CHANGE_MS = 65_000
 const SERVED_AGAIN_MS = 30_000
 const CATCH_UP_MS = 10_000
-const CATCH_UP_LOOK_MS = 100
 
 interface Changes {
   changes: AggregateRoleChange[]
@@ -110,19 +108,15 @@ async function canHandOver(
 ): Promise<boolean> {
   const ownerName = owner.status?.name ?? owner.node.name
   const untilMs = performance.now() + (partner?.status ? CATCH_UP_MS : 0)
-  for (;;) {
+  const text = () => `waiting until ${partner?.status?.name} has all of ${names.join(' and ')}`
+  return waitFor(Number.POSITIVE_INFINITY, text, async () => {
     const { aggregates } = summarize(context.dir, await askNodes(context))
     const wanted = aggregates.filter(({ name }) => names.includes(name))
     const ends = wanted.map(({ engines }) => engines[ownerName])
     const isLinked = ends.length > 0 && ends.every((engine) => engine?.serves && engine.link.up)
     const isInSync = isLinked && ends.every((engine) => engine?.log.state === 'in-sync')
-    if (isInSync || performance.now() > untilMs) {
-      clearProgress()
-      return isLinked
-    }
-    progress(`waiting until ${partner?.status?.name} has all of ${names.join(' and ')}`)
-    await sleep(CATCH_UP_LOOK_MS)
-  }
+    return isInSync || performance.now() > untilMs ? isLinked : undefined
+  })
 }
 
 function ask({ node }: Asked, path: string, body: object): Promise<Changes> {

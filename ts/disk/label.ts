@@ -3,7 +3,7 @@ import type { Procedure } from '../base/procedure.ts'
 import { BLOCK_SIZE, KIB } from '../base/units.ts'
 import { DISK_LABEL_MAGIC, DISK_LABEL_VERSION, DiskLabel } from '../format/disk-label.ts'
 import { sameIdentity } from '../format/identity.ts'
-import { judgeSeal, type SealVerdict, seal, VERSION_AT } from '../format/sealed.ts'
+import { isBlank, judgeSeal, type SealVerdict, seal, VERSION_AT } from '../format/sealed.ts'
 import type { Disk } from '../ports/disk.ts'
 import type { Memory, MemoryPort } from '../ports/memory.ts'
 import { memoryPool } from './memory-pool.ts'
@@ -96,13 +96,11 @@ export function judgeLabels(head: Uint8Array | undefined, tail: Uint8Array | und
   if (headVerdict === 'version') return { kind: 'version', version: versionOf(head!, 0) }
   if (tailVerdict === 'good') return { kind: 'good', label: DiskLabel.decode(tail!, tailAt), damaged: 'head' }
   if (tailVerdict === 'version') return { kind: 'version', version: versionOf(tail!, tailAt) }
-  if (head !== undefined && tail !== undefined && isBlank(head, tail)) return { kind: 'blank' }
+  if (head !== undefined && tail !== undefined && isBlank(head.subarray(0, BLANK_BYTES)) && isBlank(tail))
+    return { kind: 'blank' }
   const ours = headVerdict === 'torn' || tailVerdict === 'torn'
   return { kind: 'foreign', what: ours ? 'labels that are damaged at both ends' : 'data of unknown kind' }
 }
-
-const isBlank = (head: Uint8Array, tail: Uint8Array): boolean =>
-  head.subarray(0, BLANK_BYTES).every((byte) => byte === 0) && tail.every((byte) => byte === 0)
 
 const versionOf = (side: Uint8Array, at: number): number =>
   new DataView(side.buffer, side.byteOffset + at).getUint32(VERSION_AT, true)

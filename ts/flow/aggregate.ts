@@ -252,10 +252,6 @@ export class Aggregate implements Server {
     this.#surroundings.clientGone(client, reason)
   }
 
-  waiterFor(client: Client): Waiter {
-    return client.waiter
-  }
-
   get hasWork(): boolean {
     return this.sessions.hasReady || this.#woken.first !== undefined
   }

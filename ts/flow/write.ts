@@ -96,7 +96,7 @@ function logPartial(
   byteLength: number,
   from: number,
 ): Progress {
-  const base = aggregate.locate(client.volume, Math.floor(offset / BLOCK_SIZE), aggregate.waiterFor(client))
+  const base = aggregate.locate(client.volume, Math.floor(offset / BLOCK_SIZE), client.waiter)
   if (base === WAIT) return Progress.STALLED
   if (base === FAILED) return refuse(client, NbdError.EIO)
   const firstPage = admit(aggregate, client, offset, 1)

@@ -22,6 +22,9 @@ export const bytes = (byteLength: number): Field<Uint8Array> => ({ kind: 'bytes'
 /** UTF-8, padded with zeroes. */
 export const text = (byteLength: number): Field<string> => ({ kind: 'text', byteLength })
 
+const encoder = new TextEncoder()
+const decoder = new TextDecoder()
+
 type Fields = Record<string, Field<unknown>>
 type ValueOf<F> = F extends Field<infer V> ? V : never
 export type Values<F extends Fields> = { -readonly [K in keyof F]: ValueOf<F[K]> }
@@ -39,20 +42,21 @@ export interface Struct<F extends Fields> {
 
 export function struct<F extends Fields>(name: string, byteLength: number, fields: F): Struct<F> {
   const at = layOut(name, byteLength, fields)
+  const keys = Object.keys(fields)
   const description = JSON.stringify([name, byteLength, Object.entries(fields)])
   return {
     name,
     byteLength,
     at,
-    fingerprint: crc32c(new TextEncoder().encode(description)),
+    fingerprint: crc32c(encoder.encode(description)),
     encode(values, into, offset = 0) {
       const view = new DataView(into.buffer, into.byteOffset + offset, byteLength)
-      for (const key of Object.keys(fields)) encodeField(view, at[key]!, fields[key]!, values[key])
+      for (const key of keys) encodeField(view, at[key]!, fields[key]!, values[key])
     },
     decode(from, offset = 0) {
       const view = new DataView(from.buffer, from.byteOffset + offset, byteLength)
       const values: Record<string, unknown> = {}
-      for (const key of Object.keys(fields)) values[key] = decodeField(view, at[key]!, fields[key]!)
+      for (const key of keys) values[key] = decodeField(view, at[key]!, fields[key]!)
       return values as Values<F>
     },
   }
@@ -82,7 +86,7 @@ function encodeField(view: DataView, at: number, field: Field<unknown>, value: u
       view.setUint32(at, lowWord(value as number), true)
       return view.setUint32(at + 4, highWord(value as number), true)
     default: {
-      const source = field.kind === 'text' ? new TextEncoder().encode(value as string) : (value as Uint8Array)
+      const source = field.kind === 'text' ? encoder.encode(value as string) : (value as Uint8Array)
       assert(source.length <= field.byteLength, 'a value fits its field')
       const target = new Uint8Array(view.buffer, view.byteOffset + at, field.byteLength)
       target.fill(0)
@@ -103,7 +107,7 @@ function decodeField(view: DataView, at: number, field: Field<unknown>): unknown
       const source = new Uint8Array(view.buffer, view.byteOffset + at, field.byteLength)
       if (field.kind === 'bytes') return source.slice()
       const end = source.indexOf(0)
-      return new TextDecoder().decode(source.subarray(0, end < 0 ? source.length : end))
+      return decoder.decode(source.subarray(0, end < 0 ? source.length : end))
     }
   }
 }

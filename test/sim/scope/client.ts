@@ -1,5 +1,6 @@
 import { assert } from '../../../ts/base/assert.ts'
-import { REQUEST_MAGIC, SIMPLE_REPLY_MAGIC } from '../../../ts/format/nbd.ts'
+import { Command } from '../../../ts/format/nbd.ts'
+import { encodeRequest, ReplyParser, type ReplyReader, type Request as Sent } from '../nbd-wire.ts'
 import { type Holder, ScopeStream } from './stream.ts'
 import type { ScopeWorld } from './world.ts'
 
@@ -11,14 +12,22 @@ export interface Request {
   readonly data?: Uint8Array
 }
 
+interface Reply {
+  readonly error: number
+  readonly data: Uint8Array
+}
+
 /** One NBD session that has at most one request in flight. */
-export class ScopeClient {
+export class ScopeClient implements ReplyReader {
   readonly #world: ScopeWorld
   readonly #stream: ScopeStream
-  #input = new Uint8Array(0)
+  readonly #parser = new ReplyParser(this, false)
   #isOver = false
   #cookie = 0
-  #awaited: { readonly request: Request; readonly answered: () => void } | undefined
+  #asked: Sent | undefined
+  #data: Uint8Array = new Uint8Array(0)
+  #reply: Reply | undefined
+  #whenAnswered: () => void = () => {}
 
   /** Throws if nobody serves the volume. */
   constructor(world: ScopeWorld, volume: number) {
@@ -34,18 +43,17 @@ export class ScopeClient {
   }
 
   /** The reply to one request: its error, and what was read. `answered` runs at the very moment it comes. */
-  ask(request: Request, answered: () => void = () => {}): { error: number; data: Uint8Array } {
-    this.#awaited = { request, answered }
-    this.#send(request)
-    if (!this.#world.runUntil(() => this.#isOver || this.#hasReply(request)))
+  ask(request: Request, answered: () => void = () => {}): Reply {
+    this.#cookie += 1
+    this.#asked = { ...request, cookie: this.#cookie, data: request.data }
+    this.#whenAnswered = answered
+    this.#reply = undefined
+    this.#data = new Uint8Array(0)
+    this.#stream.sendBytes(encodeRequest(this.#asked))
+    if (!this.#world.runUntil(() => this.#isOver || this.#reply !== undefined))
       throw new Error(`no answer to command ${request.command}`)
     assert(!this.#isOver, 'the connection stays open')
-    const view = new DataView(this.#input.buffer, this.#input.byteOffset)
-    assert(view.getUint32(0) === SIMPLE_REPLY_MAGIC && view.getUint32(12) === this.#cookie, 'it is our reply')
-    const error = view.getUint32(4)
-    const data = this.#input.slice(16, 16 + (error === 0 ? readLength(request) : 0))
-    this.#input = this.#input.subarray(16 + data.length)
-    return { error, data }
+    return this.#reply!
   }
 
   close(): void {
@@ -53,39 +61,24 @@ export class ScopeClient {
     this.#world.runUntil(() => true)
   }
 
-  #hasReply(request: Request): boolean {
-    if (this.#input.length < 16) return false
-    const error = new DataView(this.#input.buffer, this.#input.byteOffset).getUint32(4)
-    return this.#input.length >= 16 + (error === 0 ? readLength(request) : 0)
+  dataLength(cookie: number): number | undefined {
+    if (this.#reply !== undefined || cookie !== this.#asked?.cookie) return undefined
+    return this.#asked.command === Command.READ ? this.#asked.length : 0
   }
 
-  #send({ command, flags, offset, length, data }: Request): void {
-    this.#cookie += 1
-    const bytes = new Uint8Array(28 + (data?.length ?? 0))
-    const view = new DataView(bytes.buffer)
-    view.setUint32(0, REQUEST_MAGIC)
-    view.setUint16(4, flags)
-    view.setUint16(6, command)
-    view.setUint32(12, this.#cookie)
-    view.setUint32(20, offset)
-    view.setUint32(24, length)
-    if (data !== undefined) bytes.set(data, 28)
-    this.#stream.sendBytes(bytes)
+  data(_cookie: number, _offset: number | undefined, bytes: Uint8Array): void {
+    this.#data = bytes
+  }
+
+  answered(_cookie: number, error: number): void {
+    this.#reply = { error, data: this.#data }
+    this.#whenAnswered()
   }
 
   #holder(): Holder {
     return {
       gathered: () => new Uint8Array(0),
-      put: (_address, bytes) => {
-        const joined = new Uint8Array(this.#input.length + bytes.length)
-        joined.set(this.#input)
-        joined.set(bytes, this.#input.length)
-        this.#input = joined
-        const awaited = this.#awaited
-        if (awaited === undefined || !this.#hasReply(awaited.request)) return
-        this.#awaited = undefined
-        awaited.answered()
-      },
+      put: (_address, bytes) => this.#parser.take(bytes),
       later: (run) => run(),
     }
   }
@@ -99,5 +92,3 @@ export class ScopeClient {
     })
   }
 }
-
-const readLength = ({ command, length }: Request): number => (command === 0 ? length : 0)

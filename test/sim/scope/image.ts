@@ -1,6 +1,5 @@
 import type { Gather } from '../../../ts/base/gather.ts'
 import type { Procedure } from '../../../ts/base/procedure.ts'
-import { BLOCK_SIZE } from '../../../ts/base/units.ts'
 import { labelDisk } from '../../../ts/disk/label.ts'
 import { identityFromText } from '../../../ts/format/identity.ts'
 import { logLayout, vaultByteLengthOf } from '../../../ts/format/log-ring.ts'
@@ -8,30 +7,27 @@ import type { Completion } from '../../../ts/ports/completion.ts'
 import type { Disk } from '../../../ts/ports/disk.ts'
 import { check } from '../../../ts/volume/check.ts'
 import { Image } from '../../../ts/volume/image.ts'
-import { ScopeMemory } from './memory.ts'
+import { SimMemory } from '../memory.ts'
 import { Platter } from './platter.ts'
-import { DISK_BYTES, identities, settingsOf } from './world.ts'
+import { DISK_BYTES, identities, mappings, settingsOf } from './world.ts'
 
 /** A platter outside of any world: it answers in the next step of the procedure. */
 class PromptDisk implements Disk {
   readonly path = 'disk0'
   readonly byteLength: number
   readonly #platter: Platter
-  readonly #memory: ScopeMemory
+  readonly #memory: SimMemory
   #due: (() => void)[] = []
 
-  constructor(platter: Platter, memory: ScopeMemory) {
+  constructor(platter: Platter, memory: SimMemory) {
     this.#platter = platter
     this.#memory = memory
     this.byteLength = platter.byteLength
   }
 
   read(at: number, into: Gather, done: Completion): void {
-    const bytes = new Uint8Array(into.byteLength)
-    for (let offset = 0; offset < bytes.length; offset += BLOCK_SIZE)
-      bytes.set(this.#platter.block((at + offset) / BLOCK_SIZE), offset)
-    this.#memory.scatter(bytes, into)
-    this.#due.push(() => done.complete(bytes.length))
+    this.#memory.scatter(this.#platter.blocks(at, into.byteLength), into)
+    this.#due.push(() => done.complete(into.byteLength))
   }
 
   write(at: number, from: Gather, done: Completion): void {
@@ -62,7 +58,7 @@ const quiet = { event: () => {}, serving: () => {}, answer: () => {}, wantLink: 
 
 /** A labelled disk with an empty image. */
 export function formattedPlatter(): Platter {
-  const memory = new ScopeMemory()
+  const memory = new SimMemory(mappings)
   const platter = new Platter(DISK_BYTES)
   const disk = new PromptDisk(platter, memory)
   const facts = {
@@ -79,15 +75,15 @@ export function formattedPlatter(): Platter {
   disk.drive(labelDisk(disk, facts, { force: false }, memory))
   const parts = { memory, clock: { now: () => 0, wall: () => 0 }, host: quiet }
   disk.drive(Image.format(parts, [disk], identities))
-  memory.dispose()
+  memory.giveBackAll()
   return platter
 }
 
 /** What `pollux check` finds wrong with the newest generation on a platter. */
 export function imageProblems(platter: Platter): string[] {
-  const memory = new ScopeMemory()
+  const memory = new SimMemory(mappings)
   const disk = new PromptDisk(platter, memory)
   const report = disk.drive(check([disk], memory))
-  memory.dispose()
+  memory.giveBackAll()
   return report.problems.map(({ text }) => `check: ${text}`)
 }

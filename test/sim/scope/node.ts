@@ -1,6 +1,5 @@
 import type { StoreError } from '../../../ts/base/errors.ts'
 import type { Gather } from '../../../ts/base/gather.ts'
-import { BLOCK_SIZE } from '../../../ts/base/units.ts'
 import type { EngineSettings } from '../../../ts/config/engine-settings.ts'
 import { Engine } from '../../../ts/engine.ts'
 import { identityText } from '../../../ts/format/identity.ts'
@@ -146,11 +145,8 @@ class ScopeDisk implements Disk {
 
   read(at: number, into: Gather, done: Completion): void {
     this.#node.later(() => {
-      const bytes = new Uint8Array(into.byteLength)
-      for (let offset = 0; offset < bytes.length; offset += BLOCK_SIZE)
-        bytes.set(this.#platter.block((at + offset) / BLOCK_SIZE), offset)
-      this.#node.world.memory.scatter(bytes, into)
-      done.complete(bytes.length)
+      this.#node.world.memory.scatter(this.#platter.blocks(at, into.byteLength), into)
+      done.complete(into.byteLength)
     })
   }
 

@@ -24,6 +24,11 @@ export class Platter {
     return this.cache.get(number) ?? this.durable.get(number) ?? ZEROES
   }
 
+  blocks(at: number, byteLength: number): Uint8Array[] {
+    const first = at / BLOCK_SIZE
+    return Array.from({ length: byteLength / BLOCK_SIZE }, (_, place) => this.block(first + place))
+  }
+
   write(at: number, bytes: Uint8Array): void {
     this.#newest = []
     for (let offset = 0; offset < bytes.length; offset += BLOCK_SIZE) {

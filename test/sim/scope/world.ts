@@ -3,13 +3,15 @@ import type { Durability, EngineSettings } from '../../../ts/config/engine-setti
 import { identityText } from '../../../ts/format/identity.ts'
 import type { OwnerRecord } from '../../../ts/format/owner-record.ts'
 import type { ArbiterPort } from '../../../ts/ports/arbiter.ts'
-import { ScopeMemory } from './memory.ts'
+import { Mappings, SimMemory } from '../memory.ts'
 import { ScopeNode } from './node.ts'
 import type { Platter } from './platter.ts'
 import { ScopeStream } from './stream.ts'
 
 export const DISK_BYTES = 14 * MIB
 const LOG_PAGES = 256
+/** A world that ends gives all of its memory to the next. */
+export const mappings = new Mappings()
 /** Much longer than any run: what comes before is stuck. */
 const ROUNDS_MAX = 20_000
 
@@ -35,7 +37,7 @@ export interface Remains {
  */
 export class ScopeWorld {
   nowMs = 1000
-  readonly memory = new ScopeMemory()
+  readonly memory = new SimMemory(mappings)
   readonly platter: Platter
   readonly castor: ScopeNode
   readonly pollux: ScopeNode
@@ -89,7 +91,7 @@ export class ScopeWorld {
   }
 
   dispose(): void {
-    this.memory.dispose()
+    this.memory.giveBackAll()
   }
 
   /** Everything goes on until the condition holds. False: it never will. */
