@@ -8,7 +8,7 @@ import { bytes, struct, u16, u32, u64 } from './struct.ts'
  *
  *   page 0         header: who this ring belongs to; written once per incarnation
  *   page 1, 2      marks: what may have been acknowledged; written in turn, so one is always whole
- *   page 3         unused
+ *   page 3         the header again: with it alone, a flipped bit would make the only copy of a log unknown
  *   descriptors    64 bytes each; entry `sequence` lies at index `sequence mod descriptorCount`
  *   checksums      u32 each: CRC32C of each data page
  *   pages          4 KiB each: the data. An entry's pages are consecutive and never wrap
@@ -132,6 +132,7 @@ export interface LogLayout {
 }
 
 export const LOG_PAGES_MIN = 256
+export const HEADERS_AT = [0, 3 * BLOCK_SIZE] as const
 export const MARKS_AT = [BLOCK_SIZE, 2 * BLOCK_SIZE] as const
 
 /**

@@ -2,6 +2,7 @@ import { StoreError } from '../base/errors.ts'
 import { BLOCK_SIZE } from '../base/units.ts'
 import { identityText, sameIdentity } from '../format/identity.ts'
 import {
+  HEADERS_AT,
   LOG_RING_MAGIC,
   LOG_RING_VERSION,
   type LogLayout,
@@ -68,7 +69,10 @@ export class LogCopy {
     const layout = logLayout(pageCount)
     const file = world.nvram.open(name, layout.byteLength)
     const scratch = world.memory.allocate(layout.descriptorsAt)
-    if (file.found === 'kept') refuseForeign(file, whose)
+    if (file.found === 'kept') {
+      refuseForeign(file, whose)
+      mendHeaders(file)
+    }
     const mistake = file.found === 'kept' ? headerMistake(file, layout) : undefined
     if (file.found === 'kept' && mistake === undefined) {
       const header = LogRingHeader.decode(file.memory.bytes)
@@ -96,7 +100,7 @@ export function writeHeader(
   whose: LogOwnership,
   incarnation: Uint8Array,
 ): void {
-  const header = memory.bytes.subarray(0, LogRingHeader.byteLength)
+  const header = new Uint8Array(LogRingHeader.byteLength)
   LogRingHeader.encode(
     {
       magic: LOG_RING_MAGIC,
@@ -112,10 +116,27 @@ export function writeHeader(
     header,
   )
   seal(header)
+  // the first one decides, so it is the last one to be written
+  for (const at of [...HEADERS_AT].reverse()) memory.bytes.set(header, at)
+}
+
+/** The header to believe: the first, unless only the second checks. */
+function believedHeader({ memory: { bytes } }: NvramFile): Uint8Array {
+  const headers = HEADERS_AT.map((at) => bytes.subarray(at, at + LogRingHeader.byteLength))
+  return headers.find(isGood) ?? headers[0]!
+}
+
+const isGood = (header: Uint8Array): boolean => judgeSeal(header, LOG_RING_MAGIC, LOG_RING_VERSION) === 'good'
+
+/** Makes both headers what the believed one is, so that the log never depends on one bit. */
+function mendHeaders(file: NvramFile): void {
+  const header = believedHeader(file).slice()
+  if (!isGood(header)) return
+  for (const at of HEADERS_AT) file.memory.bytes.set(header, at)
 }
 
 function refuseForeign(file: NvramFile, whose: LogOwnership): void {
-  const bytes = file.memory.bytes.subarray(0, LogRingHeader.byteLength)
+  const bytes = believedHeader(file)
   const verdict = judgeSeal(bytes, LOG_RING_MAGIC, LOG_RING_VERSION)
   const foreign = verdict === 'good' ? foreignTo(bytes, whose) : undefined
   if (verdict === 'version') {

@@ -1,5 +1,5 @@
 import t from 'tap'
-import { LOG_RING_VERSION, LogRingHeader, MARKS_AT } from '../../../ts/format/log-ring.ts'
+import { HEADERS_AT, LOG_RING_VERSION, LogRingHeader, MARKS_AT } from '../../../ts/format/log-ring.ts'
 import { seal } from '../../../ts/format/sealed.ts'
 import { CopyHost, identity } from './copies.ts'
 
@@ -9,8 +9,10 @@ function changeHeader(
 ): void {
   const header = LogRingHeader.decode(host.memory.bytes)
   change(header)
-  LogRingHeader.encode(header, host.memory.bytes)
-  seal(host.memory.bytes.subarray(0, LogRingHeader.byteLength))
+  for (const at of HEADERS_AT) {
+    LogRingHeader.encode(header, host.memory.bytes, at)
+    seal(host.memory.bytes.subarray(at, at + LogRingHeader.byteLength))
+  }
 }
 
 t.test('a new file is a lost log: a new incarnation, and nothing in it', async (t) => {
@@ -53,8 +55,27 @@ t.test('without a mark that checks the log is damaged, but it is still this log'
   t.match(copy.damage, /^\/nvram\/a\.nvram: neither of its marks checks/)
 })
 
+t.test('a bit that flips in one of the two headers costs nothing, whichever bit it is', async (t) => {
+  const host = new CopyHost()
+  host.open().marks.begin(5, 100, true, 120)
+  const whole = host.memory.bytes.slice()
+  for (const at of HEADERS_AT) {
+    for (let bit = 0; bit < LogRingHeader.byteLength * 8; bit += 1) {
+      host.memory.bytes[at + (bit >>> 3)]! ^= 1 << (bit & 7)
+      if (host.open().damage !== '') t.fail(`bit ${bit} at ${at}`)
+    }
+  }
+  t.ok(Buffer.from(whole).equals(host.memory.bytes), 'and it is mended')
+})
+
 const mistakes: [string, RegExp, (host: CopyHost) => void][] = [
-  ['a header with a flipped bit', /its header does not check/, ({ memory }) => memory.bytes[20]!++],
+  [
+    'a bit flipped in both headers',
+    /its header does not check/,
+    ({ memory }) => {
+      for (const at of HEADERS_AT) memory.bytes[at + 20]! ^= 1
+    },
+  ],
   ['another number of pages', /another size/, (h) => changeHeader(h, (header) => (header.pageCount = 512))],
 ]
 
