@@ -5,6 +5,8 @@ import { mustRun, run, until } from '../support/program.ts'
 
 const FUSE_MAGIC = 0x65735546
 const UNLIMITED = '1000G'
+/** The nodes ask a disk again for a block that failed after some turns of their loops. */
+const REMEMBERED_MS = 3000
 
 export type DiskMood = 'good' | 'read errors' | 'write errors' | 'errors' | 'slow' | 'stuck'
 
@@ -56,9 +58,9 @@ export class FaultDisk {
     this.#mood = mood
   }
 
-  /** Whether reads were made to fail at any moment from `sinceMs` on, or shortly before. */
+  /** Whether reads were made to fail at any moment since, or so shortly before that nodes remember it. */
   failedReadsSince(sinceMs: number): boolean {
-    return this.#readErrors.some(({ toMs }) => toMs + 1000 >= sinceMs)
+    return this.#readErrors.some(({ toMs }) => toMs + REMEMBERED_MS >= sinceMs)
   }
 
   /** Nobody uses it any more. Loop devices go with the last descriptor. */

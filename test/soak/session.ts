@@ -29,6 +29,10 @@ export class Session {
     return oldest === undefined ? 0 : performance.now() - oldest.ms
   }
 
+  get inFlight(): number {
+    return this.#sinceMs.size
+  }
+
   submit(request: NbdRequest): Promise<Buffer> {
     const since = { ms: performance.now() }
     this.#sinceMs.add(since)

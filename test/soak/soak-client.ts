@@ -1,15 +1,18 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { Random } from '../sim/random.ts'
 import { drawRange, isCrowded } from '../sim/ranges.ts'
-import { payload, RangeChange } from '../sim/volume-model.ts'
+import { type Look, payload, RangeChange } from '../sim/volume-model.ts'
 import { connect, NbdReplyError, type NbdRequest } from '../support/nbd-client.ts'
-import { command, commandFlag } from '../support/nbd-wire.ts'
+import { command, commandFlag, errno } from '../support/nbd-wire.ts'
 import { Session } from './session.ts'
 import type { OpenChange, SoakVolume } from './soak-volume.ts'
 
 /** So often a request is sent without an answer before one of these has to be decided. */
 const REPLAYS_OPEN_MAX = 2
+const PROBED_AFTER_MS = 300
+const PROBES_MAX = 40
 const VERIFY_BYTES = 64 * 4096
+const VERIFY_ATTEMPTS = 60
 
 type Request = NbdRequest & { readonly offset: number }
 
@@ -52,6 +55,7 @@ export class SoakClient {
   #isPaused = true
   #isClosed = false
   #isFlushing = false
+  #isVerifying = false
   static #numbers = 0
 
   constructor(options: SoakClientOptions) {
@@ -79,7 +83,7 @@ export class SoakClient {
     const { command: what, offset, length } = oldest.request
     const seconds = Math.round((performance.now() - oldest.startedMs) / 1000)
     const place = `${this.#options.volume.options.name} at ${offset}+${length}`
-    return `command ${what} of ${place} has had no answer for ${seconds} s, ${oldest.tries.length} tries are open`
+    return `command ${what} of ${place} has had no answer for ${seconds} s and ${oldest.tries.length} tries`
   }
 
   /** Ends the connection, whatever is under way. */
@@ -90,9 +94,23 @@ export class SoakClient {
   /** Reads everything once, nothing else going on, and compares. */
   async verifyAll(): Promise<void> {
     const { byteLength } = this.#options.volume
+    this.#isVerifying = true
     for (let offset = 0; offset < byteLength && !this.#isClosed; offset += VERIFY_BYTES) {
-      const length = Math.min(VERIFY_BYTES, byteLength - offset)
+      await this.#verify(offset, Math.min(VERIFY_BYTES, byteLength - offset))
+    }
+    this.#isVerifying = false
+  }
+
+  /** A failure may be remembered for a moment, but not for long. */
+  async #verify(offset: number, length: number): Promise<void> {
+    for (let attempt = 1; !this.#isClosed; attempt += 1) {
+      const { failures } = this
       await this.#perform(operation({ command: command.read, flags: 0, offset, length }))
+      if (this.failures === failures) return
+      const { name } = this.#options.volume.options
+      if (attempt === VERIFY_ATTEMPTS)
+        throw new Error(`${offset}+${length} of ${name} cannot be read in peace`)
+      await sleep(100)
     }
   }
 
@@ -165,11 +183,30 @@ export class SoakClient {
       if (what === command.flush || (request.flags & commandFlag.fua) !== 0) model.flushed(step)
       return true
     }
-    if (look !== undefined) model.forgetLook(look)
+    if (look !== undefined) this.#listen(answer, look, request)
     if (change !== undefined) tries.push(volume.leaveOpen(change, answer))
     if (!(outcome instanceof NbdReplyError)) return false
     this.#judge(outcome, what, askedMs)
     return true
+  }
+
+  /** A read whose answer nobody waits for: it must be right all the same. */
+  #listen(answer: Promise<Buffer>, look: Look, request: Request): void {
+    const { model } = this.#options.volume
+    answer
+      .catch(() => model.forgetLook(look))
+      .then((shown) => shown && this.#compare(model.observe(look, request.offset, shown), request))
+      .catch((error: unknown) => this.#fail(error))
+  }
+
+  /** Asks a silent server for something new: if it is an owner no more, it must not answer what was. */
+  #probe(session: Session): void {
+    if (session.inFlight > PROBES_MAX) return
+    const { random, volume } = this.#options
+    const [offset, length] = drawRange(random, volume.byteLength)
+    const request = { command: command.read, flags: 0, offset, length }
+    const look = volume.model.look(offset, length)
+    this.#listen(session.submit(request), look, request)
   }
 
   #compare(mistake: string | undefined, { offset, length }: Request): void {
@@ -183,6 +220,7 @@ export class SoakClient {
   #judge(error: NbdReplyError, what: number, startedMs: number): void {
     this.failures += 1
     const { volume } = this.#options
+    if (this.#isVerifying && error.errno === errno.EIO) return
     if (what !== command.flush && volume.mayFail(error.errno, startedMs)) return
     throw new Error(`a client of ${volume.options.name} got an error that nothing explains: ${error.message}`)
   }
@@ -219,6 +257,7 @@ export class SoakClient {
     const session = this.#session
     if (session === undefined || !session.isUsable) return
     if (session.silenceMs > this.#options.silenceMs) return session.abandon()
+    if (session.silenceMs > PROBED_AFTER_MS) this.#probe(session)
     const { volume } = this.#options
     if (this.#isFlushing || !volume.hasFlushable) return
     this.#isFlushing = true

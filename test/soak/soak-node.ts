@@ -48,7 +48,7 @@ export class SoakNode {
     const log = openSync(path.join(dir, `${name}.log`), 'a')
     const serve = [process.execPath, commandLine, 'serve', '--config', config]
     const [command, ...args] = ['setpriv', '--pdeathsig', 'KILL', ...enter, ...serve]
-    const child = spawn(command!, args, { detached: true, stdio: ['ignore', log, log], cwd: '/' })
+    const child = spawn(command!, args, { detached: true, stdio: ['ignore', log, log], cwd: dir })
     closeSync(log)
     this.starts += 1
     this.#child = child

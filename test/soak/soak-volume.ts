@@ -8,7 +8,7 @@ export interface OpenChange {
   readonly change: RangeChange
   /** of the record when its connection was given up: its owner has this epoch or a lower one */
   readonly epoch: number
-  /** when its server had closed the connection: it begins nothing any more. What it had logged may still show */
+  /** when its server had closed the connection. Nothing begins any more; what was logged may still show */
   overMs: number | undefined
 }
 

@@ -3,7 +3,6 @@ import path from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { Random } from '../sim/random.ts'
 import { type NodeName, nodeNames } from '../support/pair.ts'
-import { until } from '../support/program.ts'
 import { Faults, resumeAll } from './faults.ts'
 import { faultText, type Means, planEpisode } from './plan.ts'
 import { SoakClient } from './soak-client.ts'
@@ -23,6 +22,7 @@ export interface SoakOptions {
 const EPISODE_MS = 20_000
 /** As in the simulator: in sync again, and everything answered, within two minutes of peace. */
 const CONVERGENCE_MS = 120_000
+const STEP_MAX_MS = 5000
 const VOLUME_BYTES = 8 * 1024 * 1024
 const MEMORY_MAX = 768 * 1024 * 1024
 const DESCRIPTORS_MAX = 256
@@ -106,11 +106,11 @@ export class Soak {
       return `${name}: ${starts} starts, at most ${memory} MiB and ${most.descriptors} descriptors`
     })
     return [
-      `${this.episodes} episodes, ${this.checks} checks of the disks, ${this.#secondsText()}, ` +
-        `in sync and at home after ${Math.round(this.#longestPeaceMs)} ms at the latest`,
-      `${sum((client) => client.answered)} requests answered, ${sum((client) => client.reads)} reads compared, ` +
-        `${sum((client) => client.failures)} errors explained, ${sum((client) => client.reconnects)} new connections, ` +
-        `longest wait ${Math.round(longest)} ms`,
+      `${this.episodes} episodes, ${this.checks} checks of the disks, ${this.#secondsText()}`,
+      `in sync and at home after ${Math.round(this.#longestPeaceMs)} ms of peace at the latest`,
+      `${sum((client) => client.answered)} requests answered, longest wait ${Math.round(longest)} ms`,
+      `${sum((client) => client.reads)} reads compared, ${sum((client) => client.failures)} errors explained`,
+      `${sum((client) => client.reconnects)} new connections`,
       ...nodes,
       `faults: ${faults.map(([name, count]) => `${count} ${name}`).join(', ')}`,
     ]
@@ -154,41 +154,70 @@ export class Soak {
     this.note('peace')
     const startedMs = performance.now()
     await resumeAll(this.pair)
-    const left = () => Math.max(1000, CONVERGENCE_MS - (performance.now() - startedMs))
-    await this.#unlessOver(this.pair.pair.inSync(nodeNames, left()))
-    for (const name of nodeNames) await this.#bringHome(name, left())
-    await this.#unlessOver(this.pair.pair.inSync(nodeNames, left()))
+    await this.#inSync()
+    for (const name of nodeNames) await this.#bringHome(name)
+    await this.#inSync()
     const tookMs = performance.now() - startedMs
     this.#longestPeaceMs = Math.max(this.#longestPeaceMs, tookMs)
     this.note(`in sync and at home after ${Math.round(tookMs)} ms`)
   }
 
-  async #bringHome(name: NodeName, timeoutMs: number): Promise<void> {
+  async #inSync(): Promise<void> {
+    const { pair } = this.pair
+    let state = ''
+    const isInSync = async () => {
+      for (const name of nodeNames) {
+        const engines = await Promise.all(
+          nodeNames.map((node) => pair.engine(node, name).catch(() => undefined)),
+        )
+        const owner = engines.find((engine) => engine?.serves)
+        state = `${name}: ${engines.map((engine) => engine?.because || engine?.state || 'silent').join('; ')}`
+        if (owner === undefined || owner.log.state !== 'in-sync' || !owner.link.up) return false
+      }
+      return true
+    }
+    await this.#within(() => `the pair is in sync (${state})`, isInSync)
+  }
+
+  async #bringHome(name: NodeName): Promise<void> {
     const { pair } = this.pair
     let said = ''
     const isHome = async () => {
-      if (this.#isOver) throw new Error('the soak is over')
-      if ((await pair.serving(name)) === name) return true
+      const engine = await pair.engine(name, name).catch(() => undefined)
+      if (engine?.serves) return true
       const { code, stderr } = await pair.command('giveback', name)
-      if (code !== 0) said = stderr.trim()
-      return (await pair.serving(name)) === name
+      if (code !== 0) said = `; giveback says: ${stderr.trim()}`
+      return false
     }
-    await until(`${name} has back what is its own`, isHome, timeoutMs).catch((error: Error) => {
-      throw new Error(`${error.message}; giveback said: ${said}`)
-    })
+    await this.#within(() => `${name} has back what is its own${said}`, isHome)
   }
 
   /** Every request is answered, and nothing is open any more. */
   async #settle(): Promise<void> {
     this.#phase = 'last answers'
-    const pausing = Promise.all(this.#everyClient.map((client) => client.pause()))
-    const isSettled = () => this.#isOver || [...this.volumes.values()].every(({ open }) => open.size === 0)
+    let isPaused = false
+    void Promise.all(this.#everyClient.map((client) => client.pause())).then(() => {
+      isPaused = true
+    })
     const waitingFor = () =>
       this.#everyClient.map((client) => client.waitingFor()).find((text) => text !== '')
-    const late = sleep(CONVERGENCE_MS, 'late', { ref: false })
-    const outcome = await this.#unlessOver(Promise.race([pausing, late]))
-    if (outcome === 'late') throw new Error(`in peace for two minutes: ${waitingFor()}`)
-    await until('all open changes are decided', isSettled, CONVERGENCE_MS)
+    await this.#within(
+      () => `every request is answered (${waitingFor()})`,
+      () => isPaused,
+    )
+    const isDecided = () => [...this.volumes.values()].every(({ open }) => open.size === 0)
+    await this.#within(() => 'nothing is open any more', isDecided)
+  }
+
+  /** Time in which this process itself was stopped does not count. */
+  async #within(what: () => string, isSo: () => boolean | Promise<boolean>): Promise<void> {
+    for (let leftMs = CONVERGENCE_MS; leftMs > 0; ) {
+      const beforeMs = performance.now()
+      if (await this.#unlessOver(Promise.resolve(isSo()))) return
+      await sleep(20)
+      leftMs -= Math.min(performance.now() - beforeMs, STEP_MAX_MS)
+    }
+    throw new Error(`not within two minutes of peace: ${what()}`)
   }
 
   async #verify(): Promise<void> {

@@ -241,7 +241,7 @@ export class Pair {
       await until(
         `${aggregate} is in sync`,
         async () => {
-          const owner = await this.serving(aggregate, undefined, timeoutMs)
+          const owner = await this.serving(aggregate)
           const { log, link } = await this.engine(owner, aggregate)
           return log.state === 'in-sync' && link.up
         },
