@@ -75,6 +75,8 @@ export class SoakPair {
 
   /** Kills what is left, and takes everything away that is not a file. */
   async close(): Promise<void> {
+    // before they are ours, `pollux up` has them
+    if (this.nodes.size === 0) await this.pair.down().catch(() => undefined)
     for (const node of this.nodes.values()) {
       node.goOn()
       await node.kill()

@@ -19,6 +19,7 @@ export interface SoakOptions {
   readonly progress: (text: string) => void
 }
 
+const TICK_MS = 1000
 const EPISODE_MS = 20_000
 /** As in the simulator: in sync again, and everything answered, within two minutes of peace. */
 const CONVERGENCE_MS = 120_000
@@ -48,6 +49,9 @@ export class Soak {
   #end: (error: Error) => void = () => {}
   #phase = 'making the pair'
   #longestPeaceMs = 0
+  #tickedMs = performance.now()
+  /** how long this process did not run at all */
+  #stillMs = 0
 
   constructor(options: SoakOptions) {
     this.options = options
@@ -68,7 +72,7 @@ export class Soak {
 
   /** Runs for the time that was asked for. What went wrong is in `failure`. */
   async run(): Promise<void> {
-    const ticker = setInterval(() => this.#tick(), 1000)
+    const ticker = setInterval(() => this.#tick(), TICK_MS)
     const poller = setInterval(() => void this.#poll(), 250)
     try {
       await this.#all()
@@ -109,6 +113,7 @@ export class Soak {
       `${this.episodes} episodes, ${this.checks} checks of the disks, ${this.#secondsText()}`,
       `in sync and at home after ${Math.round(this.#longestPeaceMs)} ms of peace at the latest`,
       `${sum((client) => client.answered)} requests answered, longest wait ${Math.round(longest)} ms`,
+      `all stood still for ${Math.round(this.#stillMs / 1000)} s`,
       `${sum((client) => client.reads)} reads compared, ${sum((client) => client.failures)} errors explained`,
       `${sum((client) => client.reconnects)} new connections`,
       ...nodes,
@@ -279,6 +284,13 @@ export class Soak {
   }
 
   #tick(): void {
+    const nowMs = performance.now()
+    const stillMs = nowMs - this.#tickedMs - TICK_MS
+    this.#tickedMs = nowMs
+    if (stillMs > TICK_MS) {
+      this.#stillMs += stillMs
+      this.note(`all stood still for ${Math.round(stillMs)} ms: the machine was busy with something else`)
+    }
     for (const node of this.pair.nodes.values()) node.measure()
     const answered = this.#everyClient.reduce((sum, client) => sum + client.answered, 0)
     const now = [...this.faults.active.keys()].map(faultText).join(', ')
