@@ -26,6 +26,7 @@ export class SoakNode {
   starts = 0
   #child: ChildProcess | undefined
   #isWanted = false
+  #isKilled = false
   #isStopped = false
   #ended: Promise<void> = Promise.resolve()
 
@@ -44,6 +45,7 @@ export class SoakNode {
   start(): void {
     this.#isWanted = true
     if (this.#child !== undefined) return
+    this.#isKilled = false
     const { enter, config, dir, name } = this.options
     const log = openSync(path.join(dir, `${name}.log`), 'a')
     const serve = [process.execPath, commandLine, 'serve', '--config', config]
@@ -63,6 +65,7 @@ export class SoakNode {
 
   async kill(): Promise<void> {
     this.#isWanted = false
+    this.#isKilled = true
     this.#child?.kill('SIGKILL')
     await this.#ended
   }
@@ -100,8 +103,9 @@ export class SoakNode {
   #exited(code: number | null, signal: NodeJS.Signals | null): void {
     this.#child = undefined
     this.#isStopped = false
+    if (this.#isKilled) return
     if (!this.#isWanted) {
-      if (signal !== 'SIGKILL' && code !== 0) this.#complain(`did not stop in good order: ${code ?? signal}`)
+      if (code !== 0) this.#complain(`did not stop in good order: ${code ?? signal}`)
       return
     }
     const excuse = signal === null ? this.options.excuse(this.name) : undefined
