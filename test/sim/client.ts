@@ -4,6 +4,7 @@ import { Command, CommandFlag, NbdError } from '../../ts/format/nbd.ts'
 import { Connection } from './connection.ts'
 import type { ReplyReader, Request } from './nbd-wire.ts'
 import type { Random } from './random.ts'
+import { drawRange, isCrowded } from './ranges.ts'
 import { SimVolume } from './sim-volume.ts'
 import { type Look, payload, RangeChange } from './volume-model.ts'
 import type { SimWorld } from './world.ts'
@@ -28,9 +29,6 @@ export interface ClientHabits {
 }
 
 const HABITS: ClientHabits = { thinkMs: 4, inFlightMax: 16, writes: 0.65 }
-/** A block that so many changes may have reached in so many orders is left alone until it is read. */
-const PENDING_MAX = 3
-const WAYS_MAX = 6
 const ATTEMPTS_MAX = 60
 const isChange = (command: number): boolean =>
   command === Command.WRITE || command === Command.WRITE_ZEROES || command === Command.TRIM
@@ -170,14 +168,14 @@ export class SimClient implements ReplyReader {
 
   #next(): void {
     if (this.#outstanding.size >= this.#habits.inFlightMax) return
-    const [offset, length] = this.#range()
+    const [offset, length] = drawRange(this.#random, this.volume.byteLength)
     if (length === 0) return
     const dice = this.#random.between(0, 1)
     const fua = this.#random.chance(0.1) ? CommandFlag.FUA : 0
     if (dice > this.#habits.writes) return this.#issue(Command.READ, 0, offset, length)
     const kind = this.#random.below(100)
     if (kind < 8) return this.#issue(Command.FLUSH, 0, 0, 0)
-    if (this.#isCrowded(offset, length)) return this.#issue(Command.READ, 0, offset, length)
+    if (isCrowded(this.volume.model, offset, length)) return this.#issue(Command.READ, 0, offset, length)
     if (kind < 86) return this.#write(fua, offset, length)
     if (kind < 94) return this.#issue(Command.WRITE_ZEROES, fua, offset, length)
     this.#issue(Command.TRIM, fua, offset, length)
@@ -186,27 +184,6 @@ export class SimClient implements ReplyReader {
   #write(fua: number, offset: number, length: number): void {
     SimClient.#numbers += 1
     this.#issue(Command.WRITE, fua, offset, length, payload(offset, length, SimClient.#numbers))
-  }
-
-  #range(): [number, number] {
-    const { byteLength, blockCount } = this.volume
-    if (this.#random.chance(0.75)) {
-      const count = 1 + this.#random.below(this.#random.chance(0.1) ? 80 : 4)
-      const first = this.#random.below(blockCount)
-      return [first * BLOCK_SIZE, Math.min(count, blockCount - first) * BLOCK_SIZE]
-    }
-    const unit = this.#random.chance(0.5) ? 512 : 1
-    const offset = this.#random.below(byteLength / unit) * unit
-    return [offset, Math.min((1 + this.#random.below(10000 / unit)) * unit, byteLength - offset)]
-  }
-
-  #isCrowded(offset: number, length: number): boolean {
-    const end = Math.ceil((offset + length) / BLOCK_SIZE)
-    for (let number = Math.floor(offset / BLOCK_SIZE); number < end; number += 1) {
-      const block = this.volume.model.block(number)
-      if (block.pendingCount >= PENDING_MAX || block.wayCount >= WAYS_MAX) return true
-    }
-    return false
   }
 
   #issue(

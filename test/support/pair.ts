@@ -183,9 +183,7 @@ export class Pair {
 
   /** The newest record of an aggregate in the file arbiter, as it is written. */
   record(aggregate: string): string {
-    const folder = path.join(this.config('castor').file.arbiter.directory, 'aggregates', aggregate)
-    const versions = readdirSync(folder).flatMap((name) => /^record\.(\d+)\.json$/.exec(name)?.[1] ?? [])
-    return readFileSync(path.join(folder, `record.${Math.max(...versions.map(Number))}.json`), 'utf8')
+    return newestRecord(this.config('castor').file.arbiter.directory, aggregate)
   }
 
   ringPath(node: NodeName, aggregate: string): string {
@@ -286,6 +284,13 @@ export class Pair {
       t.comment(`${this.dir}: the last lines of ${node}\n${lines.join('\n')}`)
     }
   }
+}
+
+/** The newest record of an aggregate in the folder of a file arbiter. */
+export function newestRecord(arbiter: string, aggregate: string): string {
+  const folder = path.join(arbiter, 'aggregates', aggregate)
+  const versions = readdirSync(folder).flatMap((name) => /^record\.(\d+)\.json$/.exec(name)?.[1] ?? [])
+  return readFileSync(path.join(folder, `record.${Math.max(...versions.map(Number))}.json`), 'utf8')
 }
 
 /** Processes with a path of ours in their arguments. */

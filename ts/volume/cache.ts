@@ -26,8 +26,12 @@ const FETCH_BLOCKS_MAX = 256
 const FETCHES_MAX = 512
 /** Frames that reads of clients leave to a consistency point, which must go on for them to go on. */
 const FRAMES_FOR_POINT = 32
-/** A block that could not be had is asked of the disk again after this many refusals. */
+/**
+ * A block that could not be had is asked of the disk again after this many refusals, or turns: whoever waited
+ * for it has heard of it by then, and a failure that has passed is not told to somebody who comes later.
+ */
 const REFUSALS = 16
+const REFUSED_TURNS = 256
 export const CACHE_FRAMES_MIN = 256
 /** Frames looked at for one that may be evicted, before giving up until the next turn. */
 const SEARCH_STEPS = 1024
@@ -117,7 +121,7 @@ export class BlockCache {
       this.counters.hits += 1
       return frame
     }
-    if (state === BAD) return this.#refuse(frame)
+    if (state === BAD) return this.#refuse(frame, physical, checksum, waiter)
     if (waiter !== undefined) this.#waiters.add(frame, waiter)
     return WAIT
   }
@@ -229,7 +233,12 @@ export class BlockCache {
     return this.#miss(physical, checksum, waiter)
   }
 
-  #refuse(frame: number): number {
+  #refuse(frame: number, physical: number, checksum: number, waiter: Waiter | undefined): number {
+    const turns = (this.#turnNumber - this.#turn[frame]!) >>> 0
+    if (turns > REFUSED_TURNS) {
+      this.#drop(frame)
+      return this.#miss(physical, checksum, waiter)
+    }
     if (this.#attempts[frame]! >= REFUSALS) this.#drop(frame)
     else this.#attempts[frame] = this.#attempts[frame]! + 1
     return FAILED
@@ -302,6 +311,7 @@ export class BlockCache {
 
   #damaged(frame: number, result: number): void {
     this.#state[frame] = BAD
+    this.#turn[frame] = this.#turnNumber
     if (result < 0) this.counters.readErrors += 1
     else this.counters.checksumErrors += 1
     this.onDamage(this.#table.physical(frame), result < 0 ? 'unreadable' : 'checksum')

@@ -96,6 +96,23 @@ t.test('a failure is asked for again after some refusals', async (t) => {
   t.ok(cache.get(9, good, undefined) >= 0)
 })
 
+t.test('a failure is not told to somebody who comes much later', async (t) => {
+  const { cache, disk, at, checksum, turn } = setting()
+  const good = checksum(9)
+  disk.badBlocks.add(at(9) / BLOCK_SIZE)
+  cache.get(9, good, undefined)
+  turn()
+  turn()
+  t.equal(cache.get(9, good, undefined), FAILED, 'it is told to whoever waited')
+  disk.badBlocks.clear()
+  for (let turns = 0; turns < 1000; turns += 1) turn()
+  const waiter = wakes()
+  t.equal(cache.get(9, good, waiter), WAIT, 'the disk is asked first')
+  turn()
+  t.equal(waiter.count, 1)
+  t.ok(cache.get(9, good, waiter) >= 0)
+})
+
 t.test('an unreadable block does not spoil the others of the same read', async (t) => {
   const { cache, disk, at, checksum, turn } = setting()
   const damage: [number, string][] = []
