@@ -14,7 +14,7 @@ const suites = {
   golden: { timeoutS: 60 },
   property: { timeoutS: 120 },
   fuzz: { timeoutS: 120 },
-  sim: { timeoutS: 300 },
+  sim: { timeoutS: 600 },
   model: { timeoutS: 300 },
   mutation: { timeoutS: 600 },
   process: { timeoutS: 600, concurrency: 1 },
