@@ -48,7 +48,9 @@ export class Atlas {
     const isSettled = (world.arbiter.underway.get(aggregate.name) ?? 0) === 0
     const owner = world.hostsOf(aggregate).find((host) => host.engine.owner !== undefined)?.engine.owner
     const isAlone = world.recordOf(aggregate)?.log === 'stale' && isSettled
-    return isAlone && owner !== undefined && owner.vault.durable >= owner.aggregate.stable
+    // right after it has gone on alone, what both memories had is not in the vault yet
+    const isComplete = owner !== undefined && !owner.vault.lacksOwed
+    return isAlone && isComplete && owner.vault.durable >= owner.aggregate.stable
   }
 
   #lossOf(node: SimNode, aggregate: AggregateWorld): Loss {

@@ -49,6 +49,16 @@ export class ImageCheck {
     }
   }
 
+  /** The same for what a scrub has found, in its words; errors of the disk may pass. */
+  isExplained(text: string, platter: Platter): boolean {
+    if (text.endsWith('unreadable') || text.includes('cannot be read')) return true
+    if (text.includes('label'))
+      return platter.rotten.has(0) || platter.rotten.has(platter.byteLength / 4096 - 1)
+    if (text.includes('superblock slot')) return platter.rotten.size > 0
+    const physical = Number(/\(data, at (\d+)\)/.exec(text)?.[1] ?? Number.NaN)
+    return platter.rotten.has(this.#world.blocksFrom + physical)
+  }
+
   /** What the world itself has damaged: blocks of data, and one of two labels. */
   #isExplained({ kind, text }: CheckProblem, platter: Platter): boolean {
     if (kind === 'label') return platter.rotten.has(platter.byteLength / 4096 - 1)

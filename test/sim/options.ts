@@ -39,6 +39,7 @@ export function drawOptions(seed: number, faultMs?: number): SeedOptions {
       cpIntervalMs: random.pick([200, 500, 1000, 2000]),
       cpFillMark: random.pick([0.2, 0.4, 0.6]),
       isTight,
+      ...drawScrubs(seed),
     },
     faultMs: faultMs ?? 12_000,
     faultEveryMs: random.pick([300, 600, 1200]),
@@ -57,6 +58,15 @@ export function drawOptions(seed: number, faultMs?: number): SeedOptions {
     clockDrift: random.chance(0.5) ? random.between(-0.05, 0.05) : 0,
     arbiterKnowsProcesses: random.chance(0.6),
     endsWithLies: random.chance(0.15),
+  }
+}
+
+/** Scrubs go on all the time in some worlds, slowly enough that consistency points overtake them. */
+function drawScrubs(seed: number): Pick<WorldOptions, 'scrubIntervalMs' | 'scrubByteRate'> {
+  const random = new Random(seed ^ 0x5c12b)
+  return {
+    scrubIntervalMs: random.pick([0, 200, 2000]),
+    scrubByteRate: random.pick([MIB / 2, 4 * MIB, 64 * MIB]),
   }
 }
 

@@ -224,10 +224,12 @@ class Run {
       this.#must(operator, aggregate, 'cp-now', {})
     }
     world.runFor(3000)
+    this.#stopScrubs()
     checkLeaks(world)
     for (const aggregate of world.aggregates) {
       const report = this.#images.asItIs(aggregate)
       operatorSees(this.#operators[aggregate.place]!, report.volumes)
+      this.#scrubFindsWhatCheckFinds(aggregate, report.problemCount)
       this.#images.afterPowerLoss(aggregate)
     }
   }
@@ -268,6 +270,7 @@ class Run {
   #heard(host: SimEngine, kind: string, text: string): void {
     this.#tally.heard(kind, text)
     if (kind === 'block damaged') this.#mustBeDamaged(host, text)
+    if (kind === 'scrub finding') this.#mustBeTrue(host, text)
     if (kind !== 'consistency point' || this.world.isDoomed || !this.#lottery.chance(CHECKED)) return
     const aggregate = this.world.aggregates[host.place]!
     if (this.#lottery.chance(0.5)) this.#images.asItIs(aggregate)
@@ -286,6 +289,37 @@ class Run {
     )
       return
     throw new Error(`${aggregate.name}: ${text}, and the world has done nothing to it`)
+  }
+
+  /** A scrub says only what the world has done, whatever consistency points do meanwhile. */
+  #mustBeTrue(host: SimEngine, text: string): void {
+    const aggregate = this.world.aggregates[host.place]!
+    if (this.world.isDoomed || this.#images.isExplained(text, this.world.platter(aggregate.disk))) return
+    throw new Error(`the scrub of ${aggregate.name} found ${text}, and the world has done nothing to it`)
+  }
+
+  /** Both read everything past all caches, and nothing changes: they find the same. */
+  #scrubFindsWhatCheckFinds(aggregate: AggregateWorld, problemCount: number): void {
+    const { world } = this
+    this.#must(this.#operators[aggregate.place]!, aggregate, 'scrub-start', { byteRate: 1 << 30 })
+    const { scrubbing } = world.serverOf(aggregate)!.engine.owner!
+    this.#mustHappen('the scrub ends', 60_000, () => scrubbing.state === 'finished')
+    if (scrubbing.findingCount === problemCount) return
+    const found = scrubbing.findings.map(({ where, why }) => `${where}: ${why}`).join('; ')
+    throw new Error(
+      `the scrub of ${aggregate.name} found ${found || 'nothing'}, the check ${problemCount} problems`,
+    )
+  }
+
+  /** They begin again by themselves, but not at once. */
+  #stopScrubs(): void {
+    for (const aggregate of this.world.aggregates) this.world.serverOf(aggregate)!.request('scrub-stop', {})
+    this.#mustHappen('a scrub that is told to stop stops', 5000, () => this.#areScrubsOver())
+  }
+
+  #areScrubsOver(): boolean {
+    const owners = this.world.aggregates.map((aggregate) => this.world.serverOf(aggregate)?.engine.owner)
+    return owners.every((owner) => owner !== undefined && owner.scrubbing.state !== 'running')
   }
 
   #memoryLost(): void {
@@ -325,6 +359,7 @@ function stateOf({ engine, node, inFlight }: SimEngine, { name }: AggregateWorld
     `waiting: ${acknowledgements.count} writes, ${stabilities.count} flushes, ${aggregate.readsInUse} reads`,
     `stalled: ${sessions.hasStalled}, ready: ${sessions.hasReady}, disk operations: ${inFlight}`,
     `consistency point: ${consistency.isRunning ? 'runs' : 'none'}${consistency.isHeld ? ', held' : ''}`,
+    `scrub: ${owner.scrubbing.state}, ${owner.scrubbing.bytesRead} bytes read`,
     `space: ${image.space.available} of ${image.space.total} blocks`,
     ...sessions.clients.map((client) => `client: ${client.inFlight} requests, ${client.available} bytes`),
   ].join('; ')

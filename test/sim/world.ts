@@ -23,6 +23,8 @@ export interface WorldOptions {
   readonly cpFillMark?: number
   /** volumes promise more than there is: writes may find no space */
   readonly isTight?: boolean
+  readonly scrubIntervalMs?: number
+  readonly scrubByteRate?: number
 }
 
 export interface AggregateWorld {
@@ -164,6 +166,8 @@ export class SimWorld {
       cpIntervalMs: this.options.cpIntervalMs ?? 200,
       cpFillMark: this.options.cpFillMark ?? 0.4,
       connectionsMax: 16,
+      scrubIntervalMs: this.options.scrubIntervalMs ?? 0,
+      scrubByteRate: this.options.scrubByteRate ?? 1 << 26,
     }
   }
 

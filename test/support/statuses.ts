@@ -28,6 +28,7 @@ export function engine(aggregate: string, facts: Partial<EngineStatus> = {}): En
     home: aggregate,
     epoch: 1,
     durability: 'pair',
+    scrub: null,
     takeover: { possible: true, because: '' },
     link: { up: true, peer: 'x', because: '' },
     log: {

@@ -138,6 +138,20 @@ program
   .addOption(json())
   .action(async (disks, options) => (await import('./check.ts')).check(disks, options))
 
+program
+  .command('aggregate')
+  .description('aggregates as a whole')
+  .command('scrub [name]')
+  .description(
+    'read and check everything on the disks, while clients go on; exit code 1 if something is damaged',
+  )
+  .option('--rate <size>', 'bytes per second at most (default: scrub_rate of the configuration)')
+  .option('--stop', 'end the one that is running')
+  .option('--detach', 'return at once; `pollux status --json` tells how far it is')
+  .addOption(dir())
+  .addOption(json())
+  .action(async (name, options) => (await import('./scrub.ts')).scrub(name, options))
+
 const disk = program.command('disk').description('disks and their labels')
 disk
   .command('label <device...>')

@@ -42,4 +42,8 @@ export interface EngineSettings {
   readonly cpFillMark: number
   /** client connections of this engine; further ones are closed */
   readonly connectionsMax: number
+  /** a scrub begins so long after the last one; 0: only by command */
+  readonly scrubIntervalMs: number
+  /** bytes per second that a scrub reads at most */
+  readonly scrubByteRate: number
 }

@@ -1,6 +1,6 @@
 import { isAbsolute } from 'node:path'
 import { Ajv, type ErrorObject } from 'ajv'
-import { BLOCK_SIZE, GIB } from '../base/units.ts'
+import { BLOCK_SIZE, GIB, MIB } from '../base/units.ts'
 import { LOG_PAGES_MIN } from '../format/log-ring.ts'
 import { type Address, addressText, parseAddress } from './address.ts'
 import { type Parsed, parseByteLength, parseDurationMs } from './quantities.ts'
@@ -13,6 +13,7 @@ export interface Mistake {
 }
 
 /** A ring is one mapping of at most 4 GiB; this power of two leaves room for its descriptors. */
+const DAY_MS = 24 * 3_600_000
 const LOG_BYTE_LENGTH_MAX = 2 * GIB
 const LOG_BYTE_LENGTH_MIN = LOG_PAGES_MIN * BLOCK_SIZE
 
@@ -91,6 +92,24 @@ function aggregateMistakes(file: NodeFile, aggregate: AggregateTable): Mistake[]
   if (aggregate.cp_interval !== undefined) {
     const parsed = parseDurationMs(aggregate.cp_interval)
     add(['cp_interval'], quantityMistake(parsed, 10, 3_600_000, 'between 10ms and 60min'))
+  }
+  return [...found, ...scrubMistakes(aggregate)]
+}
+
+function scrubMistakes({ scrub_interval: interval, scrub_rate: rate }: AggregateTable): Mistake[] {
+  const found: Mistake[] = []
+  const add = (key: string, text: string | undefined) =>
+    text !== undefined && found.push({ path: [key], text })
+  if (interval !== undefined && interval !== '0s') {
+    const parsed = parseDurationMs(interval)
+    add(
+      'scrub_interval',
+      quantityMistake(parsed, 60_000, 366 * DAY_MS, 'between 1min and 366d, or 0s: never'),
+    )
+  }
+  if (rate !== undefined) {
+    const parsed = parseByteLength(rate)
+    add('scrub_rate', quantityMistake(parsed, MIB, 64 * GIB, 'between 1MiB and 64GiB (per second)'))
   }
   return found
 }

@@ -46,10 +46,14 @@ export interface AggregateConfig {
   readonly cpIntervalMs: number
   readonly cpFillMark: number
   readonly connectionsMax: number
+  readonly scrubIntervalMs: number
+  readonly scrubByteRate: number
 }
 
 export const LOG_BYTE_LENGTH_DEFAULT = 128 * MIB
 const CACHE_BYTE_LENGTH_DEFAULT = 64 * MIB
+const SCRUB_INTERVAL_MS_DEFAULT = 7 * 24 * 3_600_000
+const SCRUB_BYTE_RATE_DEFAULT = 32 * MIB
 
 export function readNodeConfig(path: string): NodeConfig {
   let text: string
@@ -124,6 +128,8 @@ function resolveAggregate(table: AggregateTable): AggregateConfig {
     cpIntervalMs: quantity(table.cp_interval, parseDurationMs, 10_000),
     cpFillMark: table.cp_fill_mark ?? 0.5,
     connectionsMax: table.connections_max ?? 1024,
+    scrubIntervalMs: quantity(table.scrub_interval, parseDurationMs, SCRUB_INTERVAL_MS_DEFAULT),
+    scrubByteRate: quantity(table.scrub_rate, parseByteLength, SCRUB_BYTE_RATE_DEFAULT),
   }
 }
 
@@ -188,5 +194,7 @@ export function engineSettings(
     cpIntervalMs: aggregate.cpIntervalMs,
     cpFillMark: aggregate.cpFillMark,
     connectionsMax: aggregate.connectionsMax,
+    scrubIntervalMs: aggregate.scrubIntervalMs,
+    scrubByteRate: aggregate.scrubByteRate,
   }
 }

@@ -4,16 +4,22 @@ import { GIB, KIB, MIB, TIB } from '../base/units.ts'
 export type Parsed = { value: number } | { mistake: string }
 
 const byteUnits: Readonly<Record<string, number>> = { B: 1, KiB: KIB, MiB: MIB, GiB: GIB, TiB: TIB }
-const durationUnits: Readonly<Record<string, number>> = { ms: 1, s: 1000, min: 60_000 }
+const durationUnits: Readonly<Record<string, number>> = {
+  ms: 1,
+  s: 1000,
+  min: 60_000,
+  h: 3_600_000,
+  d: 24 * 3_600_000,
+}
 
 /** "128MiB", "1.5 GiB", "4096B". */
 export function parseByteLength(text: string): Parsed {
   return parse(text, byteUnits, 'a size like "128MiB" (units B, KiB, MiB, GiB, TiB)', 'whole bytes')
 }
 
-/** "1500ms", "2s", "1min". */
+/** "1500ms", "2s", "1min", "7d". */
 export function parseDurationMs(text: string): Parsed {
-  return parse(text, durationUnits, 'a duration like "1500ms" (units ms, s, min)', 'whole milliseconds')
+  return parse(text, durationUnits, 'a duration like "1500ms" (units ms, s, min, h, d)', 'whole milliseconds')
 }
 
 function parse(text: string, units: Readonly<Record<string, number>>, wanted: string, whole: string): Parsed {

@@ -23,6 +23,8 @@ const Aggregate = Type.Object(
     takeover: Type.Optional(Type.Enum(['automatic', 'manual'])),
     cp_interval: optional(text),
     cp_fill_mark: Type.Optional(Type.Number({ exclusiveMinimum: 0, maximum: 0.75 })),
+    scrub_interval: optional(text),
+    scrub_rate: optional(text),
     connections_max: Type.Optional(Type.Integer({ minimum: 1, maximum: 1024 })),
   },
   table,

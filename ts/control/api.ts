@@ -2,7 +2,7 @@ import { Readable } from 'node:stream'
 import fastify, { type FastifyError, type FastifyInstance, type FastifyReply } from 'fastify'
 import { type ErrorCode, isStoreError, StoreError } from '../base/errors.ts'
 import type { LogDump } from '../node/messages.ts'
-import { ChangeVolume, ConsistencyPoint, CreateVolume, Handover, Stop, Takeover } from './bodies.ts'
+import { ChangeVolume, ConsistencyPoint, CreateVolume, Handover, Scrub, Stop, Takeover } from './bodies.ts'
 import type { AggregateRoleChange, NodeControl } from './node-control.ts'
 import { aggregateForNewVolume, aggregateNamed, aggregateOfVolume, aggregatesMeant } from './routing.ts'
 
@@ -47,6 +47,7 @@ export function createApi(node: NodeControl): FastifyInstance {
   addVolumes(api, node)
   addRoles(api, node)
   addConsistencyPoints(api, node)
+  addScrub(api, node)
   addLog(api, node)
   return api
 }
@@ -121,6 +122,18 @@ function addConsistencyPoints(api: FastifyInstance, node: NodeControl): void {
     if (meant.length === 0) throw new StoreError('NOT_READY', `node ${node.name} serves no aggregate now`)
     const timeoutMs = body.action === 'now' ? CONSISTENCY_POINT_MS : QUICK_MS
     return eachOf(meant, (aggregate) => node.request(aggregate, `cp-${body.action}`, {}, timeoutMs))
+  })
+}
+
+function addScrub(api: FastifyInstance, node: NodeControl): void {
+  api.post<{ Body: Scrub }>('/scrub', { schema: { body: Scrub } }, async ({ body }) => {
+    const { action, aggregate, byteRate } = body
+    const names = aggregate === undefined ? undefined : [aggregate]
+    const meant = aggregatesMeant(node, names, ({ serves }) => serves)
+    if (meant.length === 0) throw new StoreError('NOT_READY', `node ${node.name} serves no aggregate now`)
+    const rate = byteRate === undefined ? {} : { byteRate }
+    if (action === 'stop') return eachOf(meant, (name) => node.request(name, 'scrub-stop', {}, QUICK_MS))
+    return eachOf(meant, (name) => node.request(name, 'scrub-start', rate, QUICK_MS))
   })
 }
 

@@ -36,5 +36,15 @@ export const ConsistencyPoint = Type.Object(
 )
 export type ConsistencyPoint = Static<typeof ConsistencyPoint>
 
+export const Scrub = Type.Object(
+  {
+    action: Type.Enum(['start', 'stop']),
+    aggregate: Type.Optional(name),
+    byteRate: Type.Optional(Type.Integer({ minimum: 4096 })),
+  },
+  closed,
+)
+export type Scrub = Static<typeof Scrub>
+
 export const Stop = Type.Object({ pair: Type.Boolean({ default: false }) }, closed)
 export type Stop = Static<typeof Stop>

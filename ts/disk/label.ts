@@ -102,6 +102,27 @@ export function judgeLabels(head: Uint8Array | undefined, tail: Uint8Array | und
   return { kind: 'foreign', what: ours ? 'labels that are damaged at both ends' : 'data of unknown kind' }
 }
 
+/** Reads both labels of a disk in use. Returns which of them is not whole, in words. */
+export function* verifyLabels(disk: Disk, label: DiskLabelValues, port: MemoryPort): Procedure<string[]> {
+  const pool = memoryPool(port)
+  const scratch = pool.borrow(BLOCK_SIZE)
+  const problems: string[] = []
+  for (const [side, at] of [
+    ['head', 0],
+    ['tail', tailLabelAt(label.byteLength)],
+  ] as const) {
+    const found = yield* readSide(disk, at, scratch, 0, BLOCK_SIZE)
+    const isIt =
+      found !== undefined &&
+      judge(found, 0) === 'good' &&
+      sameIdentity(DiskLabel.decode(found).disk, label.disk)
+    if (!isIt)
+      problems.push(`the label at its ${side} ${found === undefined ? 'cannot be read' : 'does not check'}`)
+  }
+  pool.giveBack(scratch)
+  return problems
+}
+
 const versionOf = (side: Uint8Array, at: number): number =>
   new DataView(side.buffer, side.byteOffset + at).getUint32(VERSION_AT, true)
 

@@ -14,7 +14,7 @@ import {
 import type { MemoryPort } from '../ports/memory.ts'
 import type { LabelledDisk } from './labelled-disk.ts'
 import { memoryPool } from './memory-pool.ts'
-import { Transfers } from './transfers.ts'
+import { readBytes, Transfers } from './transfers.ts'
 import { SUPERBLOCK_ZONE_BYTES } from './zones.ts'
 
 export type SuperblockValues = ReturnType<typeof Superblock.decode>
@@ -73,6 +73,31 @@ export function* readSuperblocks(
   }
   pool.giveBack(scratch)
   return choose(good, allowedEpoch, problems)
+}
+
+/** Reads both copies of one superblock on every disk. Returns what is not whole, in words. */
+export function* verifySuperblock(
+  disks: readonly LabelledDisk[],
+  { slot, epoch, generation }: SuperblockValues,
+  port: MemoryPort,
+): Procedure<string[]> {
+  const pool = memoryPool(port)
+  const scratch = pool.borrow(BLOCK_SIZE)
+  const problems: string[] = []
+  for (const labelled of disks) {
+    for (const copyAt of SUPERBLOCK_COPIES_AT) {
+      const at = labelled.zones.superblocksAt + copyAt + slot * BLOCK_SIZE
+      const result = yield* readBytes(labelled.disk, at, scratch.address, BLOCK_SIZE)
+      const verdict = result < 0 ? 'cannot be read' : judgeSlot(scratch.bytes, slot, labelled)
+      const found = Superblock.decode(scratch.bytes)
+      const isIt = verdict === 'good' && found.epoch === epoch && found.generation === generation
+      if (isIt) continue
+      const what = verdict === 'good' ? `holds generation ${found.generation}` : verdict
+      problems.push(`${labelled.disk.path}: superblock slot ${slot} ${what}`)
+    }
+  }
+  pool.giveBack(scratch)
+  return problems
 }
 
 function judgeSlot(block: Uint8Array, slot: number, { label, disk }: LabelledDisk): string {

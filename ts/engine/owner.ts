@@ -24,6 +24,7 @@ import type { World } from '../ports/world.ts'
 import { Image } from '../volume/image.ts'
 import { mustOwn, whileOwning } from './owning.ts'
 import { Readmission } from './readmission.ts'
+import { Scrubbing } from './scrubbing.ts'
 
 /** Unvaulted bytes at which the vault is written without anybody waiting for it. */
 const VAULT_LAG_BYTES = 4 * MIB
@@ -70,6 +71,7 @@ export class Owner {
   readonly vault: Vault
   readonly mirror: Mirror
   readonly recovery: RecoveryReport
+  readonly scrubbing: Scrubbing
   /** no new requests are taken up: ownership is about to be handed over, or the node stops */
   isQuiet = false
   #releaseThrough: number
@@ -84,6 +86,8 @@ export class Owner {
     this.recovery = recovery
     this.#readmission = new Readmission(aggregate.image.plex)
     this.#releaseThrough = aggregate.image.lastSequence
+    const scrubs = { intervalMs: settings.scrubIntervalMs, byteRate: settings.scrubByteRate }
+    this.scrubbing = new Scrubbing(aggregate.image, scrubs, world.clock, world.host)
     this.mirror = new Mirror(log.ring, epoch, log.incarnation, world.memory)
     const marks = { fillMark: settings.cpFillMark, intervalMs: settings.cpIntervalMs }
     this.consistency = new Consistency(aggregate, marks, world.clock, parts.node, parts.stillOwner, {
@@ -191,10 +195,11 @@ export class Owner {
     aggregate.image.cache.isForPoint = true
     this.consistency.step(nowMs)
     aggregate.image.cache.isForPoint = false
+    const scrubs = this.scrubbing.step(nowMs)
     aggregate.image.cache.submit()
     this.#freeRing(safety)
     this.#keepVault(safety)
-    return this.consistency.hasWork || (!this.isQuiet && aggregate.hasWork)
+    return scrubs || this.consistency.hasWork || (!this.isQuiet && aggregate.hasWork)
   }
 
   nextWakeMs(nowMs: number): number {
@@ -202,7 +207,8 @@ export class Owner {
     const admission = stalled
       ? nowMs + this.aggregate.admission.waitMs(this.aggregate.ring.fill)
       : Number.POSITIVE_INFINITY
-    return Math.min(admission, this.consistency.nextWakeMs(), this.#readmission.nextWakeMs(nowMs))
+    const duties = Math.min(this.#readmission.nextWakeMs(nowMs), this.scrubbing.nextWakeMs())
+    return Math.min(admission, this.consistency.nextWakeMs(), duties)
   }
 
   /** Everything logged is in all copies and all replies are out. */
@@ -223,6 +229,7 @@ export class Owner {
     } catch (error) {
       if (!(error instanceof StoreError)) throw error
     }
+    yield* this.scrubbing.close()
     while (!this.vault.isIdle) yield 'wait'
     image.close()
     yield* sessions.release()

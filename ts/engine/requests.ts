@@ -5,7 +5,7 @@ import type { LogPart } from '../node/messages.ts'
 import type { Volume } from '../volume/directory.ts'
 import { dumpLog } from './log-dump.ts'
 import type { Owner } from './owner.ts'
-import { consistencyStatus, status, volumeStatus } from './status.ts'
+import { consistencyStatus, scrubStatus, status, volumeStatus } from './status.ts'
 
 type Body = Record<string, unknown>
 type Handler = (engine: Engine, request: number, body: Body) => void
@@ -54,6 +54,16 @@ const handlers: Record<string, Handler> = {
     const owner = owning(engine)
     owner.consistency.resume()
     engine.answer(request, consistencyStatus(owner))
+  },
+  'scrub-start': (engine, request, body) => {
+    const { scrubbing } = owning(engine)
+    scrubbing.start(body['byteRate'] === undefined ? undefined : number(body, 'byteRate'))
+    engine.answer(request, scrubStatus(scrubbing))
+  },
+  'scrub-stop': (engine, request) => {
+    const { scrubbing } = owning(engine)
+    scrubbing.stop()
+    engine.answer(request, scrubStatus(scrubbing))
   },
   'cp-info': (engine, request) => engine.answer(request, consistencyStatus(engine.owner)),
   'log-dump': (engine, request, body) => {

@@ -1,8 +1,9 @@
 import { BLOCK_SIZE } from '../base/units.ts'
 import type { Engine } from '../engine.ts'
-import type { ConsistencyPointStatus, EngineStatus, VolumeStatus } from '../node/messages.ts'
+import type { ConsistencyPointStatus, EngineStatus, ScrubStatus, VolumeStatus } from '../node/messages.ts'
 import type { Volume } from '../volume/directory.ts'
 import type { Owner } from './owner.ts'
+import type { Scrubbing } from './scrubbing.ts'
 
 /** Everything a person or a test may want to know of one engine, from local memory alone. */
 export function status(engine: Engine): EngineStatus & Record<string, unknown> {
@@ -35,6 +36,7 @@ export function status(engine: Engine): EngineStatus & Record<string, unknown> {
     clients: owner?.aggregate.sessions.openCount ?? 0,
     counters: counters(owner),
     volumes: serves ? owner.aggregate.directory.list().map(volumeStatus) : [],
+    scrub: owner === undefined ? null : scrubStatus(owner.scrubbing),
     recovery: owner?.recovery ?? null,
     linkBytesSent: link.bytesSent,
   }
@@ -75,6 +77,12 @@ export function consistencyStatus(owner: Owner | undefined): ConsistencyPointSta
     blocksWritten: image.counters.dataBlocksWritten,
     metadataBlocksWritten: image.counters.metadataBlocksWritten,
   } as ConsistencyPointStatus
+}
+
+export function scrubStatus(scrubbing: Scrubbing): ScrubStatus {
+  const { state, startedMs, endedMs, bytesRead, byteRate, findingCount, findings } = scrubbing
+  const durationMs = state === 'finished' || state === 'stopped' ? endedMs - startedMs : 0
+  return { state, durationMs, readByteLength: bytesRead, byteRate, findingCount, findings }
 }
 
 export function volumeStatus(volume: Volume): VolumeStatus {

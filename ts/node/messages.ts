@@ -36,6 +36,8 @@ export interface Requests {
   'cp-hold': { body: Record<string, never>; result: ConsistencyPointStatus }
   'cp-resume': { body: Record<string, never>; result: ConsistencyPointStatus }
   'cp-info': { body: Record<string, never>; result: ConsistencyPointStatus }
+  'scrub-start': { body: { byteRate?: number }; result: ScrubStatus }
+  'scrub-stop': { body: Record<string, never>; result: ScrubStatus }
   'log-dump': { body: { copy: 'own' | 'partner'; limit: number; part?: LogPart }; result: LogDump }
 }
 
@@ -123,6 +125,18 @@ export interface ConsistencyPointStatus {
   readonly metadataBlocksWritten: number
 }
 
+/** The scrub that is running, or the last one since the aggregate was opened here. */
+export interface ScrubStatus {
+  readonly state: 'never' | 'running' | 'finished' | 'stopped'
+  /** of one that has ended */
+  readonly durationMs: number
+  readonly readByteLength: number
+  readonly byteRate: number
+  readonly findingCount: number
+  /** the first hundred */
+  readonly findings: readonly { readonly where: string; readonly physical: number; readonly why: string }[]
+}
+
 /** Counters only rise while the process lives; rates are made by whoever asks twice. */
 export interface EngineCounters {
   readonly reads: number
@@ -163,6 +177,8 @@ export interface EngineStatus {
   readonly consistencyPoint: ConsistencyPointStatus
   /** of the aggregate; null while the image is not open here */
   readonly space: { readonly byteLength: number; readonly usedByteLength: number } | null
+  /** null while this node is not the owner */
+  readonly scrub: ScrubStatus | null
   readonly clients: number
   readonly counters: EngineCounters
   readonly volumes: readonly VolumeStatus[]

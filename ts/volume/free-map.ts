@@ -13,6 +13,8 @@ import { type FreeBits, REGION_SHIFT, REGION_WORDS } from './free-bits.ts'
 
 const TRANSFERS = 32
 const ENTRY_BYTES = 8
+/** blocks of the map that `countDamaged` has in memory */
+const VERIFIED_AT_ONCE = 64
 
 /** The map blocks of one disk, in the block space and in the index. */
 interface MapSegment {
@@ -113,6 +115,67 @@ export class FreeMap {
     this.#pool.giveBack(index)
     this.#pool.giveBack(regions)
     return isWhole
+  }
+
+  /**
+   * Reads from the disks what the newest superblock names of the map, a part at a time. Returns what is not
+   * whole, in words; once another generation has been published, that says nothing.
+   */
+  *verify(): Procedure<string[]> {
+    const [top, index] = [this.#currentTop, this.#pool.borrow(this.#current.byteLength)]
+    index.bytes.set(this.#current.bytes)
+    const scratch = this.#pool.borrow(VERIFIED_AT_ONCE * BLOCK_SIZE)
+    const bad = { unread: 0, damaged: 0 }
+    for (const map of this.#segments) {
+      const { zones } = map.segment.labelled
+      const indexParts = Array.from({ length: map.indexCount }, (_, at) => {
+        const entry = (map.firstIndex + at) * 2
+        return { at: mapIndexBlockAt(zones, top[entry + 1]! & 1, at), checksum: top[entry]! }
+      })
+      yield* this.#countBad(map, indexParts, scratch, bad)
+      for (let from = 0; from < map.regionCount; from += VERIFIED_AT_ONCE) {
+        const count = Math.min(VERIFIED_AT_ONCE, map.regionCount - from)
+        const parts = Array.from({ length: count }, (_, place) => {
+          const word = entryWord(map, from + place)
+          return { at: mapBlockAt(zones, index.u32[word + 1]! & 1, from + place), checksum: index.u32[word]! }
+        })
+        yield* this.#countBad(map, parts, scratch, bad)
+      }
+    }
+    this.#pool.giveBack(scratch)
+    this.#pool.giveBack(index)
+    const problems: string[] = []
+    if (bad.damaged > 0) problems.push(`${bad.damaged} blocks of it do not check`)
+    if (bad.unread > 0) problems.push(`${bad.unread} blocks of it cannot be read`)
+    return problems
+  }
+
+  *#countBad(
+    map: MapSegment,
+    parts: readonly { readonly at: number; readonly checksum: number }[],
+    scratch: Memory,
+    bad: { unread: number; damaged: number },
+  ): Procedure {
+    const { disk } = map.segment.labelled
+    for (let from = 0; from < parts.length; from += VERIFIED_AT_ONCE) {
+      const some = parts.slice(from, from + VERIFIED_AT_ONCE)
+      const transfers = new Transfers(TRANSFERS)
+      const unread = new Set<number>()
+      for (const [place, { at }] of some.entries()) {
+        yield* transfers.start(
+          scratch.address + place * BLOCK_SIZE,
+          BLOCK_SIZE,
+          (gather, done) => disk.read(at, gather, done),
+          (result) => result < 0 && unread.add(place),
+        )
+      }
+      yield* transfers.drain()
+      const isDamaged = ({ checksum }: { readonly checksum: number }, place: number): boolean =>
+        !unread.has(place) &&
+        this.#port.checksum(scratch.address + place * BLOCK_SIZE, BLOCK_SIZE) !== checksum
+      bad.unread += unread.size
+      bad.damaged += some.filter(isDamaged).length
+    }
   }
 
   /** The map was rebuilt from the trees: the next consistency point has to write all of it. */

@@ -14,8 +14,11 @@ import type { BlockCache, Waiter } from './cache.ts'
 
 /** Index, among all nodes of its level, of the node that `block` lies under. */
 export function nodeIndex(block: number, level: number): number {
-  return level >= 4 ? 0 : block >>> (level * POINTERS_SHIFT)
+  return level >= LEVEL_OVER_ALL ? 0 : block >>> (level * POINTERS_SHIFT)
 }
+
+/** A pointer of this level would have every possible block under it. */
+const LEVEL_OVER_ALL = 4
 
 /** Data blocks under one pointer of the given level. */
 export const reachOf = (level: number): number => POINTERS_PER_BLOCK ** level
@@ -30,6 +33,8 @@ export const isWithinTree = (block: number, height: number): boolean => block < 
 export class Tree {
   checksum = 0
   birth = 0
+  /** after HOLE: the level of the node that is not there; nothing under it is */
+  holeLevel = 0
   readonly #cache: BlockCache
   readonly #plex: Plex
 
@@ -51,11 +56,15 @@ export class Tree {
     downTo: number,
     waiter: Waiter | undefined,
   ): number {
+    this.holeLevel = LEVEL_OVER_ALL
     if (!isWithinTree(block, height)) return HOLE
     let words = root
     let at = 0
     for (let level = height; ; level -= 1) {
-      if (words[at + FLAGS] === 0) return HOLE
+      if (words[at + FLAGS] === 0) {
+        this.holeLevel = level
+        return HOLE
+      }
       const physical = words[at + PHYSICAL]!
       const checksum = words[at + CHECKSUM]!
       const birth = words[at + BIRTH]!

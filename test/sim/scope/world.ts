@@ -182,5 +182,7 @@ export function settingsOf(
     cpIntervalMs: 1e9,
     cpFillMark: 0.9,
     connectionsMax: 4,
+    scrubIntervalMs: 0,
+    scrubByteRate: 1 << 30,
   }
 }

@@ -41,7 +41,8 @@ t.test('durations are read with their unit', async (t) => {
   t.same(parseDurationMs('1500ms'), { value: 1500 })
   t.same(parseDurationMs('1.5s'), { value: 1500 })
   t.same(parseDurationMs('2min'), { value: 120_000 })
-  for (const text of ['5', '1h', '0.5ms', '1m']) t.ok('mistake' in parseDurationMs(text), text)
+  t.same(parseDurationMs('7d'), { value: 7 * 24 * 3_600_000 })
+  for (const text of ['5', '1w', '0.5ms', '1m']) t.ok('mistake' in parseDurationMs(text), text)
 })
 
 t.test('an exact size is written so that it is read back as the same', async (t) => {

@@ -1,0 +1,131 @@
+import type { Procedure } from '../base/procedure.ts'
+import { MIB } from '../base/units.ts'
+import type { Clock } from '../ports/clock.ts'
+import type { HostPort } from '../ports/host.ts'
+import type { Image } from '../volume/image.ts'
+import { type ScrubFinding, scrub } from '../volume/scrub.ts'
+
+export interface ScrubSettings {
+  /** a scrub begins by itself so long after the last one, or after the opening; 0: never */
+  readonly intervalMs: number
+  /** bytes per second that it reads at most */
+  readonly byteRate: number
+}
+
+/** Findings that are kept and told one by one; the others are counted. */
+const FINDINGS_KEPT = 100
+/** What a scrub may be behind its rate, so that a stall is not followed by a burst. */
+const BEHIND_MAX_MS = 100
+
+export type ScrubState = 'never' | 'running' | 'finished' | 'stopped'
+
+/** The scrubs of one owner, one at a time: by command and by schedule, at a limited rate. */
+export class Scrubbing {
+  state: ScrubState = 'never'
+  startedMs = 0
+  endedMs = 0
+  bytesRead = 0
+  findingCount = 0
+  findings: ScrubFinding[] = []
+  byteRate: number
+  #running: Procedure | undefined
+  #isOver = false
+  #isPacing = false
+  #nextReadMs = 0
+  readonly #image: Image
+  readonly #settings: ScrubSettings
+  readonly #clock: Clock
+  readonly #host: HostPort
+  readonly #openedMs: number
+
+  constructor(image: Image, settings: ScrubSettings, clock: Clock, host: HostPort) {
+    this.#image = image
+    this.#settings = settings
+    this.#clock = clock
+    this.#host = host
+    this.#openedMs = clock.now()
+    this.byteRate = settings.byteRate
+  }
+
+  /** Begins a scrub, unless one is running; that one goes on at the new rate. */
+  start(byteRate = this.#settings.byteRate): void {
+    this.byteRate = byteRate
+    if (this.#running !== undefined) return
+    this.state = 'running'
+    this.startedMs = this.#clock.now()
+    this.bytesRead = 0
+    this.findingCount = 0
+    this.findings = []
+    this.#isOver = false
+    this.#nextReadMs = this.startedMs
+    this.#host.event('info', 'scrub', `it begins, at ${(byteRate / MIB).toFixed(1)} MiB/s at most`)
+    this.#running = scrub(this.#image, {
+      isOver: () => this.#isOver,
+      pace: (byteLength) => this.#pace(byteLength),
+      found: (finding) => this.#found(finding),
+    })
+  }
+
+  /** Ends the one that is running, as soon as nothing of it is in flight. */
+  stop(): void {
+    this.#isOver = this.#running !== undefined
+  }
+
+  /** Called once per turn. Returns whether there is more to do at once. */
+  step(nowMs: number): boolean {
+    if (this.#running === undefined && nowMs >= this.#dueMs) this.start()
+    if (this.#running === undefined) return false
+    const { done, value } = this.#running.next()
+    if (done === true) this.#ended(nowMs)
+    return done !== true && value === 'again'
+  }
+
+  nextWakeMs(): number {
+    if (this.#running === undefined) return this.#dueMs
+    if (!this.#isPacing) return Number.POSITIVE_INFINITY // a read is on its way
+    return this.#isOver ? 0 : this.#nextReadMs
+  }
+
+  /** The ownership ends: what is left to be done until nothing is in flight. */
+  *close(): Procedure {
+    this.stop()
+    while (this.#running !== undefined) {
+      this.step(this.#clock.now())
+      if (this.#running !== undefined) yield 'wait'
+    }
+  }
+
+  get #dueMs(): number {
+    const { intervalMs } = this.#settings
+    if (intervalMs === 0) return Number.POSITIVE_INFINITY
+    return Math.max(this.#openedMs, this.endedMs) + intervalMs
+  }
+
+  *#pace(byteLength: number): Procedure {
+    this.bytesRead += byteLength
+    const earliestMs = this.#clock.now() - BEHIND_MAX_MS
+    this.#nextReadMs = Math.max(this.#nextReadMs, earliestMs) + (byteLength * 1000) / this.byteRate
+    this.#isPacing = true
+    while (this.#clock.now() < this.#nextReadMs && !this.#isOver) yield 'wait'
+    this.#isPacing = false
+  }
+
+  #found(finding: ScrubFinding): void {
+    this.findingCount += 1
+    if (this.findings.length === FINDINGS_KEPT) return
+    this.findings.push(finding)
+    const { where, physical, why } = finding
+    this.#host.event('error', 'scrub finding', `${where}: ${why}`, { where, physical, why })
+  }
+
+  #ended(nowMs: number): void {
+    this.#running = undefined
+    this.state = this.#isOver ? 'stopped' : 'finished'
+    this.endedMs = nowMs
+    this.#isOver = false
+    const level = this.findingCount > 0 ? 'error' : 'info'
+    const seconds = ((nowMs - this.startedMs) / 1000).toFixed(1)
+    const read = `${Math.ceil(this.bytesRead / MIB)} MiB in ${seconds} s`
+    this.#host.event(level, 'scrub', `${this.state}: ${read}, ${this.findingCount} findings`)
+  }
+}
