@@ -51,7 +51,8 @@ const handlers: Record<string, Handler> = {
     engine.answer(request, consistencyStatus(owner))
   },
   'cp-resume': (engine, request) => {
-    const owner = owning(engine)
+    // also while a handover is tried: it needs a consistency point, and may come to nothing
+    const owner = engine.owner ?? owning(engine)
     owner.consistency.resume()
     engine.answer(request, consistencyStatus(owner))
   },
