@@ -87,10 +87,12 @@ class Pass {
 
   /** Superblock and free map of one generation: both are judged only while it is the newest. */
   *#roots(): Procedure {
-    const { plex, freeMap, world } = this.#image
+    const { plex, freeMap, world, counters } = this.#image
     for (let attempt = 1; attempt <= ATTEMPTS && !this.#user.isOver(); attempt += 1) {
       const { superblock } = this.#image
-      const problems = yield* verifySuperblock(plex.disks, superblock, world.memory)
+      // what a crash has left of an earlier writer's superblock was enough to open the image
+      const isOurs = counters.consistencyPoints > 0
+      const problems = isOurs ? yield* verifySuperblock(plex.disks, superblock, world.memory) : []
       const mapProblems = yield* freeMap.verify()
       if (superblock !== this.#image.superblock) continue
       for (const why of problems) this.#user.found({ where: 'superblock', physical: -1, why })
