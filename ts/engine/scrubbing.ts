@@ -111,6 +111,8 @@ export class Scrubbing {
   }
 
   #found(finding: ScrubFinding): void {
+    // who has lost the ownership looks at an image that another one changes
+    if (this.#isOver) return
     this.findingCount += 1
     if (this.findings.length === FINDINGS_KEPT) return
     this.findings.push(finding)
