@@ -180,7 +180,7 @@ export class PolluxNode implements EngineHostUser, NodeControl {
 
   // --- sockets ---------------------------------------------------------------------------------------
 
-  #takeClient({ exportInfo, structuredReplies, descriptor, peer, leftover }: GreetedClient): void {
+  #takeClient({ exportInfo, terms, descriptor, peer, leftover }: GreetedClient): void {
     const engine = this.#engines.find((candidate) => candidate.name === exportInfo.aggregate)
     const { volume, readOnly } = exportInfo
     const message: ToEngine = {
@@ -188,7 +188,7 @@ export class PolluxNode implements EngineHostUser, NodeControl {
       descriptor,
       peer,
       volume,
-      structuredReplies,
+      terms,
       readOnly,
       leftover,
     }

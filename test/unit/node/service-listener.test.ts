@@ -71,7 +71,9 @@ t.test('a client that sends everything at once loses none of it', async (t) => {
   hear(client)
   client.write(Buffer.concat([encodeClientFlags(), encodeOption(option.structuredReply), go, requests]))
   await until(() => greeted.length === 1)
-  t.match(greeted, [{ structuredReplies: true, exportInfo: { name: 'data', volume: 3, aggregate: 'one' } }])
+  t.match(greeted, [
+    { terms: { structuredReplies: true }, exportInfo: { name: 'data', volume: 3, aggregate: 'one' } },
+  ])
   t.equal(Buffer.from(greeted[0]!.leftover).toString(), requests.toString())
   t.equal(client.destroyed, false, 'the connection lives on')
 })
