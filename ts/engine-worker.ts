@@ -64,9 +64,9 @@ class RemoteArbiter implements ArbiterPort {
 function handle(engine: Engine, arbiter: RemoteArbiter, uring: Uring, message: ToEngine): void {
   switch (message.kind) {
     case 'client': {
-      const { volume, readOnly, structuredReplies: structured, leftover } = message
+      const { volume, readOnly, terms, leftover } = message
       const stream = new NativeStream(uring, message.descriptor, message.peer)
-      return engine.client({ stream, volume, readOnly, structured, leftover })
+      return engine.client({ stream, volume, readOnly, terms, leftover })
     }
     case 'link': {
       const stream = new NativeStream(uring, message.descriptor, message.peer)

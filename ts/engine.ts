@@ -18,6 +18,7 @@ import type { OwnerRecord } from './format/owner-record.ts'
 import type { LogSource, OpenReason, OwnershipEffects } from './ha/facts.ts'
 import { Ownership } from './ha/ownership.ts'
 import { LogCopy, type LogOwnership } from './log/copy.ts'
+import type { SessionTerms } from './nbd/session-terms.ts'
 import type { FrameReader } from './partner/frame.ts'
 import type { HelloFacts } from './partner/hello.ts'
 import { Keeper } from './partner/keeper.ts'
@@ -30,7 +31,7 @@ export interface Arrival {
   readonly stream: Stream
   readonly volume: number
   readonly readOnly: boolean
-  readonly structured: boolean
+  readonly terms: SessionTerms
   readonly leftover: Uint8Array
 }
 

@@ -99,6 +99,14 @@ const promises: readonly Mutation[] = [
     checker: 'sim',
   },
   {
+    name: 'a block status tells what is not acknowledged',
+    file: 'ts/flow/block-status.ts',
+    find: 'if (this.#search.sawLog && this.parkedUntil > acknowledged) return',
+    replace: 'if (this.#search.sawLog && this.parkedUntil < acknowledged) return',
+    breaks: 'a copy leaves out data that a takeover brings back',
+    checker: ['sim/flow/block-status.test'],
+  },
+  {
     name: 'trim takes one block too many',
     file: 'ts/flow/apply.ts',
     find: 'const end = Math.floor((ring.offset(sequence)',

@@ -1,18 +1,21 @@
 import fc from 'fast-check'
 import t from 'tap'
 import { Handshake } from '../../ts/nbd/handshake.ts'
+import { decodeContextRequest } from '../../ts/nbd/option-request.ts'
 import {
   encodeErrorChunk,
   encodeOffsetData,
   encodeOffsetHole,
   encodeSimpleReply,
 } from '../../ts/nbd/reply.ts'
+import type { SessionTerms } from '../../ts/nbd/session-terms.ts'
 import { RequestReader } from '../../ts/nbd/transmission.ts'
 import { validate } from '../../ts/nbd/validate.ts'
 import { catalogOf, exportOf } from '../support/nbd-catalog.ts'
 import {
   decodeOptionReplies,
   encodeClientFlags,
+  encodeContextData,
   encodeInfoData,
   encodeOption,
   encodeRequest,
@@ -25,7 +28,7 @@ interface Outcome {
   kind: string
   sent: string
   exportName: string | undefined
-  structured: boolean | undefined
+  terms: SessionTerms | undefined
   leftover: string
 }
 
@@ -42,12 +45,12 @@ function run(pieces: readonly Uint8Array[]): Outcome {
       kind: step.kind,
       sent: Buffer.concat(sent).toString('hex'),
       exportName: isIn ? step.exportInfo.name : undefined,
-      structured: isIn ? step.structuredReplies : undefined,
+      terms: isIn ? step.terms : undefined,
       leftover: isIn ? Buffer.concat([step.leftover, ...pieces.slice(index + 1)]).toString('hex') : '',
     }
   }
   const sentHex = Buffer.concat(sent).toString('hex')
-  return { kind: 'more', sent: sentHex, exportName: undefined, structured: undefined, leftover: '' }
+  return { kind: 'more', sent: sentHex, exportName: undefined, terms: undefined, leftover: '' }
 }
 
 function split(bytes: Uint8Array, cuts: readonly number[]): Uint8Array[] {
@@ -59,15 +62,28 @@ const name = fc.oneof(fc.constantFrom('', 'one', 'zwei', 'one\0', 'drei'), fc.st
 const infoData = fc
   .tuple(name, fc.array(fc.nat(5), { maxLength: 6 }))
   .map(([n, wanted]) => encodeInfoData(n, wanted))
-const damaged = fc.tuple(infoData, fc.nat(), fc.nat(255)).map(([data, at, value]) => {
-  const copy = Buffer.from(data)
-  copy[at % copy.length] = value
-  return copy
-})
+const query = fc.oneof(
+  fc.constantFrom('base:', 'base:allocation', 'qemu:x', ''),
+  fc.string({ maxLength: 20 }),
+)
+const contextData = fc
+  .tuple(name, fc.array(query, { maxLength: 5 }))
+  .map(([n, queries]) => encodeContextData(n, queries))
+const damagedIn = (data: fc.Arbitrary<Buffer>): fc.Arbitrary<Buffer> =>
+  fc.tuple(data, fc.nat(), fc.nat(255)).map(([bytes, at, value]) => {
+    const copy = Buffer.from(bytes)
+    copy[at % copy.length] = value
+    return copy
+  })
 const anyOption = fc.oneof(
-  fc.tuple(fc.constantFrom(6, 7), fc.oneof(infoData, damaged)).map(([n, data]) => encodeOption(n, data)),
+  fc
+    .tuple(fc.constantFrom(6, 7), fc.oneof(infoData, damagedIn(infoData)))
+    .map(([n, data]) => encodeOption(n, data)),
+  fc
+    .tuple(fc.constantFrom(9, 10), fc.oneof(contextData, damagedIn(contextData)))
+    .map(([n, data]) => encodeOption(n, data)),
   fc.tuple(fc.nat(13), fc.uint8Array({ maxLength: 300 })).map(([n, data]) => encodeOption(n, data)),
-  fc.constantFrom(3, 8, 5).map((n) => encodeOption(n)),
+  fc.constantFrom(3, 8, 5, 11).map((n) => encodeOption(n)),
   name.map((n) => encodeOption(1, n)),
 )
 const conversation = fc
@@ -123,6 +139,23 @@ t.test('a session whose client sends forever keeps a bounded amount of memory', 
   t.ok(grown < 1024 * 1024, `grew by ${grown} bytes while 32 MiB were skipped`)
 })
 
+t.test('a request for contexts is decoded as it was encoded, or has a mistake', async (t) => {
+  const isString = (text: string) => !text.includes('\0') && Buffer.from(text).toString() === text
+  const property = fc.property(name, fc.array(query, { maxLength: 8 }), (n, queries) => {
+    const decoded = decodeContextRequest(new Uint8Array(encodeContextData(n, queries)))
+    const isGood = [n, ...queries].every(isString)
+    if ('mistake' in decoded) return !isGood
+    return isGood && decoded.name === n && JSON.stringify(decoded.queries) === JSON.stringify(queries)
+  })
+  fc.assert(property, runs)
+  const anything = fc.property(fc.oneof(fc.uint8Array(), damagedIn(contextData)), (bytes) => {
+    const decoded = decodeContextRequest(new Uint8Array(bytes))
+    return 'mistake' in decoded ? decoded.mistake !== '' : decoded.queries.length * 4 < bytes.length
+  })
+  fc.assert(anything, runs)
+  t.pass('no counterexample')
+})
+
 t.test('every header is read as it was written', async (t) => {
   const reader = new RequestReader()
   const fields = fc.record({
@@ -167,11 +200,12 @@ t.test('a valid request lies inside the export, by exact arithmetic', async (t) 
     (command, at, count, byteLength) => {
       const bytes = new Uint8Array(encodeRequest({ command, cookie: 0n, offset: at, length: count }))
       reader.read(new DataView(bytes.buffer), 0)
-      const error = validate(reader, { byteLength, readOnly: false, structured: false })
+      const terms = { structured: false, extended: false, blockStatus: false }
+      const error = validate(reader, { byteLength, readOnly: false, ...terms })
       const tooMuch = command <= 1 && count > 32 * 1024 * 1024
       const isValid = at + BigInt(count) <= BigInt(byteLength) && !tooMuch
-      verdicts[error === 0 ? 'valid' : 'refused'] += 1
-      return (error === 0) === isValid
+      verdicts[error === undefined ? 'valid' : 'refused'] += 1
+      return (error === undefined) === isValid
     },
   )
   fc.assert(property, { ...runs, numRuns: 10_000 })
@@ -187,11 +221,12 @@ t.test('replies carry the cookie of the request, whatever it is', async (t) => {
     fc.integer({ min: 1, max: 2 ** 32 - 9 }),
     (high, low, offset, count) => {
       const into = new DataView(new ArrayBuffer(64))
+      const to = { cookieHigh: high, cookieLow: low, offsetHigh: 0, offsetLow: 0 }
       const encoders = [
-        () => encodeSimpleReply(into, 0, high, low, 5),
-        () => encodeErrorChunk(into, 0, high, low, 5, new Uint8Array(3)),
-        () => encodeOffsetData(into, 0, high, low, offset, count, true),
-        () => encodeOffsetHole(into, 0, high, low, offset, count, true),
+        () => encodeSimpleReply(into, 0, to, 5),
+        () => encodeErrorChunk(into, 0, to, false, 5, new Uint8Array(3)),
+        () => encodeOffsetData(into, 0, to, false, offset, count, true),
+        () => encodeOffsetHole(into, 0, to, false, offset, count, true),
       ]
       for (const [index, encode] of encoders.entries()) {
         encode()

@@ -1,8 +1,9 @@
 import { BLOCK_SIZE } from '../../ts/base/units.ts'
 import { PIECE_BLOCKS_MAX } from '../../ts/flow/read.ts'
 import { Command, CommandFlag, NbdError } from '../../ts/format/nbd.ts'
+import type { SessionTerms } from '../../ts/nbd/session-terms.ts'
 import { Connection } from './connection.ts'
-import type { ReplyReader, Request } from './nbd-wire.ts'
+import type { Extent, ReplyReader, Request } from './nbd-wire.ts'
 import type { Random } from './random.ts'
 import { drawRange, isCrowded } from './ranges.ts'
 import { SimVolume } from './sim-volume.ts'
@@ -18,6 +19,7 @@ interface Operation extends Request {
   /** for the last check of all blocks: how often it was asked before */
   readonly attempts: number
   shown: Uint8Array | undefined
+  extents: readonly Extent[] | undefined
 }
 
 export interface ClientHabits {
@@ -30,6 +32,7 @@ export interface ClientHabits {
 
 const HABITS: ClientHabits = { thinkMs: 4, inFlightMax: 16, writes: 0.65 }
 const ATTEMPTS_MAX = 60
+const NOTHING_HEARD = { shown: undefined, extents: undefined }
 const isChange = (command: number): boolean =>
   command === Command.WRITE || command === Command.WRITE_ZEROES || command === Command.TRIM
 
@@ -41,6 +44,7 @@ export class SimClient implements ReplyReader {
   readonly volume: SimVolume
   acknowledged = 0
   reads = 0
+  statuses = 0
   reconnects = 0
   /** answers with an error that the world has brought about */
   failures = 0
@@ -50,7 +54,7 @@ export class SimClient implements ReplyReader {
   readonly #world: SimWorld
   readonly #random: Random
   readonly #habits: ClientHabits
-  readonly #structured: boolean
+  readonly #terms: SessionTerms
   readonly #outstanding = new Map<number, Operation>()
   /** changes that were sent over a connection that is gone */
   #ghosts: { connection: Connection; change: RangeChange }[] = []
@@ -69,7 +73,7 @@ export class SimClient implements ReplyReader {
     this.#habits = { ...HABITS, ...habits }
     this.volume =
       typeof volume === 'string' ? new SimVolume(world, world.aggregates[0]!, volume, byteLength) : volume
-    this.#structured = world.random.chance(0.7)
+    this.#terms = chooseTerms(world.random)
     this.#tick()
   }
 
@@ -92,6 +96,7 @@ export class SimClient implements ReplyReader {
       const length = Math.min(64 * BLOCK_SIZE, this.volume.byteLength - offset)
       this.#issue(Command.READ, 0, offset, length, undefined, 1)
     }
+    if (this.#terms.blockStatus) this.#issue(Command.BLOCK_STATUS, 0, 0, this.volume.byteLength)
   }
 
   /** Whatever the reason: the connection is gone, and what had no answer is sent again. */
@@ -136,7 +141,7 @@ export class SimClient implements ReplyReader {
     const found = this.volume.find()
     if (found === undefined) return
     this.reconnects += 1
-    const connection = new Connection(found.host, found.number, this.#structured, this, () => {
+    const connection = new Connection(found.host, found.number, this.#terms, this, () => {
       if (this.#connection === connection) this.#disconnected()
     })
     this.#connection = connection
@@ -151,7 +156,7 @@ export class SimClient implements ReplyReader {
   /** A simple reply cannot tell of a block that cannot be read in its middle: the server has to hang up. */
   #isHopeless({ command, offset, length }: Operation): boolean {
     const isLong =
-      command === Command.READ && !this.#structured && length > (PIECE_BLOCKS_MAX * BLOCK_SIZE) / 2
+      command === Command.READ && !this.#isInChunks && length > (PIECE_BLOCKS_MAX * BLOCK_SIZE) / 2
     return isLong && this.volume.mayFail(NbdError.EIO, offset, length)
   }
 
@@ -162,7 +167,7 @@ export class SimClient implements ReplyReader {
       const { change, look } = operation
       if (change !== undefined) this.#ghosts.push({ connection, change })
       if (look !== undefined) this.volume.model.forgetLook(look)
-      this.#outstanding.set(cookie, { ...operation, change: undefined, look: undefined, shown: undefined })
+      this.#outstanding.set(cookie, { ...operation, change: undefined, look: undefined, ...NOTHING_HEARD })
     }
   }
 
@@ -172,13 +177,27 @@ export class SimClient implements ReplyReader {
     if (length === 0) return
     const dice = this.#random.between(0, 1)
     const fua = this.#random.chance(0.1) ? CommandFlag.FUA : 0
-    if (dice > this.#habits.writes) return this.#issue(Command.READ, 0, offset, length)
+    if (dice > this.#habits.writes) return this.#look(offset, length)
     const kind = this.#random.below(100)
     if (kind < 8) return this.#issue(Command.FLUSH, 0, 0, 0)
     if (isCrowded(this.volume.model, offset, length)) return this.#issue(Command.READ, 0, offset, length)
     if (kind < 86) return this.#write(fua, offset, length)
     if (kind < 94) return this.#issue(Command.WRITE_ZEROES, fua, offset, length)
     this.#issue(Command.TRIM, fua, offset, length)
+  }
+
+  #look(offset: number, length: number): void {
+    if (!this.#terms.blockStatus || this.#random.chance(0.7)) {
+      const df = this.#isInChunks && this.#random.chance(0.1) ? CommandFlag.DF : 0
+      return this.#issue(Command.READ, length <= PIECE_BLOCKS_MAX * (BLOCK_SIZE / 2) ? df : 0, offset, length)
+    }
+    const farther = this.#random.chance(0.5) ? this.volume.byteLength - offset : length
+    this.#issue(Command.BLOCK_STATUS, this.#random.chance(0.3) ? CommandFlag.REQ_ONE : 0, offset, farther)
+  }
+
+  /** Replies to reads come in chunks, and may tell of an error in their middle. */
+  get #isInChunks(): boolean {
+    return this.#terms.structuredReplies || this.#terms.extendedHeaders
   }
 
   #write(fua: number, offset: number, length: number): void {
@@ -216,6 +235,7 @@ export class SimClient implements ReplyReader {
       look: connection && model.look(offset, length),
       attempts,
       shown: undefined,
+      extents: undefined,
     }
     this.#outstanding.set(operation.cookie, operation)
     connection?.send(operation)
@@ -246,6 +266,7 @@ export class SimClient implements ReplyReader {
     if (error !== 0) return this.#failed(operation, error)
     const { model } = this.volume
     if (operation.command === Command.READ) return this.#compare(operation)
+    if (operation.command === Command.BLOCK_STATUS) return this.#compareStatus(operation)
     this.acknowledged += 1
     if (operation.look !== undefined) model.forgetLook(operation.look)
     if (operation.change !== undefined) model.end(operation.change)
@@ -258,6 +279,26 @@ export class SimClient implements ReplyReader {
     const mistake = this.volume.model.observe(look!, offset, shown!)
     if (mistake === undefined) return
     throw new Error(`a read of ${offset}+${length} of ${this.volume.name} shows what cannot be: ${mistake}`)
+  }
+
+  extents(cookie: number, extents: readonly Extent[]): void {
+    this.#outstanding.get(cookie)!.extents = extents
+  }
+
+  /** What is called zero has to read as zero; what is called data may be anything. */
+  #compareStatus({ offset, length, flags, extents, look }: Operation): void {
+    this.statuses += 1
+    const { model, name } = this.volume
+    let [at, mistake]: [number, string | undefined] = [offset, undefined]
+    for (const { byteLength, isZero } of extents!) {
+      if (isZero) mistake ??= model.judge(look!, offset, at, new Uint8Array(byteLength))
+      at += byteLength
+    }
+    model.forgetLook(look!)
+    if (at > offset + length || extents!.some(({ byteLength }) => byteLength === 0)) mistake = 'wrong lengths'
+    if ((flags & CommandFlag.REQ_ONE) !== 0 && extents!.length !== 1) mistake = 'more extents than one'
+    if (mistake === undefined) return
+    throw new Error(`a status of ${offset}+${length} of ${name} says what cannot be: ${mistake}`)
   }
 
   #failed(operation: Operation, error: number): void {
@@ -288,4 +329,12 @@ export class SimClient implements ReplyReader {
     this.errors.push(what)
     throw new Error(`a client of ${this.volume.name} got an error that nothing explains: ${what}`)
   }
+}
+
+/** What a client has agreed on with every server that it meets. */
+function chooseTerms(random: Random): SessionTerms {
+  const structuredReplies = random.chance(0.7)
+  const extendedHeaders = random.chance(0.3)
+  const blockStatus = (structuredReplies || extendedHeaders) && random.chance(0.7)
+  return { structuredReplies, extendedHeaders, blockStatus }
 }

@@ -1,4 +1,5 @@
 import type { Owner } from '../../ts/engine/owner.ts'
+import type { SessionTerms } from '../../ts/nbd/session-terms.ts'
 import type { SimEngine } from './engine-host.ts'
 import { encodeRequest, ReplyParser, type ReplyReader, type Request } from './nbd-wire.ts'
 import { type Holder, SimStream } from './stream.ts'
@@ -14,12 +15,14 @@ export class Connection {
   #loggedAtEnd: number | undefined
   readonly #lost: () => void
   readonly #parser: ReplyParser
+  readonly #terms: SessionTerms
 
-  constructor(host: SimEngine, volume: number, structured: boolean, reader: ReplyReader, lost: () => void) {
+  constructor(host: SimEngine, volume: number, terms: SessionTerms, reader: ReplyReader, lost: () => void) {
     this.host = host
     this.#owner = host.engine.owner
     this.#lost = lost
-    this.#parser = new ReplyParser(reader, structured)
+    this.#terms = terms
+    this.#parser = new ReplyParser(reader, terms)
     const { scheduler, random } = host.world
     const ends = SimStream.pair(
       [host.node.name, this.#holder()],
@@ -29,13 +32,13 @@ export class Connection {
     )
     this.#ours = ends[0]
     this.#theirs = ends[1]
-    const arrival = { stream: ends[1], volume, readOnly: false, structured, leftover: new Uint8Array(0) }
+    const arrival = { stream: ends[1], volume, readOnly: false, terms, leftover: new Uint8Array(0) }
     this.#listen()
     host.act(() => host.engine.client(arrival))
   }
 
   send(request: Request): void {
-    this.#ours.sendBytes(encodeRequest(request))
+    this.#ours.sendBytes(encodeRequest(request, this.#terms))
   }
 
   close(): void {

@@ -1,4 +1,15 @@
-import { ChunkType, REQUEST_MAGIC, SIMPLE_REPLY_MAGIC, STRUCTURED_REPLY_MAGIC } from '../../ts/format/nbd.ts'
+import {
+  ChunkType,
+  Command,
+  CommandFlag,
+  EXTENDED_REPLY_MAGIC,
+  EXTENDED_REQUEST_MAGIC,
+  ExtentFlag,
+  REQUEST_MAGIC,
+  SIMPLE_REPLY_MAGIC,
+  STRUCTURED_REPLY_MAGIC,
+} from '../../ts/format/nbd.ts'
+import { PLAIN_TERMS, type SessionTerms } from '../../ts/nbd/session-terms.ts'
 
 export interface Request {
   readonly cookie: number
@@ -9,17 +20,26 @@ export interface Request {
   readonly data: Uint8Array | undefined
 }
 
-export function encodeRequest(request: Request): Uint8Array {
-  const bytes = new Uint8Array(28 + (request.data?.length ?? 0))
+export function encodeRequest(request: Request, { extendedHeaders }: SessionTerms = PLAIN_TERMS): Uint8Array {
+  const headerLength = extendedHeaders ? 32 : 28
+  const bytes = new Uint8Array(headerLength + (request.data?.length ?? 0))
   const view = new DataView(bytes.buffer)
-  view.setUint32(0, REQUEST_MAGIC)
-  view.setUint16(4, request.flags)
+  const carries = extendedHeaders && request.command === Command.WRITE ? CommandFlag.PAYLOAD_LEN : 0
+  view.setUint32(0, extendedHeaders ? EXTENDED_REQUEST_MAGIC : REQUEST_MAGIC)
+  view.setUint16(4, request.flags | carries)
   view.setUint16(6, request.command)
   view.setUint32(12, request.cookie)
-  view.setUint32(20, request.offset)
-  view.setUint32(24, request.length)
-  if (request.data !== undefined) bytes.set(request.data, 28)
+  putWords(view, 16, request.offset)
+  if (extendedHeaders) putWords(view, 24, request.length)
+  else view.setUint32(24, request.length)
+  if (request.data !== undefined) bytes.set(request.data, headerLength)
   return bytes
+}
+
+/** Part of the answer to a BLOCK_STATUS. */
+export interface Extent {
+  readonly byteLength: number
+  readonly isZero: boolean
 }
 
 /** Whom a parser tells what it has found. */
@@ -28,21 +48,22 @@ export interface ReplyReader {
   dataLength(cookie: number): number | undefined
   data(cookie: number, offset: number | undefined, bytes: Uint8Array): void
   answered(cookie: number, error: number): void
+  /** for those who ask for it */
+  extents?(cookie: number, extents: readonly Extent[]): void
 }
 
 /**
- * Takes replies out of a stream of bytes: simple and structured ones, in pieces as they come. What it
- * is given must not change afterwards.
+ * Takes replies out of a stream of bytes: simple, structured and extended ones, in pieces as they come.
+ * What it is given must not change afterwards.
  */
 export class ReplyParser {
   #bytes: Uint8Array = new Uint8Array(0)
   readonly #reader: ReplyReader
-  readonly #structured: boolean
+  readonly #terms: SessionTerms
 
-  /** `structured`: whether the session has agreed to structured replies. */
-  constructor(reader: ReplyReader, structured: boolean) {
+  constructor(reader: ReplyReader, terms: SessionTerms) {
     this.#reader = reader
-    this.#structured = structured
+    this.#terms = terms
   }
 
   take(bytes: Uint8Array): void {
@@ -60,8 +81,12 @@ export class ReplyParser {
     if (bytes.length < 16) return 0
     const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.length)
     const magic = view.getUint32(0)
-    if (this.#structured && magic === STRUCTURED_REPLY_MAGIC) return this.#chunk(bytes, view)
-    if (magic !== SIMPLE_REPLY_MAGIC) throw new Error(`a reply begins with ${magic.toString(16)}`)
+    const { structuredReplies, extendedHeaders } = this.#terms
+    if (extendedHeaders && magic === EXTENDED_REPLY_MAGIC) return this.#chunk(bytes, view, 32)
+    if (!extendedHeaders && structuredReplies && magic === STRUCTURED_REPLY_MAGIC)
+      return this.#chunk(bytes, view, 20)
+    if (extendedHeaders || magic !== SIMPLE_REPLY_MAGIC)
+      throw new Error(`a reply begins with ${magic.toString(16)}`)
     const [cookie, error] = [view.getUint32(12), view.getUint32(4)]
     const length = this.#reader.dataLength(cookie)
     if (length === undefined) throw new Error(`a reply came to no request (cookie ${cookie})`)
@@ -72,20 +97,47 @@ export class ReplyParser {
     return 16 + data
   }
 
-  #chunk(bytes: Uint8Array, view: DataView): number {
-    if (bytes.length < 20) return 0
-    const length = view.getUint32(16)
-    if (bytes.length < 20 + length) return 0
+  #chunk(bytes: Uint8Array, view: DataView, header: number): number {
+    if (bytes.length < header) return 0
+    const length = view.getUint32(header - 4)
+    const end = header + length
+    if (bytes.length < end) return 0
     const cookie = view.getUint32(12)
     if (this.#reader.dataLength(cookie) === undefined)
       throw new Error(`a chunk came to no request (cookie ${cookie})`)
     const type = view.getUint16(6)
     if (type === ChunkType.OFFSET_DATA)
-      this.#reader.data(cookie, view.getUint32(24), bytes.subarray(28, 20 + length))
-    const error = type === ChunkType.ERROR ? view.getUint32(20) : 0
+      this.#reader.data(cookie, wordsAt(view, header), bytes.subarray(header + 8, end))
+    if (type === ChunkType.OFFSET_HOLE)
+      this.#reader.data(cookie, wordsAt(view, header), new Uint8Array(view.getUint32(header + 8)))
+    if (type === ChunkType.BLOCK_STATUS) this.#reader.extents?.(cookie, extentsOf(view, header + 4, end, 4))
+    if (type === ChunkType.BLOCK_STATUS_EXT)
+      this.#reader.extents?.(cookie, extentsOf(view, header + 8, end, 8))
+    const error = type === ChunkType.ERROR ? view.getUint32(header) : 0
     if ((view.getUint16(4) & 1) !== 0) this.#reader.answered(cookie, error)
-    return 20 + length
+    return end
   }
+}
+
+/** Extents of which both fields have so many bytes. */
+function extentsOf(view: DataView, from: number, end: number, fieldLength: number): Extent[] {
+  const extents: Extent[] = []
+  for (let at = from; at < end; at += 2 * fieldLength) {
+    const flags = view.getUint32(at + 2 * fieldLength - 4)
+    if (flags !== 0 && flags !== (ExtentFlag.HOLE | ExtentFlag.ZERO)) throw new Error(`extent flags ${flags}`)
+    const byteLength = fieldLength === 8 ? wordsAt(view, at) : view.getUint32(at)
+    extents.push({ byteLength, isZero: flags !== 0 })
+  }
+  return extents
+}
+
+function putWords(view: DataView, at: number, value: number): void {
+  view.setUint32(at, Math.floor(value / 2 ** 32))
+  view.setUint32(at + 4, value % 2 ** 32)
+}
+
+function wordsAt(view: DataView, at: number): number {
+  return view.getUint32(at) * 2 ** 32 + view.getUint32(at + 4)
 }
 
 function join(a: Uint8Array, b: Uint8Array): Uint8Array {

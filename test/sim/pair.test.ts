@@ -53,6 +53,7 @@ t.test(
       t.comment(line)
     t.ok(report.average('acknowledged') > 50, 'writes were acknowledged')
     t.ok(report.average('reads') > 30, 'reads were compared')
+    t.ok(report.average('statuses') > 5, 'and what is said to be zero')
     t.ok(report.average('ringWraps') >= 3, 'the ring has wrapped')
     t.ok(report.average('takeovers') >= 2, 'nodes took over')
     t.ok(report.average('givebacks') >= 1, 'ownership was given back')

@@ -1,6 +1,7 @@
 import { Command } from '../../ts/format/nbd.ts'
+import { PLAIN_TERMS, type SessionTerms } from '../../ts/nbd/session-terms.ts'
 import { formatDisk } from './format.ts'
-import { encodeRequest, ReplyParser, type ReplyReader } from './nbd-wire.ts'
+import { type Extent, encodeRequest, ReplyParser, type ReplyReader } from './nbd-wire.ts'
 import { SimStream } from './stream.ts'
 import { SimWorld, type WorldOptions } from './world.ts'
 
@@ -39,19 +40,26 @@ interface Reply {
   readonly data: Uint8Array
 }
 
-/** A session with simple replies in which a test says each request by itself. */
+/** A session in which a test says each request by itself; with simple replies unless it asks for others. */
 export class RawClient implements ReplyReader {
   readonly replies = new Map<number, Reply>()
   isClosed = false
   readonly #world: SimWorld
   readonly #stream: SimStream
   readonly #lengths = new Map<number, number>()
-  readonly #parser = new ReplyParser(this, false)
+  readonly #terms: SessionTerms
+  readonly #parser: ReplyParser
   readonly #data = new Map<number, Uint8Array>()
+  readonly #offsets = new Map<number, number>()
+  readonly #extents = new Map<number, readonly Extent[]>()
+  /** chunks with data, and holes */
+  pieces = 0
   #cookie = 0
 
-  constructor(world: SimWorld, volume = 'v') {
+  constructor(world: SimWorld, volume = 'v', terms: SessionTerms = PLAIN_TERMS) {
     this.#world = world
+    this.#terms = terms
+    this.#parser = new ReplyParser(this, terms)
     const node = world.owner!
     const found = node.serving.volumes.find(({ name }) => name === volume)!
     const holder = {
@@ -62,7 +70,8 @@ export class RawClient implements ReplyReader {
     const ends = SimStream.pair([node.name, holder], ['client', node.holder()], world.scheduler, world.random)
     this.#stream = ends[0]
     this.#listen()
-    const arrival = { volume: found.volume, readOnly: false, structured: false, leftover: new Uint8Array(0) }
+    const leftover = new Uint8Array(0)
+    const arrival = { volume: found.volume, readOnly: false, terms, leftover }
     node.act(() => node.engine!.client({ stream: ends[1], ...arrival }))
   }
 
@@ -71,7 +80,8 @@ export class RawClient implements ReplyReader {
     this.#cookie += 1
     const cookie = this.#cookie
     this.#lengths.set(cookie, command === Command.READ ? length : 0)
-    this.#stream.sendBytes(encodeRequest({ cookie, command, flags, offset, length, data }))
+    this.#offsets.set(cookie, offset)
+    this.#stream.sendBytes(encodeRequest({ cookie, command, flags, offset, length, data }, this.#terms))
     return cookie
   }
 
@@ -94,6 +104,13 @@ export class RawClient implements ReplyReader {
     return this.must(this.send(Command.READ, offset, length)).data
   }
 
+  status(offset: number, length: number, flags = 0): readonly Extent[] {
+    const cookie = this.send(Command.BLOCK_STATUS, offset, length, undefined, flags)
+    const { error } = this.must(cookie)
+    if (error !== 0) throw new Error(`the status was answered with error ${error}`)
+    return this.#extents.get(cookie)!
+  }
+
   close(): void {
     this.#stream.close()
   }
@@ -104,8 +121,15 @@ export class RawClient implements ReplyReader {
     return this.#lengths.get(cookie)
   }
 
-  data(cookie: number, _offset: number | undefined, bytes: Uint8Array): void {
-    this.#data.set(cookie, bytes)
+  data(cookie: number, offset: number | undefined, bytes: Uint8Array): void {
+    this.pieces += 1
+    const all = this.#data.get(cookie) ?? new Uint8Array(this.#lengths.get(cookie)!)
+    all.set(bytes, offset === undefined ? 0 : offset - this.#offsets.get(cookie)!)
+    this.#data.set(cookie, all)
+  }
+
+  extents(cookie: number, extents: readonly Extent[]): void {
+    this.#extents.set(cookie, extents)
   }
 
   answered(cookie: number, error: number): void {

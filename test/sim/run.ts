@@ -37,6 +37,7 @@ export interface Outcome {
   readonly failure: string | undefined
   readonly acknowledged: number
   readonly reads: number
+  readonly statuses: number
   readonly reconnects: number
   /** changes of owner of any sort, and of which sort */
   readonly takeovers: number
@@ -128,6 +129,7 @@ class Run {
       failure,
       acknowledged: sum((client) => client.acknowledged),
       reads: sum((client) => client.reads),
+      statuses: sum((client) => client.statuses),
       reconnects: sum((client) => client.reconnects),
       ...this.#tally.facts,
       ringWraps: this.#logs.pagesLogged / world.options.logPages,

@@ -111,8 +111,13 @@ export class VolumeModel {
   /** Ends a read. Returns what is wrong with its answer, or undefined. */
   observe(look: Look, offset: number, shown: Uint8Array): string | undefined {
     this.#looks.delete(look)
+    return this.judge(look, offset, offset, shown)
+  }
+
+  /** What is wrong with the bytes at `offset` of a read that began at `lookedFrom`, or undefined. */
+  judge(look: Look, lookedFrom: number, offset: number, shown: Uint8Array): string | undefined {
     let mistake: string | undefined
-    let place = 0
+    let place = Math.floor(offset / BLOCK_SIZE) - Math.floor(lookedFrom / BLOCK_SIZE)
     forEachBlock(offset, shown.length, (block, from, to, at) => {
       const version = look.versions[place]!
       place += 1

@@ -4,7 +4,9 @@ import { type ListedExport, OptionSession } from './nbd-options.ts'
 import {
   command,
   commandFlag,
+  EXTENDED_REPLY,
   type ExportDetails,
+  encodeExtendedRequest,
   encodeRequest,
   SIMPLE_REPLY,
   STRUCTURED_REPLY,
@@ -18,6 +20,10 @@ export interface ConnectOptions {
   readonly exportName?: string
   /** ask for structured replies; default true */
   readonly structured?: boolean
+  /** ask for extended headers; default false */
+  readonly extended?: boolean
+  /** select base:allocation; default false */
+  readonly blockStatus?: boolean
   /** use EXPORT_NAME instead of GO */
   readonly oldWay?: boolean
   /** for connecting and the handshake together */
@@ -77,7 +83,14 @@ interface Pending {
   readonly data: Buffer
   /** bytes that chunks have brought so far */
   covered: number
+  readonly extents: Extent[]
   failed: NbdReplyError | undefined
+}
+
+/** Part of the answer to a BLOCK_STATUS; flags: 1 hole, 2 zero. */
+export interface Extent {
+  readonly byteLength: number
+  readonly flags: number
 }
 
 const NOTHING = Buffer.alloc(0)
@@ -87,6 +100,7 @@ export class NbdClient {
   readonly channel: ByteChannel
   readonly details: ExportDetails
   readonly structured: boolean
+  readonly extended: boolean
   readonly disconnected: Promise<Disconnection>
   #pending = new Map<bigint, Pending>()
   #cookie = 0n
@@ -94,6 +108,7 @@ export class NbdClient {
   constructor(session: OptionSession, details: ExportDetails) {
     this.channel = session.channel
     this.structured = session.structured
+    this.extended = session.extended
     this.details = details
     this.disconnected = this.#receive()
   }
@@ -132,8 +147,14 @@ export class NbdClient {
     await this.submit({ command: command.flush, flags: 0, offset: 0, length: 0 })
   }
 
+  async blockStatus(offset: number, length: number, flags = 0): Promise<Extent[]> {
+    const extents: Extent[] = []
+    await this.submit({ command: command.blockStatus, flags, offset, length }, extents)
+    return extents
+  }
+
   /** Sends any request, legal or not. The payload goes out as it is, whatever `length` says. */
-  submit(request: NbdRequest): Promise<Buffer> {
+  submit(request: NbdRequest, extents: Extent[] = []): Promise<Buffer> {
     const cookie = this.#cookie
     this.#cookie += 1n
     const answer = new Promise<Buffer>((resolve, reject) => {
@@ -142,17 +163,24 @@ export class NbdClient {
       }
       const expectsData = request.command === command.read && request.length <= 2 ** 26
       const data = expectsData ? Buffer.alloc(request.length) : NOTHING
-      this.#pending.set(cookie, { request, resolve, reject, data, covered: 0, failed: undefined })
-      this.channel.send(encodeRequest({ ...request, cookie }), request.payload ?? NOTHING)
+      this.#pending.set(cookie, { request, resolve, reject, data, covered: 0, extents, failed: undefined })
+      this.channel.send(this.#encode(request, cookie), request.payload ?? NOTHING)
     })
     // who does not wait for an answer is not to be punished with an unhandled rejection
     answer.catch(() => undefined)
     return answer
   }
 
+  #encode(request: NbdRequest, cookie: bigint): Buffer {
+    if (!this.extended) return encodeRequest({ ...request, cookie })
+    const carries = request.payload === undefined ? 0 : commandFlag.payloadLength
+    return encodeExtendedRequest({ ...request, flags: request.flags | carries, cookie })
+  }
+
   /** Says goodbye (DISC) and waits for the end of the connection. */
   close(): Promise<Disconnection> {
-    this.channel.send(encodeRequest({ command: command.disconnect, cookie: this.#cookie }))
+    const goodbye = { command: command.disconnect, flags: 0, offset: 0, length: 0 }
+    this.channel.send(this.#encode(goodbye, this.#cookie))
     return this.disconnected
   }
 
@@ -183,6 +211,8 @@ export class NbdClient {
     const cookie = start.readBigUInt64BE(8)
     const pending = this.#pending.get(cookie)
     if (!pending) throw new Error(`a reply to no request: magic ${magic.toString(16)}, cookie ${cookie}`)
+    if (magic === EXTENDED_REPLY && this.extended) return this.#extendedReply(pending, cookie, start)
+    if (this.extended) throw new Error(`a reply without extended header: ${magic.toString(16)}`)
     if (magic === SIMPLE_REPLY) return this.#simpleReply(pending, cookie, start.readUInt32BE(4))
     if (magic !== STRUCTURED_REPLY || !this.structured)
       throw new Error(`magic of a reply ${magic.toString(16)}`)
@@ -190,6 +220,15 @@ export class NbdClient {
     const payload = await this.channel.take((await this.channel.take(4)).readUInt32BE())
     readChunk(pending, start.readUInt16BE(6), payload)
     if (isLast) this.#settle(pending, cookie)
+  }
+
+  async #extendedReply(pending: Pending, cookie: bigint, start: Buffer): Promise<void> {
+    const rest = await this.channel.take(16)
+    const offset = rest.readBigUInt64BE()
+    if (offset !== BigInt(pending.request.offset)) throw new Error(`a reply with another offset: ${offset}`)
+    const payload = await this.channel.take(Number(rest.readBigUInt64BE(8)))
+    readChunk(pending, start.readUInt16BE(6), payload)
+    if ((start.readUInt16BE(4) & 1) !== 0) this.#settle(pending, cookie)
   }
 
   async #simpleReply(pending: Pending, cookie: bigint, error: number): Promise<void> {
@@ -223,6 +262,7 @@ function readChunk(pending: Pending, type: number, payload: Buffer): void {
     pending.failed ??= new NbdReplyError(payload.readUInt32BE(), request, text)
     return
   }
+  if (type === 5 || type === 6) return readExtents(pending.extents, type, payload)
   if (type !== 1 && type !== 2) throw new Error(`a chunk of unknown type ${type}`)
   const at = Number(payload.readBigUInt64BE()) - Number(request.offset)
   const byteLength = type === 1 ? payload.length - 8 : payload.readUInt32BE(8)
@@ -230,6 +270,17 @@ function readChunk(pending: Pending, type: number, payload: Buffer): void {
   if (!isInside) throw new Error(`a chunk of ${byteLength} bytes at ${at} of a request of ${request.length}`)
   if (type === 1) payload.copy(pending.data, at, 8)
   pending.covered += byteLength
+}
+
+/** Those of the one context that there is. */
+function readExtents(extents: Extent[], type: number, payload: Buffer): void {
+  if (extents.length > 0 || payload.readUInt32BE() !== 1) throw new Error('a status of no context, or twice')
+  if (type === 6 && payload.readUInt32BE(4) * 16 + 8 !== payload.length) throw new Error('a wrong count')
+  for (let at = type === 6 ? 8 : 4; at < payload.length; at += type === 6 ? 16 : 8) {
+    const byteLength = type === 6 ? Number(payload.readBigUInt64BE(at)) : payload.readUInt32BE(at)
+    const flags = type === 6 ? Number(payload.readBigUInt64BE(at + 8)) : payload.readUInt32BE(at + 4)
+    extents.push({ byteLength, flags })
+  }
 }
 
 function encodeFlags(flags: WriteFlags): number {
@@ -245,6 +296,8 @@ export async function connect(target: NbdTarget, options: ConnectOptions = {}): 
   const name = options.exportName ?? parseTarget(target).exportName
   return withSession(target, options.timeoutMs, async (session) => {
     if (options.structured ?? true) await session.askForStructuredReplies()
+    if (options.extended) await session.askForExtendedHeaders()
+    if (options.blockStatus) await session.selectContexts(name, ['base:allocation'])
     const details = options.oldWay ? await session.exportName(name) : await session.go(name)
     return new NbdClient(session, details)
   })

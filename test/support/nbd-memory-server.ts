@@ -1,7 +1,7 @@
 import { once } from 'node:events'
 import net from 'node:net'
-import { Command, NbdError, REQUEST_BYTE_LENGTH } from '../../ts/format/nbd.ts'
-import { nbdErrorText } from '../../ts/nbd/errors.ts'
+import { Command, EXTENDED_REQUEST_BYTE_LENGTH, REQUEST_BYTE_LENGTH } from '../../ts/format/nbd.ts'
+import type { Refusal } from '../../ts/nbd/errors.ts'
 import type { ExportCatalog } from '../../ts/nbd/export.ts'
 import { Handshake } from '../../ts/nbd/handshake.ts'
 import * as reply from '../../ts/nbd/reply.ts'
@@ -54,7 +54,9 @@ function shakeHands(socket: net.Socket, catalog: ExportCatalog, stores: Map<stri
     stores.set(name, store)
     const channel = new ByteChannel(socket)
     socket.unshift(Buffer.from(step.leftover))
-    void serve(channel, store, { byteLength, readOnly, structured: step.structuredReplies })
+    const { structuredReplies, extendedHeaders: extended, blockStatus } = step.terms
+    const structured = structuredReplies || extended
+    void serve(channel, store, { byteLength, readOnly, structured, extended, blockStatus })
   }
   socket.on('data', onData)
 }
@@ -63,13 +65,14 @@ async function serve(channel: ByteChannel, store: Uint8Array, limits: SessionLim
   const request = new RequestReader()
   try {
     for (;;) {
-      const header = await channel.take(REQUEST_BYTE_LENGTH)
-      const isRequest = request.read(new DataView(header.buffer, header.byteOffset, header.length), 0)
+      const header = await channel.take(limits.extended ? EXTENDED_REQUEST_BYTE_LENGTH : REQUEST_BYTE_LENGTH)
+      const view = new DataView(header.buffer, header.byteOffset, header.length)
+      const isRequest = limits.extended ? request.readExtended(view, 0) : request.read(view, 0)
       if (!isRequest || request.command === Command.DISC) break
-      const payload = await channel.take(request.command === Command.WRITE ? request.length : 0)
-      const error = validate(request, limits)
-      if (error === 0) apply(request, store, payload)
-      for (const piece of answer(request, store, limits, error)) channel.send(piece)
+      const payload = await channel.take(request.payloadLength)
+      const refusal = validate(request, limits)
+      if (refusal === undefined) apply(request, store, payload)
+      for (const piece of answer(request, store, limits, refusal)) channel.send(piece)
     }
   } catch {
     // the client has gone
@@ -87,25 +90,35 @@ function answer(
   request: RequestReader,
   store: Uint8Array,
   limits: SessionLimits,
-  error: number,
+  refusal: Refusal | undefined,
 ): Uint8Array[] {
   const header = new Uint8Array(256)
   const view = new DataView(header.buffer)
-  const { cookieHigh, cookieLow, offset, length } = request
-  const isRead = request.command === Command.READ && error === 0 && length > 0
+  const { offset, length } = request
+  const { extended } = limits
+  const isRead = request.command === Command.READ && refusal === undefined && length > 0
   const data = isRead ? store.slice(offset, offset + length) : new Uint8Array(0)
   if (!limits.structured) {
-    return [header.subarray(0, reply.encodeSimpleReply(view, 0, cookieHigh, cookieLow, error)), data]
+    return [header.subarray(0, reply.encodeSimpleReply(view, 0, request, refusal?.error ?? 0)), data]
   }
-  if (error !== 0) {
-    const text = error === NbdError.EPERM ? nbdErrorText(error) : new Uint8Array(0)
-    return [header.subarray(0, reply.encodeErrorChunk(view, 0, cookieHigh, cookieLow, error, text))]
+  if (refusal !== undefined) {
+    const { error, text } = refusal
+    return [header.subarray(0, reply.encodeErrorChunk(view, 0, request, extended, error, text))]
   }
-  if (!isRead) return [header.subarray(0, reply.encodeDone(view, 0, cookieHigh, cookieLow))]
+  if (request.command === Command.BLOCK_STATUS) return [status(request, limits)]
+  if (!isRead) return [header.subarray(0, reply.encodeDone(view, 0, request, extended))]
   if (data.every((byte) => byte === 0)) {
-    const byteLength = reply.encodeOffsetHole(view, 0, cookieHigh, cookieLow, offset, length, true)
+    const byteLength = reply.encodeOffsetHole(view, 0, request, extended, offset, length, true)
     return [header.subarray(0, byteLength)]
   }
-  const byteLength = reply.encodeOffsetData(view, 0, cookieHigh, cookieLow, offset, length, true)
+  const byteLength = reply.encodeOffsetData(view, 0, request, extended, offset, length, true)
   return [header.subarray(0, byteLength), data]
+}
+
+/** Everything is data. */
+function status(request: RequestReader, { extended }: SessionLimits): Uint8Array {
+  const bytes = new Uint8Array(256)
+  const view = new DataView(bytes.buffer)
+  const header = reply.encodeBlockStatus(view, 0, request, extended, 1, 1)
+  return bytes.subarray(0, header + reply.encodeExtent(view, header, extended, request.length, 0))
 }

@@ -4,6 +4,7 @@ import {
   decodeOptionReplyHeader,
   type ExportDetails,
   encodeClientFlags,
+  encodeContextData,
   encodeInfoData,
   encodeOption,
   IHAVEOPT,
@@ -35,6 +36,7 @@ export interface ListedExport {
 export class OptionSession {
   readonly channel: ByteChannel
   structured = false
+  extended = false
 
   private constructor(channel: ByteChannel) {
     this.channel = channel
@@ -110,6 +112,17 @@ export class OptionSession {
     const { last } = await this.ask(option.structuredReply)
     this.structured = last.kind === optionReply.ack
     return this.structured
+  }
+
+  async askForExtendedHeaders(): Promise<void> {
+    await this.#askForAck(option.extendedHeaders)
+    this.extended = true
+  }
+
+  /** The names of the contexts that were selected. */
+  async selectContexts(name: string, queries: readonly string[]): Promise<string[]> {
+    const answers = await this.#askForAck(option.setMetaContext, encodeContextData(name, queries))
+    return answers.map(({ data }) => data.toString('utf8', 4))
   }
 
   async abort(): Promise<void> {

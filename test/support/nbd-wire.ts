@@ -8,6 +8,8 @@ export const OPTION_REPLY = 0x3e889045565a9n
 export const REQUEST = 0x25609513
 export const SIMPLE_REPLY = 0x67446698
 export const STRUCTURED_REPLY = 0x668e33ef
+export const EXTENDED_REQUEST = 0x21e41c71
+export const EXTENDED_REPLY = 0x6e8a278c
 
 export const option = {
   exportName: 1,
@@ -26,6 +28,7 @@ export const optionReply = {
   ack: 1,
   server: 2,
   info: 3,
+  metaContext: 4,
   errUnsup: 2 ** 31 + 1,
   errPolicy: 2 ** 31 + 2,
   errInvalid: 2 ** 31 + 3,
@@ -33,6 +36,7 @@ export const optionReply = {
   errUnknown: 2 ** 31 + 6,
   errShutdown: 2 ** 31 + 7,
   errTooBig: 2 ** 31 + 9,
+  errExtHeaderReqd: 2 ** 31 + 10,
 } as const
 
 export const command = {
@@ -46,7 +50,7 @@ export const command = {
   blockStatus: 7,
 } as const
 
-export const commandFlag = { fua: 1, noHole: 2, df: 4, reqOne: 8, fastZero: 16 } as const
+export const commandFlag = { fua: 1, noHole: 2, df: 4, reqOne: 8, fastZero: 16, payloadLength: 32 } as const
 export const errno = {
   EPERM: 1,
   EIO: 5,
@@ -85,12 +89,31 @@ export function encodeInfoData(name: string | Uint8Array, wanted: readonly numbe
   return data
 }
 
+/** The data of the options about contexts. */
+export function encodeContextData(
+  name: string | Uint8Array,
+  queries: readonly (string | Uint8Array)[],
+): Buffer {
+  return Buffer.concat([withLength(name), u32(queries.length), ...queries.map(withLength)])
+}
+
+const u32 = (value: number): Buffer => {
+  const bytes = Buffer.alloc(4)
+  bytes.writeUInt32BE(value)
+  return bytes
+}
+
+function withLength(text: string | Uint8Array): Buffer {
+  const bytes = Buffer.from(text as string)
+  return Buffer.concat([u32(bytes.length), bytes])
+}
+
 export interface RequestFields {
   readonly command: number
   readonly cookie: bigint
   readonly flags?: number
   readonly offset?: number | bigint
-  readonly length?: number
+  readonly length?: number | bigint
 }
 
 /** The 28 bytes of a request; the payload of a write follows them. */
@@ -101,7 +124,15 @@ export function encodeRequest(request: RequestFields): Buffer {
   bytes.writeUInt16BE(request.command, 6)
   bytes.writeBigUInt64BE(request.cookie, 8)
   bytes.writeBigUInt64BE(BigInt(request.offset ?? 0), 16)
-  bytes.writeUInt32BE(request.length ?? 0, 24)
+  bytes.writeUInt32BE(Number(request.length ?? 0), 24)
+  return bytes
+}
+
+/** The 32 bytes of a request with an extended header. */
+export function encodeExtendedRequest(request: RequestFields): Buffer {
+  const bytes = Buffer.concat([encodeRequest({ ...request, length: 0 }), Buffer.alloc(4)])
+  bytes.writeUInt32BE(EXTENDED_REQUEST)
+  bytes.writeBigUInt64BE(BigInt(request.length ?? 0), 24)
   return bytes
 }
 

@@ -2,7 +2,7 @@ import { isAbsolute } from 'node:path'
 import { Ajv, type ErrorObject } from 'ajv'
 import { BLOCK_SIZE, GIB, MIB } from '../base/units.ts'
 import { LOG_PAGES_MIN } from '../format/log-ring.ts'
-import { type Address, addressText, parseAddress } from './address.ts'
+import { type Address, listenText, parseAddress, parseListenAddress } from './address.ts'
 import { type Parsed, parseByteLength, parseDurationMs } from './quantities.ts'
 import { type AggregateTable, NodeFile } from './schema.ts'
 import type { KeyPath } from './toml-lines.ts'
@@ -72,7 +72,27 @@ export function meaningMistakes(file: NodeFile): Mistake[] {
   file.aggregate.forEach((aggregate, index) => {
     for (const { path, text } of aggregateMistakes(file, aggregate)) add(['aggregate', index, ...path], text)
   })
-  return [...found, ...repeated(file), ...portMistakes(file)]
+  return [...found, ...listenerMistakes(file), ...repeated(file), ...portMistakes(file)]
+}
+
+function listenerMistakes(file: NodeFile): Mistake[] {
+  const known = file.aggregate.map(({ name }) => name)
+  return (file.nbd ?? []).flatMap(({ listen, aggregates = [] }, index) => {
+    const found: Mistake[] = []
+    const text = listenMistake(listen)
+    if (text !== undefined) found.push({ path: ['nbd', index, 'listen'], text })
+    for (const name of aggregates) {
+      if (known.includes(name)) continue
+      found.push({ path: ['nbd', index, 'aggregates'], text: `names '${name}', which is no aggregate` })
+    }
+    return found
+  })
+}
+
+function listenMistake(text: string): string | undefined {
+  const address = parseListenAddress(text)
+  if (address === undefined || !('path' in address)) return addressMistake(text, 1)
+  return absoluteMistake(address.path) ?? socketMistake(address.path)
 }
 
 function aggregateMistakes(file: NodeFile, aggregate: AggregateTable): Mistake[] {
@@ -135,9 +155,9 @@ function repeated(file: NodeFile): Mistake[] {
 function portMistakes(file: NodeFile): Mistake[] {
   const used = new Map<string, string>()
   const claim = (address: string, by: string): string | undefined => {
-    const parsed = parseAddress(address)
-    if (!parsed || parsed.port === 0) return undefined
-    const name = addressText(parsed)
+    const parsed = parseListenAddress(address)
+    if (!parsed || ('port' in parsed && parsed.port === 0)) return undefined
+    const name = listenText(parsed)
     const before = used.get(name) ?? by
     used.set(name, before)
     return before === by ? undefined : `${name} is taken by ${before}`
@@ -148,6 +168,9 @@ function portMistakes(file: NodeFile): Mistake[] {
   add(['partner', 'link'], claim(file.partner.link, 'partner.link'))
   file.aggregate.forEach(({ service, home }, index) => {
     add(['aggregate', index, 'service'], claim(service, `the aggregates of ${home}`))
+  })
+  file.nbd?.forEach(({ listen }, index) => {
+    add(['nbd', index, 'listen'], claim(listen, `nbd[${index}]`))
   })
   return found
 }

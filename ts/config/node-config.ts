@@ -3,7 +3,7 @@ import { parse, TomlError } from 'smol-toml'
 import { assert } from '../base/assert.ts'
 import { StoreError } from '../base/errors.ts'
 import { BLOCK_SIZE, MIB } from '../base/units.ts'
-import { type Address, parseAddress } from './address.ts'
+import { type Address, type ListenAddress, parseAddress, parseListenAddress } from './address.ts'
 import type { Durability, EngineSettings, Named } from './engine-settings.ts'
 import { type Mistake, meaningMistakes, schemaMistakes } from './mistakes.ts'
 import { type Parsed, parseByteLength, parseDurationMs } from './quantities.ts'
@@ -22,6 +22,15 @@ export interface NodeConfig {
   readonly apiSocket: string
   readonly timing: Timing
   readonly aggregates: readonly AggregateConfig[]
+  readonly listeners: readonly ListenerConfig[]
+}
+
+/** One more place where clients find the volumes of some aggregates, while this node serves them. */
+export interface ListenerConfig {
+  readonly address: ListenAddress
+  /** names */
+  readonly aggregates: readonly string[]
+  readonly readOnly: boolean
 }
 
 export interface Timing {
@@ -111,7 +120,17 @@ function resolve(file: NodeFile, timing: Timing): NodeConfig {
     apiSocket: file.api.socket,
     timing,
     aggregates: file.aggregate.map(resolveAggregate),
+    listeners: resolveListeners(file),
   }
+}
+
+function resolveListeners(file: NodeFile): ListenerConfig[] {
+  const all = file.aggregate.map(({ name }) => name)
+  return (file.nbd ?? []).map(({ listen, aggregates = all, read_only: readOnly = false }) => {
+    const address = parseListenAddress(listen)
+    assert(address, 'addresses have been checked')
+    return { address, aggregates, readOnly }
+  })
 }
 
 function resolveAggregate(table: AggregateTable): AggregateConfig {

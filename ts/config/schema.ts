@@ -30,6 +30,16 @@ const Aggregate = Type.Object(
   table,
 )
 
+/** One more place where clients find volumes, as long as this node serves them. */
+const Listener = Type.Object(
+  {
+    listen: text,
+    aggregates: Type.Optional(Type.Array(name, { minItems: 1, maxItems: 64 })),
+    read_only: Type.Optional(Type.Boolean()),
+  },
+  table,
+)
+
 export const NodeFile = Type.Object(
   {
     pair: identity,
@@ -51,6 +61,7 @@ export const NodeFile = Type.Object(
         table,
       ),
     ),
+    nbd: Type.Optional(Type.Array(Listener, { maxItems: 64 })),
     aggregate: Type.Array(Aggregate, { minItems: 1, maxItems: 64 }),
   },
   table,

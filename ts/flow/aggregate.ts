@@ -11,11 +11,12 @@ import type { Waiter } from '../volume/cache.ts'
 import type { Image } from '../volume/image.ts'
 import { Admission } from './admission.ts'
 import { apply } from './apply.ts'
+import { startStatus } from './block-status.ts'
 import { type Client, Progress, type Server } from './client.ts'
+import { Lookups } from './lookups.ts'
 import { Parking } from './parking.ts'
 import { PendingReplies } from './pending.ts'
-import { PIECE_BYTES_MAX, ReadOperation, startRead } from './read.ts'
-import { ReadQueue } from './read-queue.ts'
+import { PIECE_BYTES_MAX, startRead } from './read.ts'
 import { Sessions } from './sessions.ts'
 import { SpacePromises } from './space-promises.ts'
 import { flush, write, writeZeroes } from './write.ts'
@@ -62,8 +63,7 @@ export class Aggregate implements Server {
   /** replies that wait for `acknowledged`, and for `stable` */
   readonly acknowledgements = new PendingReplies(REPLIES_MAX)
   readonly stabilities = new PendingReplies(REPLIES_MAX)
-  /** reads that have seen what is not acknowledged, in the order of the log */
-  readonly parkedReads = new ReadQueue()
+  readonly lookups = new Lookups(this)
   readonly parking: Parking
   readonly admission = new Admission()
   /** of the last block that `locate` found in the log; 0: it was not there */
@@ -71,10 +71,6 @@ export class Aggregate implements Server {
   readonly counters = { reads: 0, writes: 0, ranges: 0, flushes: 0, bytesRead: 0, bytesWritten: 0 }
   readonly sessions: Sessions
   readonly #surroundings: Surroundings
-  #woken = new ReadQueue()
-  #wokenBefore = new ReadQueue()
-  /** as many as were ever under way at once: at most a client's share for each connection */
-  readonly #freeReads: ReadOperation[] = []
 
   constructor(
     log: LogCopy,
@@ -253,7 +249,7 @@ export class Aggregate implements Server {
   }
 
   get hasWork(): boolean {
-    return this.sessions.hasReady || this.#woken.first !== undefined
+    return this.sessions.hasReady || this.lookups.hasWoken
   }
 
   execute(client: Client): Progress {
@@ -267,9 +263,11 @@ export class Aggregate implements Server {
         return this.#count('ranges', undefined, client, writeZeroes(this, client))
       case Command.FLUSH:
         return this.#count('flushes', undefined, client, flush(this, client))
+      case Command.BLOCK_STATUS:
+        return startStatus(this, client)
       default:
         assert(client.request.command === Command.CACHE, 'validated commands are executed')
-        client.reply(client.request.cookieHigh, client.request.cookieLow, 0)
+        client.reply(client.request)
         return Progress.DONE
     }
   }
@@ -287,27 +285,9 @@ export class Aggregate implements Server {
     return progress
   }
 
-  // --- reads ---------------------------------------------------------------------------------------
-
-  takeRead(client: Client): ReadOperation {
-    client.reads += 1
-    return this.#freeReads.pop() ?? new ReadOperation(this)
-  }
-
   /** Reads that are under way; with nothing in flight there are none. */
   get readsInUse(): number {
-    return this.sessions.clients.reduce((count, client) => count + client.reads, 0)
-  }
-
-  freeRead(read: ReadOperation, client: Client): void {
-    client.reads -= 1
-    this.#freeReads.push(read)
-    this.ready(client)
-  }
-
-  wakeRead(read: ReadOperation): void {
-    read.isWaiting = false
-    this.#woken.push(read)
+    return this.sessions.clients.reduce((count, { reads, statuses }) => count + reads + statuses, 0)
   }
 
   // --- the turn ------------------------------------------------------------------------------------
@@ -315,10 +295,7 @@ export class Aggregate implements Server {
   /** Takes up what clients have sent and what has become possible. Fills the memory batch. */
   takeRequests(nowMs: number): void {
     this.admission.refill(nowMs, this.log.ring.fill)
-    const woken = this.#woken
-    this.#woken = this.#wokenBefore
-    this.#wokenBefore = woken
-    for (let read = woken.shift(); read !== undefined; read = woken.shift()) read.step()
+    this.lookups.stepWoken()
     if (this.mayLog) this.sessions.wakeStalled()
     this.sessions.parse()
   }
@@ -346,19 +323,7 @@ export class Aggregate implements Server {
     this.log.marks.acknowledge(acknowledged)
     this.#release(this.acknowledgements, this.acknowledged)
     this.#release(this.stabilities, this.stable)
-    this.#unpark()
-  }
-
-  #unpark(): void {
-    const { parkedReads } = this
-    for (
-      let read = parkedReads.first;
-      read !== undefined && read.parkedUntil <= this.acknowledged;
-      read = parkedReads.first
-    ) {
-      parkedReads.shift()
-      read.unpark()
-    }
+    this.lookups.unpark(acknowledged)
   }
 
   #release(replies: PendingReplies, through: number): void {
@@ -366,9 +331,8 @@ export class Aggregate implements Server {
       const place = replies.front
       const client = this.sessions.clients[replies.connections[place]!]!
       const isThere = client.isOpen && client.session === replies.sessions[place]
-      const [high, low] = [replies.cookiesHigh[place]!, replies.cookiesLow[place]!]
-      replies.shift()
-      if (isThere) client.reply(high, low, 0)
+      const to = replies.shift()
+      if (isThere) client.reply(to)
     }
   }
 

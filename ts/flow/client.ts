@@ -1,11 +1,24 @@
 import { assert } from '../base/assert.ts'
 import { BLOCK_SIZE, KIB } from '../base/units.ts'
 import { type MemoryPool, memoryPool } from '../disk/memory-pool.ts'
-import { Command, CommandFlag, REQUEST_BYTE_LENGTH } from '../format/nbd.ts'
-import { ERROR_TEXT_BYTE_LENGTH_MAX, nbdErrorText } from '../nbd/errors.ts'
-import { ERROR_CHUNK_BYTE_LENGTH, encodeErrorChunk, encodeSimpleReply } from '../nbd/reply.ts'
+import {
+  Command,
+  CommandFlag,
+  EXTENDED_REQUEST_BYTE_LENGTH,
+  REQUEST_BYTE_LENGTH,
+  STATUS_PAYLOAD_BYTE_LENGTH,
+} from '../format/nbd.ts'
+import { REFUSAL_TEXT_BYTE_LENGTH_MAX, type Refusal } from '../nbd/errors.ts'
+import {
+  ERROR_CHUNK_BYTE_LENGTH_MAX,
+  encodeDone,
+  encodeErrorChunk,
+  encodeSimpleReply,
+  type ReplyTo,
+} from '../nbd/reply.ts'
+import type { SessionTerms } from '../nbd/session-terms.ts'
 import { RequestReader } from '../nbd/transmission.ts'
-import { DISCARDED_PAYLOAD_MAX, validate } from '../nbd/validate.ts'
+import { isTooMuchPayload, validate } from '../nbd/validate.ts'
 import type { Completion } from '../ports/completion.ts'
 import type { Memory, MemoryPort } from '../ports/memory.ts'
 import type { Stream } from '../ports/stream.ts'
@@ -20,7 +33,7 @@ export const REQUESTS_IN_FLIGHT_MAX = 1024
 export const WORK_PER_CLIENT = 1024
 
 /** A reply without data, with the longest message. */
-const REPLY_BYTES_MAX = ERROR_CHUNK_BYTE_LENGTH + ERROR_TEXT_BYTE_LENGTH_MAX
+const REPLY_BYTES_MAX = ERROR_CHUNK_BYTE_LENGTH_MAX + REFUSAL_TEXT_BYTE_LENGTH_MAX
 assert(REQUESTS_IN_FLIGHT_MAX * REPLY_BYTES_MAX <= OUTPUT_REPLY_BYTES, 'all replies in flight fit')
 
 /** What executing a request came to. */
@@ -50,7 +63,7 @@ export interface ClientArrival {
   readonly volume: number
   readonly byteLength: number
   readonly readOnly: boolean
-  readonly structured: boolean
+  readonly terms: SessionTerms
   /** bytes that came behind the handshake */
   readonly leftover: Uint8Array
 }
@@ -66,7 +79,7 @@ export class Client implements Completion {
   volume = 0
   peer = ''
   readonly request = new RequestReader()
-  readonly limits = { byteLength: 0, readOnly: false, structured: false }
+  readonly limits = { byteLength: 0, readOnly: false, structured: false, extended: false, blockStatus: false }
   readonly output: Output
   inFlight = 0
   /** bytes of the current WRITE or WRITE_ZEROES that are logged already */
@@ -77,6 +90,8 @@ export class Client implements Completion {
   readonly waitingForRoom = new ReadQueue()
   /** reads under way, also those of earlier sessions in this slot that have not ended yet */
   reads = 0
+  /** the same for BLOCK_STATUS */
+  statuses = 0
   /** requests and blocks taken up in this turn */
   work = 0
   /** generation at which this client was first refused for lack of space; -1: it was not */
@@ -130,7 +145,9 @@ export class Client implements Completion {
     this.peer = arrival.stream.peer
     this.limits.byteLength = arrival.byteLength
     this.limits.readOnly = arrival.readOnly
-    this.limits.structured = arrival.structured
+    this.limits.structured = arrival.terms.structuredReplies || arrival.terms.extendedHeaders
+    this.limits.extended = arrival.terms.extendedHeaders
+    this.limits.blockStatus = arrival.terms.blockStatus
     this.#stream = arrival.stream
     this.output.attach(arrival.stream)
     this.#input.bytes.set(arrival.leftover)
@@ -227,54 +244,82 @@ export class Client implements Completion {
     this.work += Math.floor(byteLength / BLOCK_SIZE)
   }
 
-  /** Answers the current request with an error; the rest of a WRITE's payload is thrown away. */
-  refuse(error: number): Progress {
-    assert(error !== 0, 'a refusal has a reason')
-    if (this.request.command === Command.WRITE) this.#discarding = this.request.length - this.progress
-    this.reply(this.request.cookieHigh, this.request.cookieLow, error, this.request.command === Command.READ)
+  /** Answers the current request with an error; the rest of its payload is thrown away. */
+  refuse(refusal: Refusal): Progress {
+    if (this.request.payloadLength > 0) this.#discarding = this.request.payloadLength - this.progress
+    this.reply(this.request, refusal)
     return Progress.DONE
   }
 
-  /** One request is answered. `isRead`: with structured replies it must not be a simple reply. */
-  reply(cookieHigh: number, cookieLow: number, error: number, isRead = false): void {
+  /** One request is answered. Data of a READ and extents come otherwise: by whoever looks them up. */
+  reply(to: ReplyTo, refusal?: Refusal): void {
     this.inFlight -= 1
     assert(this.inFlight >= 0, 'each request is answered once')
-    const { output } = this
-    const structured = this.limits.structured && (isRead || error !== 0)
-    output.advance(
-      structured && error !== 0
-        ? encodeErrorChunk(output.view, output.at, cookieHigh, cookieLow, error, nbdErrorText(error))
-        : encodeSimpleReply(output.view, output.at, cookieHigh, cookieLow, error),
-    )
+    this.output.advance(this.#encodeReply(to, refusal))
     this.#server.touch(this)
     if (this.#hasRequest || this.available > 0) this.#server.ready(this)
   }
 
+  #encodeReply(to: ReplyTo, refusal: Refusal | undefined): number {
+    const { view, at } = this.output
+    const { structured, extended } = this.limits
+    if (refusal === undefined) {
+      return extended ? encodeDone(view, at, to, extended) : encodeSimpleReply(view, at, to, 0)
+    }
+    if (!structured) return encodeSimpleReply(view, at, to, refusal.error)
+    return encodeErrorChunk(view, at, to, extended, refusal.error, refusal.text)
+  }
+
   /** Takes up the next request, or refuses it. False: there is none yet, or no more room for answers. */
   #next(): boolean {
-    if (this.available < REQUEST_BYTE_LENGTH || this.inFlight >= REQUESTS_IN_FLIGHT_MAX) return false
+    const headerLength = this.limits.extended ? EXTENDED_REQUEST_BYTE_LENGTH : REQUEST_BYTE_LENGTH
+    if (this.available < headerLength || this.inFlight >= REQUESTS_IN_FLIGHT_MAX) return false
     if (!this.output.hasRoomForReply((this.inFlight + 1) * REPLY_BYTES_MAX)) return false
-    if (!this.request.read(this.#view, this.#from)) {
+    if (!this.#readHeader()) {
       this.drop('it sent something that is no NBD request')
       return false
     }
-    this.#from += REQUEST_BYTE_LENGTH
+    if (this.request.carriesStatusPayload && !this.#readStatusPayload(headerLength)) return false
+    this.#from += headerLength
     if (this.request.command === Command.DISC) {
       this.#closing = true
       return false
     }
     this.inFlight += 1
     this.work += 1
-    const error = validate(this.request, this.limits)
-    if (error !== 0) {
-      if (this.request.command === Command.WRITE && this.request.length > DISCARDED_PAYLOAD_MAX) {
-        this.drop('it announced a payload larger than 64 MiB')
-        return false
-      }
-      this.refuse(error)
+    return this.#takeUp()
+  }
+
+  #readHeader(): boolean {
+    const { request } = this
+    return this.limits.extended
+      ? request.readExtended(this.#view, this.#from)
+      : request.read(this.#view, this.#from)
+  }
+
+  /** What a BLOCK_STATUS is about may follow its header. False: it has not arrived yet. */
+  #readStatusPayload(headerLength: number): boolean {
+    const { request } = this
+    // of any other length it is refused and thrown away; without extended headers there is none
+    if (!this.limits.extended || request.hasWrongPayload) return true
+    if (this.available < headerLength + STATUS_PAYLOAD_BYTE_LENGTH) return false
+    request.readStatusPayload(this.#view, this.#from + headerLength)
+    this.#from += STATUS_PAYLOAD_BYTE_LENGTH
+    return true
+  }
+
+  /** Validates what was read. False: the session is over. */
+  #takeUp(): boolean {
+    const refusal = validate(this.request, this.limits)
+    if (refusal === undefined) {
+      this.#hasRequest = true
       return true
     }
-    this.#hasRequest = true
+    if (isTooMuchPayload(this.request, this.limits)) {
+      this.drop('it announced a payload that is too large')
+      return false
+    }
+    this.refuse(refusal)
     return true
   }
 

@@ -1,4 +1,5 @@
 import { assert } from '../base/assert.ts'
+import type { ReplyTo } from '../nbd/reply.ts'
 
 /**
  * Replies that wait until the log is safe up to a sequence. Sequences come in ascending order, so a
@@ -10,6 +11,9 @@ export class PendingReplies {
   readonly sessions: Int32Array
   readonly cookiesLow: Uint32Array
   readonly cookiesHigh: Uint32Array
+  readonly offsetsLow: Uint32Array
+  readonly offsetsHigh: Uint32Array
+  readonly #shifted: ReplyTo = { cookieHigh: 0, cookieLow: 0, offsetHigh: 0, offsetLow: 0 }
   readonly #mask: number
   #first = 0
   #count = 0
@@ -23,6 +27,8 @@ export class PendingReplies {
     this.sessions = new Int32Array(capacity)
     this.cookiesLow = new Uint32Array(capacity)
     this.cookiesHigh = new Uint32Array(capacity)
+    this.offsetsLow = new Uint32Array(capacity)
+    this.offsetsHigh = new Uint32Array(capacity)
   }
 
   get count(): number {
@@ -43,7 +49,7 @@ export class PendingReplies {
     return this.#count === 0 ? Number.POSITIVE_INFINITY : this.sequences[this.#first]!
   }
 
-  push(sequence: number, connection: number, session: number, cookieLow: number, cookieHigh: number): void {
+  push(sequence: number, connection: number, session: number, to: ReplyTo): void {
     assert(!this.isFull, 'whoever waits for a reply has looked for room')
     assert(sequence >= this.#last, 'replies wait in the order of the log')
     this.#last = sequence
@@ -52,14 +58,23 @@ export class PendingReplies {
     this.sequences[place] = sequence
     this.connections[place] = connection
     this.sessions[place] = session
-    this.cookiesLow[place] = cookieLow
-    this.cookiesHigh[place] = cookieHigh
+    this.cookiesLow[place] = to.cookieLow
+    this.cookiesHigh[place] = to.cookieHigh
+    this.offsetsLow[place] = to.offsetLow
+    this.offsetsHigh[place] = to.offsetHigh
   }
 
-  shift(): void {
+  /** Takes the oldest out; valid until the next one is. */
+  shift(): ReplyTo {
     assert(this.#count > 0, 'there is an oldest reply')
+    const [place, shifted] = [this.#first, this.#shifted]
+    shifted.cookieLow = this.cookiesLow[place]!
+    shifted.cookieHigh = this.cookiesHigh[place]!
+    shifted.offsetLow = this.offsetsLow[place]!
+    shifted.offsetHigh = this.offsetsHigh[place]!
     this.#first = (this.#first + 1) & this.#mask
     this.#count -= 1
+    return shifted
   }
 
   clear(): void {

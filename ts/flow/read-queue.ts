@@ -1,39 +1,57 @@
 import { assert } from '../base/assert.ts'
-import type { ReadOperation } from './read.ts'
+
+/** A request under way that looks at blocks and may have to wait: a READ or a BLOCK_STATUS. */
+export interface Lookup {
+  /** for the queue that it is in */
+  next: Lookup | undefined
+  isQueued: boolean
+  /** the entry that must be acknowledged before what it has seen is told */
+  readonly parkedUntil: number
+  /** whether the output buffer has room for what it says next */
+  readonly hasRoom: boolean
+  /** goes on as far as possible */
+  step(): void
+  /** there is room in the output buffer again, and it is the first to have it */
+  speak(): void
+  /** the partner has what it waited for */
+  unpark(): void
+  /** its client has gone */
+  abandon(): void
+}
 
 /**
- * Reads that wait for the same thing, in order. A read waits for one thing at a time, so it is linked
+ * Lookups that wait for the same thing, in order. Each waits for one thing at a time, so it is linked
  * through itself: a queue has no capacity that could be exceeded, and queueing allocates nothing.
  */
 export class ReadQueue {
   /** the one that has waited longest */
-  first: ReadOperation | undefined
-  #last: ReadOperation | undefined
+  first: Lookup | undefined
+  #last: Lookup | undefined
 
-  push(read: ReadOperation): void {
-    assert(!read.isQueued, 'a read waits for one thing at a time')
-    read.isQueued = true
-    if (this.#last === undefined) this.first = read
-    else this.#last.next = read
-    this.#last = read
+  push(lookup: Lookup): void {
+    assert(!lookup.isQueued, 'a lookup waits for one thing at a time')
+    lookup.isQueued = true
+    if (this.#last === undefined) this.first = lookup
+    else this.#last.next = lookup
+    this.#last = lookup
   }
 
   /** For one that was first, and still is. */
-  unshift(read: ReadOperation): void {
-    assert(!read.isQueued, 'a read waits for one thing at a time')
-    read.isQueued = true
-    read.next = this.first
-    this.first = read
-    this.#last ??= read
+  unshift(lookup: Lookup): void {
+    assert(!lookup.isQueued, 'a lookup waits for one thing at a time')
+    lookup.isQueued = true
+    lookup.next = this.first
+    this.first = lookup
+    this.#last ??= lookup
   }
 
-  shift(): ReadOperation | undefined {
-    const read = this.first
-    if (read === undefined) return undefined
-    this.first = read.next
+  shift(): Lookup | undefined {
+    const lookup = this.first
+    if (lookup === undefined) return undefined
+    this.first = lookup.next
     if (this.first === undefined) this.#last = undefined
-    read.next = undefined
-    read.isQueued = false
-    return read
+    lookup.next = undefined
+    lookup.isQueued = false
+    return lookup
   }
 }

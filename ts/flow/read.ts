@@ -1,20 +1,31 @@
 import { assert } from '../base/assert.ts'
 import type { MemoryBatch } from '../base/memory-batch.ts'
 import { BLOCK_SIZE } from '../base/units.ts'
-import { CommandFlag, NbdError } from '../format/nbd.ts'
-import { ERROR_CHUNK_BYTE_LENGTH, encodeDone, encodeOffsetData, encodeSimpleReply } from '../nbd/reply.ts'
+import { CommandFlag } from '../format/nbd.ts'
+import { refusals } from '../nbd/errors.ts'
+import {
+  CHUNK_START_BYTE_LENGTH_MAX,
+  encodeDone,
+  encodeOffsetData,
+  encodeOffsetHole,
+  encodeSimpleReply,
+  OFFSET_HOLE_BYTE_LENGTH_MAX,
+  type ReplyTo,
+} from '../nbd/reply.ts'
 import type { Memory } from '../ports/memory.ts'
 import { FAILED, WAIT } from '../volume/answers.ts'
 import type { Waiter } from '../volume/cache.ts'
 import type { Aggregate } from './aggregate.ts'
 import { type Client, Progress } from './client.ts'
 import { OUTPUT_DATA_BYTES } from './output.ts'
+import type { Lookup } from './read-queue.ts'
 
 /** A READ is answered in pieces of at most this many blocks; each lies in the output buffer as a whole. */
 export const PIECE_BLOCKS_MAX = 64
 export const PIECE_BYTES_MAX = PIECE_BLOCKS_MAX * BLOCK_SIZE
 const HEADER_BYTES_MAX = OUTPUT_DATA_BYTES - PIECE_BYTES_MAX
-assert(HEADER_BYTES_MAX >= ERROR_CHUNK_BYTE_LENGTH, 'a header fits before a piece')
+assert(HEADER_BYTES_MAX >= CHUNK_START_BYTE_LENGTH_MAX, 'a header fits before a piece')
+assert(HEADER_BYTES_MAX >= OFFSET_HOLE_BYTE_LENGTH_MAX, 'a hole fits in place of a piece')
 
 /** Reads of one client under way: as many as a Linux client has in flight on a connection. */
 export const READS_PER_CLIENT_MAX = 128
@@ -29,17 +40,20 @@ const sources = new Float64Array(PIECE_BLOCKS_MAX + 1)
  * It waits for one thing at a time: a block from disk (`isWaiting`), the partner, or room in the output
  * of its client. While it waits for its client it holds nothing that another client could need.
  */
-export class ReadOperation implements Waiter {
+export class ReadOperation implements Lookup, Waiter {
   session = 0
   isWaiting = false
   /** the entry that must be acknowledged before a parked piece is told */
   parkedUntil = 0
   /** for the queue that it is in */
-  next: ReadOperation | undefined
+  next: Lookup | undefined
   isQueued = false
   #client: Client | undefined
-  #cookieHigh = 0
-  #cookieLow = 0
+  readonly #to: ReplyTo = { cookieHigh: 0, cookieLow: 0, offsetHigh: 0, offsetLow: 0 }
+  /** its data comes in one chunk */
+  #isWhole = false
+  /** some block of the piece that was looked at is zero */
+  #hasZeroes = false
   #offset = 0
   #length = 0
   #position = 0
@@ -58,8 +72,11 @@ export class ReadOperation implements Waiter {
     const { request } = client
     this.#client = client
     this.session = client.session
-    this.#cookieHigh = request.cookieHigh
-    this.#cookieLow = request.cookieLow
+    this.#to.cookieHigh = request.cookieHigh
+    this.#to.cookieLow = request.cookieLow
+    this.#to.offsetHigh = request.offsetHigh
+    this.#to.offsetLow = request.offsetLow
+    this.#isWhole = (request.flags & CommandFlag.DF) !== 0
     this.#offset = request.offset
     this.#length = request.length
     this.#position = 0
@@ -70,7 +87,10 @@ export class ReadOperation implements Waiter {
 
   /** The cache has what was waited for, or has failed to get it. */
   wake(): void {
-    if (this.isWaiting) this.#aggregate.wakeRead(this)
+    if (this.isWaiting) {
+      this.isWaiting = false
+      this.#aggregate.lookups.wake(this)
+    }
   }
 
   /** Goes on as far as possible: to the end, or until a block, room or the partner is waited for. */
@@ -156,10 +176,12 @@ export class ReadOperation implements Waiter {
     this.#client!.work += count
     let newest = 0
     let waits = false
+    this.#hasZeroes = false
     for (let i = 0; i < count; i += 1) {
       const address = aggregate.locate(this.#client!.volume, first + i, this)
       if (address === FAILED) return FAILED
       if (address === WAIT) waits = true
+      if (address === 0) this.#hasZeroes = true
       sources[i] = address
       newest = Math.max(newest, aggregate.locatedSequence)
     }
@@ -174,23 +196,63 @@ export class ReadOperation implements Waiter {
   }
 
   #emit(client: Client, byteLength: number): void {
+    if (this.#hasZeroes && client.limits.structured) return this.#emitRuns(client, byteLength)
     this.#emitHeader(client, byteLength)
+    this.#emitData(client, byteLength, 0)
+  }
+
+  /** What is zero is told as a hole, where it is a block at least: so the reply never gets longer by it. */
+  #emitRuns(client: Client, byteLength: number): void {
+    const inBlock = (this.#offset + this.#position) % BLOCK_SIZE
+    const isZero = zeroLength(inBlock, byteLength) === byteLength
+    if (isZero) return this.#emitHole(client, byteLength)
+    if (this.#isWhole) {
+      this.#emitHeader(client, byteLength)
+      return this.#emitData(client, byteLength, 0)
+    }
+    for (let done = 0; done < byteLength; ) {
+      const at = inBlock + done
+      const zeroes = zeroLength(at, byteLength - done)
+      const run = zeroes >= BLOCK_SIZE ? zeroes : dataLength(at, byteLength - done)
+      if (zeroes >= BLOCK_SIZE) this.#emitHole(client, run)
+      else {
+        this.#emitHeader(client, run)
+        this.#emitData(client, run, Math.floor(at / BLOCK_SIZE))
+      }
+      done += run
+    }
+  }
+
+  /** Copies what lies in `sources` from the given block on. */
+  #emitData(client: Client, byteLength: number, block: number): void {
     const { output } = client
-    copyPiece(this.#aggregate.batch, this.#offset + this.#position, byteLength, output.address + output.at)
+    const at = output.address + output.at
+    copyPiece(this.#aggregate.batch, this.#offset + this.#position, byteLength, at, block)
     output.advance(byteLength)
+    this.#position += byteLength
+  }
+
+  #emitHole(client: Client, byteLength: number): void {
+    this.#aggregate.touch(client)
+    const { output, limits } = client
+    const done = this.#position + byteLength === this.#length
+    const from = this.#offset + this.#position
+    output.advance(
+      encodeOffsetHole(output.view, output.at, this.#to, limits.extended, from, byteLength, done),
+    )
     this.#position += byteLength
   }
 
   #emitHeader(client: Client, byteLength: number): void {
     this.#aggregate.touch(client)
-    const { output } = client
+    const { output, limits } = client
     const done = this.#position + byteLength === this.#length
-    const [high, low] = [this.#cookieHigh, this.#cookieLow]
-    if (client.limits.structured) {
-      const at = this.#offset + this.#position
-      output.advance(encodeOffsetData(output.view, output.at, high, low, at, byteLength, done))
+    const to = this.#to
+    if (limits.structured) {
+      const from = this.#offset + this.#position
+      output.advance(encodeOffsetData(output.view, output.at, to, limits.extended, from, byteLength, done))
     } else if (this.#position === 0) {
-      output.advance(encodeSimpleReply(output.view, output.at, high, low, 0))
+      output.advance(encodeSimpleReply(output.view, output.at, to, 0))
     }
   }
 
@@ -202,11 +264,11 @@ export class ReadOperation implements Waiter {
     const aggregate = this.#aggregate
     this.#parked = aggregate.parking.take()
     if (this.#parked !== undefined) {
-      copyPiece(aggregate.batch, this.#offset + this.#position, byteLength, this.#parked.address)
+      copyPiece(aggregate.batch, this.#offset + this.#position, byteLength, this.#parked.address, 0)
       this.#parkedBytes = byteLength
     }
     this.parkedUntil = aggregate.log.ring.head - 1
-    aggregate.parkedReads.push(this)
+    aggregate.lookups.park(this)
   }
 
   #leaveParked(): void {
@@ -235,7 +297,7 @@ export class ReadOperation implements Waiter {
       return this.#free()
     }
     client.isExclusive = false
-    client.reply(this.#cookieHigh, this.#cookieLow, NbdError.EIO, true)
+    client.reply(this.#to, refusals.UNREADABLE)
     this.#free()
   }
 
@@ -244,7 +306,7 @@ export class ReadOperation implements Waiter {
     this.#client = undefined
     this.isWaiting = false
     this.#leaveParked()
-    this.#aggregate.freeRead(this, client)
+    this.#aggregate.lookups.freeRead(this, client)
   }
 }
 
@@ -252,28 +314,48 @@ export class ReadOperation implements Waiter {
 export function startRead(aggregate: Aggregate, client: Client): Progress {
   const { request, output } = client
   if (request.length === 0) {
-    if (!client.limits.structured) client.reply(request.cookieHigh, request.cookieLow, 0)
+    if (!client.limits.structured) client.reply(request)
     else {
-      output.advance(encodeDone(output.view, output.at, request.cookieHigh, request.cookieLow))
+      output.advance(encodeDone(output.view, output.at, request, client.limits.extended))
       client.inFlight -= 1
     }
     return Progress.DONE
   }
   // one chunk was asked for, and longer than a piece it would have to be collected first
   if ((request.flags & CommandFlag.DF) !== 0 && request.length > PIECE_BYTES_MAX - BLOCK_SIZE) {
-    return client.refuse(NbdError.EOVERFLOW)
+    return client.refuse(refusals.TOO_LARGE_FOR_ONE_CHUNK)
   }
   const isLong = request.length > PIECE_BYTES_MAX - BLOCK_SIZE
   if (isLong && !client.limits.structured && client.inFlight > 1) return Progress.STALLED
   // the end of one of its own reads lets it go on
   if (client.reads >= READS_PER_CLIENT_MAX) return Progress.STALLED
-  aggregate.takeRead(client).begin(client)
+  aggregate.lookups.takeRead(client).begin(client)
   return Progress.DONE
 }
 
-/** Adds the copies of the located piece that begins at byte `offset`; neighbours are copied together. */
-function copyPiece(batch: MemoryBatch, offset: number, byteLength: number, to: number): void {
-  let block = 0
+/** How much from `at` on is zero; `at` counts from the block whose place is the first of `sources`. */
+function zeroLength(at: number, byteLength: number): number {
+  let end = at
+  for (let block = Math.floor(at / BLOCK_SIZE); end < at + byteLength && sources[block] === 0; block += 1) {
+    end = (block + 1) * BLOCK_SIZE
+  }
+  return Math.min(end - at, byteLength)
+}
+
+/** How much from `at` on is best told as data: up to the next whole block of zeroes. */
+function dataLength(at: number, byteLength: number): number {
+  let length = 0
+  while (length < byteLength) {
+    const zeroes = zeroLength(at + length, byteLength - length)
+    if (zeroes >= BLOCK_SIZE) break
+    length += BLOCK_SIZE - ((at + length) % BLOCK_SIZE)
+  }
+  return Math.min(length, byteLength)
+}
+
+/** Adds the copies of what was located, from byte `offset` in `block` on; neighbours are copied together. */
+function copyPiece(batch: MemoryBatch, offset: number, byteLength: number, to: number, from: number): void {
+  let block = from
   let inBlock = offset % BLOCK_SIZE
   for (let done = 0; done < byteLength; ) {
     const source = sources[block]!

@@ -1,8 +1,9 @@
 import { BLOCK_SIZE } from '../base/units.ts'
 import { ENTRY_FLAG_FUA, ENTRY_FLAG_NO_HOLE, ENTRY_PAGES_MAX, EntryKind } from '../format/log-ring.ts'
-import { Command, CommandFlag, NbdError } from '../format/nbd.ts'
+import { Command, CommandFlag } from '../format/nbd.ts'
 import { NO_ROOM } from '../log/ring.ts'
-import { errorPastTheEnd } from '../nbd/validate.ts'
+import { type Refusal, refusals } from '../nbd/errors.ts'
+import { mistakeInRange } from '../nbd/validate.ts'
 import { FAILED, WAIT } from '../volume/answers.ts'
 import type { Aggregate } from './aggregate.ts'
 import { type Client, isFua, Progress } from './client.ts'
@@ -23,7 +24,7 @@ const ZEROES = 0
 export function write(aggregate: Aggregate, client: Client): Progress {
   const { request } = client
   const mistake = shrunkMeanwhile(client)
-  if (mistake !== 0) return refuse(client, mistake)
+  if (mistake !== undefined) return refuse(client, mistake)
   while (client.progress < request.length) {
     const offset = request.offset + client.progress
     const remaining = request.length - client.progress
@@ -53,7 +54,7 @@ export function writeZeroes(aggregate: Aggregate, client: Client): Progress {
   const { request } = client
   const isTrim = request.command === Command.TRIM
   const mistake = shrunkMeanwhile(client)
-  if (mistake !== 0) return refuse(client, mistake)
+  if (mistake !== undefined) return refuse(client, mistake)
   const end = request.offset + request.length
   while (client.progress < request.length) {
     const offset = request.offset + client.progress
@@ -98,7 +99,7 @@ function logPartial(
 ): Progress {
   const base = aggregate.locate(client.volume, Math.floor(offset / BLOCK_SIZE), client.waiter)
   if (base === WAIT) return Progress.STALLED
-  if (base === FAILED) return refuse(client, NbdError.EIO)
+  if (base === FAILED) return refuse(client, refusals.UNREADABLE)
   const firstPage = admit(aggregate, client, offset, 1)
   if (firstPage < 0) return refusedOrStalled(client, firstPage)
   const { ring } = aggregate.log
@@ -158,21 +159,21 @@ function admit(aggregate: Aggregate, client: Client, offset: number, pages: numb
 
 function refusedOrStalled(client: Client, why: number): Progress {
   if (why === STALLED) return Progress.STALLED
-  return refuse(client, why === NO_SPACE ? NbdError.ENOSPC : NbdError.EIO)
+  return refuse(client, why === NO_SPACE ? refusals.FULL : refusals.GONE)
 }
 
 /**
  * The volume may have shrunk since the request was taken up, while its payload or room was waited for: what
  * is logged beyond the new end would be acknowledged and lost.
  */
-function shrunkMeanwhile({ request, limits, progress }: Client): number {
-  return progress < request.length ? errorPastTheEnd(request, limits.byteLength) : 0
+function shrunkMeanwhile({ request, limits, progress }: Client): Refusal | undefined {
+  return progress < request.length ? mistakeInRange(request, limits.byteLength) : undefined
 }
 
 /** A progress of -1 tells the loops above that the request is over. */
-function refuse(client: Client, error: number): Progress {
+function refuse(client: Client, refusal: Refusal): Progress {
   client.shortOfSpaceSince = -1
-  client.refuse(error)
+  client.refuse(refusal)
   client.progress = -1
   return Progress.DONE
 }
@@ -193,12 +194,11 @@ function replyWhenStable(aggregate: Aggregate, client: Client): Progress {
 }
 
 function wait(aggregate: Aggregate, client: Client, replies: Aggregate['acknowledgements']): Progress {
-  const { cookieLow, cookieHigh } = client.request
   if (replies.isFull) {
     aggregate.stall(client)
     return Progress.STALLED
   }
   const sequence = aggregate.log.ring.head - 1
-  replies.push(sequence, client.slot, client.session, cookieLow, cookieHigh)
+  replies.push(sequence, client.slot, client.session, client.request)
   return Progress.DONE
 }

@@ -15,6 +15,8 @@ export const OPTION_REPLY_MAGIC: Magic = { high: 0x0003_e889, low: 0x0455_65a9 }
 export const REQUEST_MAGIC = 0x2560_9513
 export const SIMPLE_REPLY_MAGIC = 0x6744_6698
 export const STRUCTURED_REPLY_MAGIC = 0x668e_33ef
+export const EXTENDED_REQUEST_MAGIC = 0x21e4_1c71
+export const EXTENDED_REPLY_MAGIC = 0x6e8a_278c
 
 /** Flags of the server's greeting and of the client's answer; both sides use the same bits. */
 export const HandshakeFlag = { FIXED_NEWSTYLE: 1, NO_ZEROES: 2 } as const
@@ -48,6 +50,7 @@ export const OptionReply = {
   ERR_SHUTDOWN: 0x8000_0007,
   ERR_BLOCK_SIZE_REQD: 0x8000_0008,
   ERR_TOO_BIG: 0x8000_0009,
+  ERR_EXT_HEADER_REQD: 0x8000_000a,
 } as const
 
 export const Info = { EXPORT: 0, NAME: 1, DESCRIPTION: 2, BLOCK_SIZE: 3 } as const
@@ -65,6 +68,7 @@ export const TransmissionFlag = {
   SEND_RESIZE: 0x0200,
   SEND_CACHE: 0x0400,
   SEND_FAST_ZERO: 0x0800,
+  BLOCK_STATUS_PAYLOAD: 0x1000,
 } as const
 
 export const Command = {
@@ -85,10 +89,15 @@ export const ChunkType = {
   NONE: 0,
   OFFSET_DATA: 1,
   OFFSET_HOLE: 2,
+  BLOCK_STATUS: 5,
+  BLOCK_STATUS_EXT: 6,
   ERROR: 0x8001,
   ERROR_OFFSET: 0x8002,
 } as const
 export const CHUNK_FLAG_DONE = 1
+
+/** What `base:allocation` says of an extent. */
+export const ExtentFlag = { HOLE: 1, ZERO: 2 } as const
 
 /** The only error numbers that may be put on the wire. */
 export const NbdError = {
@@ -113,7 +122,15 @@ export const REQUEST_BYTE_LENGTH = 28
 export const SIMPLE_REPLY_BYTE_LENGTH = 16
 export const CHUNK_HEADER_BYTE_LENGTH = 20
 
-/** Where the fields of a request header are. */
+export const EXTENDED_REQUEST_BYTE_LENGTH = 32
+export const EXTENDED_CHUNK_HEADER_BYTE_LENGTH = 32
+/** One extent of a BLOCK_STATUS reply: length and flags, as u32 or, with extended headers, as u64. */
+export const EXTENT_BYTE_LENGTH = 8
+export const EXTENDED_EXTENT_BYTE_LENGTH = 16
+/** Payload of a BLOCK_STATUS that names one context: u64 effect length, u32 context. */
+export const STATUS_PAYLOAD_BYTE_LENGTH = 12
+
+/** Where the fields of a request header are; in an extended one the length has 64 bits. */
 export const RequestAt = { magic: 0, flags: 4, command: 6, cookie: 8, offset: 16, length: 24 } as const
 
 /** Longest name, description or message. */

@@ -72,6 +72,31 @@ export class DirtyIndex {
     return ZERO_BLOCK
   }
 
+  /** Places that `collect` goes through. If they have become more, each means something else. */
+  get placeCount(): number {
+    return this.#mask + 1
+  }
+
+  /**
+   * Adds what places [from, to) have of the volume's blocks [first, end), in no order: twice the number of
+   * the block, and one more if it is zero. Blocks that only a range covers are not among them.
+   */
+  collect(volume: number, first: number, end: number, from: number, to: number, into: number[]): void {
+    const table = this.#table
+    const ranges = this.#ranges.get(volume)
+    for (let at = from * WORDS; at < to * WORDS; at += WORDS) {
+      if (table[at + VOLUME] !== volume) continue
+      const block = table[at + BLOCK]! >>> 0
+      if (block < first || block >= end || !this.#counts(at, ranges)) continue
+      into.push(block * 2 + (table[at + PAGE] === ZERO_BLOCK ? 1 : 0))
+    }
+  }
+
+  /** The zeroed stretches of a volume; entries of blocks may be newer. */
+  rangesIn(volume: number): Ranges | undefined {
+    return this.#ranges.get(volume)
+  }
+
   zero(volume: number, first: number, end: number, sequence: number): void {
     if (end - first < RANGE_FROM_BLOCKS) {
       for (let block = first; block < end; block += 1) this.set(volume, block, ZERO_BLOCK, sequence)

@@ -71,6 +71,9 @@ class Chunk {
 export class Ranges {
   /** of the entry that made the range that `has` found, as 32 bits */
   foundSequence = 0
+  /** bounds of the range that `find` found */
+  foundFirst = 0
+  foundEnd = 0
   #newest = 0
   readonly #chunks: Chunk[] = [new Chunk()]
 
@@ -94,6 +97,16 @@ export class Ranges {
     const at = chunk.reaching(block)
     if (at === chunk.count || chunk.firsts[at]! > block) return false
     this.foundSequence = chunk.sequences[at]!
+    return true
+  }
+
+  /** Finds the range that covers the block, or else the next one. False: there is none. */
+  find(block: number): boolean {
+    const chunk = this.#chunks[this.#chunkReaching(block)]
+    if (chunk === undefined) return false
+    const at = chunk.reaching(block)
+    this.foundFirst = chunk.firsts[at]!
+    this.foundEnd = chunk.lasts[at]! + 1
     return true
   }
 

@@ -29,23 +29,37 @@ export function endsSession(nbdError: number): boolean {
   return nbdError === NbdError.ESHUTDOWN
 }
 
-const encoder = new TextEncoder()
-const texts = new Map<number, Uint8Array>([
-  [NbdError.EPERM, encoder.encode('the export is read-only')],
-  [NbdError.EIO, encoder.encode('the data cannot be read or written; see the events of the node')],
-  [NbdError.ENOMEM, encoder.encode('the node has no memory for this request')],
-  [NbdError.EINVAL, encoder.encode('the request is not valid for this export')],
-  [NbdError.ENOSPC, encoder.encode('past the end of the volume, or the aggregate is full')],
-  [NbdError.EOVERFLOW, encoder.encode('the request is too large')],
-  [NbdError.ENOTSUP, encoder.encode('not supported')],
-  [NbdError.ESHUTDOWN, encoder.encode('the node does not serve this export any more')],
-])
-const NO_TEXT = new Uint8Array(0)
-
-/** The message that goes with an error in a structured reply, encoded once. */
-export function nbdErrorText(nbdError: number): Uint8Array {
-  return texts.get(nbdError) ?? NO_TEXT
+/** Why a request is refused: the error, and a message that goes with it in a structured reply. */
+export interface Refusal {
+  readonly error: number
+  readonly text: Uint8Array
 }
 
+const encoder = new TextEncoder()
+
+function refusal(error: number, text: string): Refusal {
+  return { error, text: encoder.encode(text) }
+}
+
+/** Everything that a request may be refused for, with its message encoded once. */
+export const refusals = {
+  UNKNOWN_COMMAND: refusal(NbdError.EINVAL, 'the command is not known'),
+  WRONG_FLAGS: refusal(NbdError.EINVAL, 'a flag does not belong to this command, or was not agreed on'),
+  NO_PAYLOAD: refusal(NbdError.EINVAL, 'with extended headers a write has the payload flag'),
+  WRONG_PAYLOAD: refusal(NbdError.EINVAL, 'the payload does not name one context that was selected, once'),
+  NO_CONTEXT: refusal(NbdError.EINVAL, 'no metadata context was selected'),
+  NO_STATUS_OF_NOTHING: refusal(NbdError.EINVAL, 'there is no status of 0 bytes'),
+  PAYLOAD_TOO_LARGE: refusal(NbdError.EINVAL, 'more than 32 MiB in one request'),
+  ENDS_BEHIND: refusal(NbdError.EINVAL, 'the request reaches beyond the end of the export'),
+  WRITES_BEHIND: refusal(NbdError.ENOSPC, 'the request writes beyond the end of the export'),
+  READ_ONLY: refusal(NbdError.EPERM, 'the export is read-only'),
+  FULL: refusal(NbdError.ENOSPC, 'the aggregate is full'),
+  UNREADABLE: refusal(NbdError.EIO, 'a block cannot be read; see the events of the node'),
+  GONE: refusal(NbdError.EIO, 'the volume does not exist any more'),
+  TOO_LARGE_FOR_ONE_CHUNK: refusal(NbdError.EOVERFLOW, 'so much data does not come in one chunk'),
+} as const
+
 /** Longest of those messages, for reserving room. */
-export const ERROR_TEXT_BYTE_LENGTH_MAX = Math.max(...[...texts.values()].map((text) => text.length))
+export const REFUSAL_TEXT_BYTE_LENGTH_MAX = Math.max(
+  ...Object.values(refusals).map(({ text }) => text.length),
+)

@@ -1,5 +1,6 @@
 import { KIB, MIB } from '../base/units.ts'
 import { TransmissionFlag } from '../format/nbd.ts'
+import type { SessionTerms } from './session-terms.ts'
 
 /** Any byte range is legal, 4 KiB is cheapest, and every client works with payloads up to 32 MiB. */
 export const BLOCK_BYTE_LENGTH_MIN = 1
@@ -41,8 +42,11 @@ const OFFERED =
 const OFFERED_WRITABLE =
   TransmissionFlag.SEND_TRIM | TransmissionFlag.SEND_WRITE_ZEROES | TransmissionFlag.SEND_FAST_ZERO
 
-/** The transmission flags of an export; DF has a meaning only for structured replies. */
-export function transmissionFlags(exportInfo: ExportInfo, structuredReplies: boolean): number {
+/** The transmission flags of an export; some have a meaning only with what was agreed on before. */
+export function transmissionFlags(exportInfo: ExportInfo, terms: SessionTerms): number {
+  const { structuredReplies, extendedHeaders, blockStatus } = terms
   const writable = exportInfo.readOnly ? TransmissionFlag.READ_ONLY : OFFERED_WRITABLE
-  return OFFERED | writable | (structuredReplies ? TransmissionFlag.SEND_DF : 0)
+  const inChunks = structuredReplies || extendedHeaders ? TransmissionFlag.SEND_DF : 0
+  const payload = extendedHeaders && blockStatus ? TransmissionFlag.BLOCK_STATUS_PAYLOAD : 0
+  return OFFERED | writable | inChunks | payload
 }

@@ -11,8 +11,16 @@ import {
   TEXT_BYTE_LENGTH_MAX,
 } from '../format/nbd.ts'
 import { type ExportCatalog, type ExportInfo, findExport, transmissionFlags } from './export.ts'
+import {
+  ALLOCATION_CONTEXT,
+  ALLOCATION_CONTEXT_ID,
+  LISTED_CONTEXT_ID,
+  listsAllocation,
+  selectsAllocation,
+} from './meta-context.ts'
 import { encodeGreeting, OptionReplies } from './option-reply.ts'
-import { decodeInfoRequest, decodeName } from './option-request.ts'
+import { decodeContextRequest, decodeInfoRequest, decodeName } from './option-request.ts'
+import type { SessionTerms } from './session-terms.ts'
 
 export interface HandshakeLimits {
   /** options in one session; one more ends it */
@@ -40,13 +48,13 @@ export type HandshakeStep =
       readonly kind: 'transmission'
       readonly send: Uint8Array
       readonly exportInfo: ExportInfo
-      readonly structuredReplies: boolean
+      readonly terms: SessionTerms
       /** a view of the bytes that came after the handshake: the first requests */
       readonly leftover: Uint8Array
     }
 
 type Phase = 'flags' | 'header' | 'data' | 'skip'
-type Outcome = { exportInfo: ExportInfo } | { reason: string }
+type Outcome = { exportInfo: ExportInfo; terms: SessionTerms } | { reason: string }
 
 /**
  * The server's side of the fixed newstyle handshake of one session, without a socket: bytes in,
@@ -66,6 +74,9 @@ export class Handshake {
   #optionByteLength = 0
   #optionCount = 0
   #structuredReplies = false
+  #extendedHeaders = false
+  /** the name of the export for which `base:allocation` was selected last */
+  #contextFor: string | undefined
   #stopping = false
   #outcome: Outcome | undefined
 
@@ -102,9 +113,7 @@ export class Handshake {
     const outcome = this.#outcome
     if (!outcome) return { kind: 'more', send }
     if ('reason' in outcome) return { kind: 'close', send, reason: outcome.reason }
-    const { exportInfo } = outcome
-    const leftover = bytes.subarray(at)
-    return { kind: 'transmission', send, exportInfo, structuredReplies: this.#structuredReplies, leftover }
+    return { kind: 'transmission', send, ...outcome, leftover: bytes.subarray(at) }
   }
 
   /** Moves what the present phase still misses from `bytes`; returns how much that was. */
@@ -199,9 +208,10 @@ export class Handshake {
     else if (this.#stopping) this.#refuse(OptionReply.ERR_SHUTDOWN, 'the node is shutting down')
     else if (option === Option.LIST) this.#list()
     else if (option === Option.STRUCTURED_REPLY) this.#structuredReply()
+    else if (option === Option.EXTENDED_HEADERS) this.#extendHeaders()
     else if (option === Option.INFO || option === Option.GO) this.#info(data)
-    // STARTTLS, LIST_META_CONTEXT, SET_META_CONTEXT and EXTENDED_HEADERS get a branch above when we speak
-    // them; those whose data matters also a place in usesData()
+    else if (option === Option.LIST_META_CONTEXT || option === Option.SET_META_CONTEXT) this.#contexts(data)
+    // STARTTLS gets a branch above when we speak it
     else this.#refuse(OptionReply.ERR_UNSUP, `option ${option} is not supported`)
     if (!this.#outcome) this.#want('header', OPTION_HEADER_BYTE_LENGTH)
   }
@@ -214,14 +224,25 @@ export class Handshake {
   #exportName(data: Uint8Array | undefined): void {
     assert(data, 'the name of an export was kept')
     if (this.#stopping) return this.#close('the node is shutting down')
+    if (this.#extendedHeaders) return this.#close('EXPORT_NAME after EXTENDED_HEADERS')
     const decoded = decodeName(data)
     if ('mistake' in decoded) return this.#close(decoded.mistake)
     const exportInfo = findExport(this.#catalog, decoded.name)
     if (!exportInfo) return this.#close(`no export ${quoted(decoded.name)} is served here`)
-    const flags = transmissionFlags(exportInfo, this.#structuredReplies)
+    const terms = this.#terms(decoded.name)
+    const flags = transmissionFlags(exportInfo, terms)
     const withZeroes = !(this.#clientFlags & HandshakeFlag.NO_ZEROES)
     this.#replies.exportName(exportInfo.byteLength, flags, withZeroes)
-    this.#outcome = { exportInfo }
+    this.#outcome = { exportInfo, terms }
+  }
+
+  /** What is agreed on for an export of this name: contexts were selected for one name. */
+  #terms(name: string): SessionTerms {
+    return {
+      structuredReplies: this.#structuredReplies,
+      extendedHeaders: this.#extendedHeaders,
+      blockStatus: this.#contextFor === name,
+    }
   }
 
   #abort(): void {
@@ -239,8 +260,41 @@ export class Handshake {
     if (this.#optionByteLength > 0) {
       return this.#refuse(OptionReply.ERR_INVALID, 'STRUCTURED_REPLY takes no data')
     }
+    if (this.#extendedHeaders) {
+      return this.#refuse(OptionReply.ERR_EXT_HEADER_REQD, 'extended headers were agreed on')
+    }
     this.#structuredReplies = true
     this.#replies.acknowledge(this.#option)
+  }
+
+  #extendHeaders(): void {
+    if (this.#optionByteLength > 0) {
+      return this.#refuse(OptionReply.ERR_INVALID, 'EXTENDED_HEADERS takes no data')
+    }
+    this.#extendedHeaders = true
+    this.#replies.acknowledge(this.#option)
+  }
+
+  /** Lists contexts, or selects some; a selection replaces the one before it, also when it is refused. */
+  #contexts(data: Uint8Array | undefined): void {
+    const option = this.#option
+    const selects = option === Option.SET_META_CONTEXT
+    if (selects) this.#contextFor = undefined
+    if (!data) return this.#refuse(OptionReply.ERR_TOO_BIG, `${this.#optionByteLength} bytes of data`)
+    const request = decodeContextRequest(data)
+    if ('mistake' in request) return this.#refuse(OptionReply.ERR_INVALID, request.mistake)
+    const { name, queries } = request
+    if (selects && !this.#structuredReplies && !this.#extendedHeaders) {
+      return this.#refuse(OptionReply.ERR_INVALID, 'contexts need structured replies')
+    }
+    if (!findExport(this.#catalog, name)) return this.#refuse(OptionReply.ERR_UNKNOWN, this.#unknown(name))
+    if (selects && selectsAllocation(queries)) {
+      this.#contextFor = name
+      this.#replies.context(option, ALLOCATION_CONTEXT_ID, ALLOCATION_CONTEXT)
+    } else if (!selects && listsAllocation(queries)) {
+      this.#replies.context(option, LISTED_CONTEXT_ID, ALLOCATION_CONTEXT)
+    }
+    this.#replies.acknowledge(option)
   }
 
   #info(data: Uint8Array | undefined): void {
@@ -249,14 +303,15 @@ export class Handshake {
     if ('mistake' in request) return this.#refuse(OptionReply.ERR_INVALID, request.mistake)
     const exportInfo = findExport(this.#catalog, request.name)
     if (!exportInfo) return this.#refuse(OptionReply.ERR_UNKNOWN, this.#unknown(request.name))
-    this.#describe(exportInfo, request.wanted)
+    const terms = this.#terms(request.name)
+    this.#describe(exportInfo, terms, request.wanted)
     this.#replies.acknowledge(this.#option)
-    if (this.#option === Option.GO) this.#outcome = { exportInfo }
+    if (this.#option === Option.GO) this.#outcome = { exportInfo, terms }
   }
 
-  #describe(exportInfo: ExportInfo, wanted: ReadonlySet<number>): void {
+  #describe(exportInfo: ExportInfo, terms: SessionTerms, wanted: ReadonlySet<number>): void {
     const option = this.#option
-    const flags = transmissionFlags(exportInfo, this.#structuredReplies)
+    const flags = transmissionFlags(exportInfo, terms)
     this.#replies.infoExport(option, exportInfo.byteLength, flags)
     if (wanted.has(Info.NAME)) this.#replies.infoText(option, Info.NAME, exportInfo.name)
     if (wanted.has(Info.DESCRIPTION) && exportInfo.description !== '') {
@@ -277,8 +332,16 @@ export class Handshake {
 
 /** Options whose data decides the answer; that of all others is skipped without being kept. */
 function usesData(option: number): boolean {
-  return option === Option.EXPORT_NAME || option === Option.INFO || option === Option.GO
+  return OPTIONS_WITH_DATA.includes(option)
 }
+
+const OPTIONS_WITH_DATA: readonly number[] = [
+  Option.EXPORT_NAME,
+  Option.INFO,
+  Option.GO,
+  Option.LIST_META_CONTEXT,
+  Option.SET_META_CONTEXT,
+]
 
 /** A name for a message: control characters escaped, not too long. */
 function quoted(name: string): string {

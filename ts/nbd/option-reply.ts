@@ -59,6 +59,15 @@ export class OptionReplies {
     this.#reply(option, OptionReply.SERVER, data)
   }
 
+  /** One context of the answer to LIST_META_CONTEXT or SET_META_CONTEXT. */
+  context(option: number, identity: number, name: string): void {
+    const encoded = encoder.encode(name)
+    const data = new Uint8Array(4 + encoded.length)
+    new DataView(data.buffer).setUint32(0, identity)
+    data.set(encoded, 4)
+    this.#reply(option, OptionReply.META_CONTEXT, data)
+  }
+
   infoExport(option: number, byteLength: number, flags: number): void {
     const data = new Uint8Array(12)
     const view = new DataView(data.buffer)

@@ -4,6 +4,12 @@ import type { ServingState } from '../ports/host.ts'
 /** The exports behind one service address: the volumes of its aggregates that are served here now. */
 export class Catalogue implements ExportCatalog {
   readonly #exports = new Map<string, readonly ExportInfo[]>()
+  readonly #readOnly: boolean
+
+  /** `readOnly`: whoever comes this way changes nothing. */
+  constructor(readOnly = false) {
+    this.#readOnly = readOnly
+  }
 
   update(aggregate: string, state: ServingState): void {
     const volumes = state.serves ? state.volumes : []
@@ -13,7 +19,7 @@ export class Catalogue implements ExportCatalog {
         name,
         description: `volume of aggregate ${aggregate}`,
         byteLength: size,
-        readOnly: false,
+        readOnly: this.#readOnly,
         volume,
         aggregate,
       })),

@@ -1,12 +1,13 @@
 import type { Socket } from 'node:net'
 import type { ExportCatalog, ExportInfo } from '../nbd/export.ts'
 import { Handshake } from '../nbd/handshake.ts'
+import type { SessionTerms } from '../nbd/session-terms.ts'
 import { peerText, type SocketTools, takeOffLoop } from './sockets.ts'
 
 /** A client that is through with the handshake, ready for its engine. */
 export interface GreetedClient {
   readonly exportInfo: ExportInfo
-  readonly structuredReplies: boolean
+  readonly terms: SessionTerms
   readonly descriptor: number
   readonly peer: string
   readonly leftover: Uint8Array
@@ -65,8 +66,8 @@ export class ClientHandshake {
         this.#socket.off('data', this.#feed)
         this.#socket.pause()
         // views of what was read stay valid: node allocates anew for each read
-        const { exportInfo, structuredReplies, leftover } = step
-        this.#socket.write(step.send, () => this.#takeOff(exportInfo, structuredReplies, leftover))
+        const { exportInfo, terms, leftover } = step
+        this.#socket.write(step.send, () => this.#takeOff(exportInfo, terms, leftover))
       }
     }
   }
@@ -76,12 +77,12 @@ export class ClientHandshake {
     this.#socket.once('drain', () => this.#socket.resume())
   }
 
-  #takeOff(exportInfo: ExportInfo, structuredReplies: boolean, already: Uint8Array): void {
+  #takeOff(exportInfo: ExportInfo, terms: SessionTerms, already: Uint8Array): void {
     if (this.#over) return
     const peer = peerText(this.#socket)
     const taken = takeOffLoop(this.#socket, already, this.#options.tools)
     this.#end()
-    if (taken) this.#options.greeted({ exportInfo, structuredReplies, peer, ...taken })
+    if (taken) this.#options.greeted({ exportInfo, terms, peer, ...taken })
   }
 
   #end(): void {

@@ -2,6 +2,7 @@ import type { MessagePort } from 'node:worker_threads'
 import type { ErrorCode } from '../base/errors.ts'
 import type { EngineSettings } from '../config/engine-settings.ts'
 import type { OwnerRecord } from '../format/owner-record.ts'
+import type { SessionTerms } from '../nbd/session-terms.ts'
 import type { ArbiterAnswer } from '../ports/arbiter.ts'
 import type { ServingState } from '../ports/host.ts'
 
@@ -57,7 +58,7 @@ export type ToEngine =
       descriptor: number
       peer: string
       volume: number
-      structuredReplies: boolean
+      terms: SessionTerms
       readOnly: boolean
       leftover: Uint8Array
     }

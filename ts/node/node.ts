@@ -1,5 +1,5 @@
 import { StoreError } from '../base/errors.ts'
-import { addressText } from '../config/address.ts'
+import { addressText, listenText } from '../config/address.ts'
 import { engineSettings, type NodeConfig } from '../config/node-config.ts'
 import type { AggregateView, NodeControl, NodeStatus, SilentEngine } from '../control/node-control.ts'
 import { identityFromText, sameIdentity } from '../format/identity.ts'
@@ -10,7 +10,7 @@ import type { EventLog } from './events.ts'
 import { LinkDialer } from './link-dialer.ts'
 import { LinkListener, type LinkRoute } from './link-listener.ts'
 import type { EngineStatus, RequestBody, RequestName, RequestResult, ToEngine } from './messages.ts'
-import { ServiceListener } from './service-listener.ts'
+import { ServiceListener, type ServicePlace } from './service-listener.ts'
 import type { SocketTools } from './sockets.ts'
 
 export interface NodeParts {
@@ -35,7 +35,7 @@ export class PolluxNode implements EngineHostUser, NodeControl {
   readonly #config: NodeConfig
   readonly #parts: NodeParts
   readonly #engines: EngineHost[]
-  readonly #services = new Map<string, ServiceListener>()
+  readonly #services: readonly ServiceListener[]
   readonly #dialers = new Map<EngineHost, LinkDialer>()
   readonly #linkListener: LinkListener
   readonly #startedMs = Date.now()
@@ -45,12 +45,8 @@ export class PolluxNode implements EngineHostUser, NodeControl {
     this.#config = config
     this.#parts = parts
     const { events, tools } = parts
-    for (const { service } of config.aggregates) {
-      const key = addressText(service)
-      if (this.#services.has(key)) continue
-      const greeted = (client: GreetedClient) => this.#takeClient(client)
-      this.#services.set(key, new ServiceListener(service, tools, events, greeted))
-    }
+    const greeted = (client: GreetedClient) => this.#takeClient(client)
+    this.#services = servicePlaces(config).map((place) => new ServiceListener(place, tools, events, greeted))
     this.#linkListener = new LinkListener(events, tools, (hello) => this.#routeLink(hello))
     this.#engines = []
   }
@@ -82,7 +78,7 @@ export class PolluxNode implements EngineHostUser, NodeControl {
     this.#parts.events.add('info', 'node-stopping', `node ${this.name} stops ${how}`)
     await Promise.all(this.#engines.map((engine) => engine.stop(pair)))
     for (const dialer of this.#dialers.values()) dialer.want(false)
-    for (const service of this.#services.values()) service.close()
+    for (const service of this.#services) service.close()
     this.#linkListener.close()
     this.#parts.events.add('info', 'node-stopped', `node ${this.name} has stopped`)
   }
@@ -90,15 +86,14 @@ export class PolluxNode implements EngineHostUser, NodeControl {
   // --- what engines say ------------------------------------------------------------------------------
 
   serving(engine: EngineHost): void {
-    const { name } = engine
-    const address = addressText(this.#aggregateConfig(name).service)
-    const service = this.#services.get(address)!
-    service.catalogue.update(name, engine.state)
-    const served = this.#engines.some(
-      (other) => other.state.serves && addressText(this.#aggregateConfig(other.name).service) === address,
-    )
-    if (served) service.open()
-    else service.close()
+    for (const service of this.#services) {
+      const { aggregates } = service.place
+      if (!aggregates.includes(engine.name)) continue
+      service.catalogue.update(engine.name, engine.state)
+      const served = this.#engines.some(({ name, state }) => state.serves && aggregates.includes(name))
+      if (served) service.open()
+      else service.close()
+    }
   }
 
   wantLink(engine: EngineHost): void {
@@ -125,12 +120,10 @@ export class PolluxNode implements EngineHostUser, NodeControl {
       partner: this.#config.partner.name,
       api: this.#config.apiSocket,
       state: this.#stopping ? 'stopping' : 'running',
-      services: [...this.#services].map(([address, service]) => ({
-        address,
-        aggregates: this.#config.aggregates
-          .filter(({ service: own }) => addressText(own) === address)
-          .map(({ name }) => name),
-        open: service.isOpen,
+      services: this.#services.map(({ place: { address, aggregates }, isOpen }) => ({
+        address: listenText(address),
+        aggregates,
+        open: isOpen,
       })),
       aggregates,
       events: events.recent(EVENTS_IN_STATUS),
@@ -180,7 +173,7 @@ export class PolluxNode implements EngineHostUser, NodeControl {
 
   // --- sockets ---------------------------------------------------------------------------------------
 
-  #takeClient({ exportInfo, structuredReplies, descriptor, peer, leftover }: GreetedClient): void {
+  #takeClient({ exportInfo, terms, descriptor, peer, leftover }: GreetedClient): void {
     const engine = this.#engines.find((candidate) => candidate.name === exportInfo.aggregate)
     const { volume, readOnly } = exportInfo
     const message: ToEngine = {
@@ -188,7 +181,7 @@ export class PolluxNode implements EngineHostUser, NodeControl {
       descriptor,
       peer,
       volume,
-      structuredReplies,
+      terms,
       readOnly,
       leftover,
     }
@@ -224,8 +217,15 @@ export class PolluxNode implements EngineHostUser, NodeControl {
       this.#pass(engine, link.descriptor, { kind: 'link', dialed: true, ...link }),
     )
   }
+}
 
-  #aggregateConfig(name: string): NodeConfig['aggregates'][number] {
-    return this.#config.aggregates.find((aggregate) => aggregate.name === name)!
+/** The addresses that move with their aggregates, then those of this node alone. */
+function servicePlaces({ aggregates, listeners }: NodeConfig): ServicePlace[] {
+  const places = new Map<string, ServicePlace>()
+  for (const { service: address } of aggregates) {
+    const here = aggregates.filter(({ service }) => addressText(service) === addressText(address))
+    const names = here.map(({ name }) => name)
+    places.set(addressText(address), { address, aggregates: names, readOnly: false })
   }
+  return [...places.values(), ...listeners]
 }

@@ -1,21 +1,30 @@
 import { createServer, type Server, type Socket } from 'node:net'
-import { type Address, addressText } from '../config/address.ts'
+import { type ListenAddress, listenText } from '../config/address.ts'
 import { Catalogue } from './catalogue.ts'
 import { ClientHandshake, type GreetedClient } from './client-handshake.ts'
 import type { EventLog } from './events.ts'
 import type { SocketTools } from './sockets.ts'
+import { removeStaleSocket } from './unix-socket.ts'
 
 const HANDSHAKE_TIMEOUT_MS = 10_000
 const HANDSHAKES_MAX = 1000
 const RETRY_MS = 20
+
+/** Where clients are taken, for which aggregates, and what they may do. */
+export interface ServicePlace {
+  readonly address: ListenAddress
+  /** names */
+  readonly aggregates: readonly string[]
+  readonly readOnly: boolean
+}
 
 /**
  * One service address: open while this node serves an aggregate that clients look for there. It
  * moves between nodes with ownership, so opening is retried until the former holder lets go.
  */
 export class ServiceListener {
-  readonly address: Address
-  readonly catalogue = new Catalogue()
+  readonly place: ServicePlace
+  readonly catalogue: Catalogue
   readonly #tools: SocketTools
   readonly #events: EventLog
   readonly #greeted: (client: GreetedClient) => void
@@ -26,19 +35,20 @@ export class ServiceListener {
   #complained = false
 
   constructor(
-    address: Address,
+    place: ServicePlace,
     tools: SocketTools,
     events: EventLog,
     greeted: (client: GreetedClient) => void,
   ) {
-    this.address = address
+    this.place = place
+    this.catalogue = new Catalogue(place.readOnly)
     this.#tools = tools
     this.#events = events
     this.#greeted = greeted
   }
 
   get isOpen(): boolean {
-    return this.#server !== undefined
+    return this.#server?.listening ?? false
   }
 
   open(): void {
@@ -52,7 +62,7 @@ export class ServiceListener {
   close(): void {
     this.#wanted = false
     clearTimeout(this.#retry)
-    const open = this.#server !== undefined
+    const open = this.isOpen
     this.#server?.close()
     this.#server = undefined
     for (const handshake of [...this.#handshakes]) handshake.close()
@@ -60,14 +70,15 @@ export class ServiceListener {
   }
 
   get #name(): string {
-    return addressText(this.address)
+    return listenText(this.place.address)
   }
 
   #tryToOpen(): void {
     if (!this.#wanted) return
-    let descriptor: number
+    const { address } = this.place
+    let where: { path: string } | { fd: number }
     try {
-      descriptor = this.#tools.listenSocket(this.address.host, this.address.port)
+      where = 'path' in address ? address : { fd: this.#tools.listenSocket(address.host, address.port) }
     } catch (error) {
       this.#tryAgain(error as Error)
       return
@@ -79,9 +90,12 @@ export class ServiceListener {
       server.close()
       this.#tryAgain(error)
     })
-    server.listen({ fd: descriptor })
+    server.once('listening', () => {
+      if (this.#server === server)
+        this.#events.add('info', 'service-open', `clients are taken at ${this.#name}`)
+    })
     this.#server = server
-    this.#events.add('info', 'service-open', `clients are taken at ${this.#name}`)
+    server.listen(where)
   }
 
   #tryAgain(error: Error): void {
@@ -90,6 +104,8 @@ export class ServiceListener {
       this.#events.add('warn', 'service-address-busy', text)
       this.#complained = true
     }
+    const { address } = this.place
+    if ('path' in address) removeStaleSocket(address.path)
     this.#retry = setTimeout(() => this.#tryToOpen(), RETRY_MS)
   }
 

@@ -45,6 +45,9 @@ function descriptorOf(socket: Socket): number {
   return handle?.fd ?? -1
 }
 
+/** Who is at the other end, for people. */
 export function peerText(socket: Socket): string {
-  return `${socket.remoteAddress ?? 'unknown'}:${socket.remotePort ?? 0}`
+  // a Unix socket has no addresses
+  if (socket.remoteAddress === undefined) return 'this host'
+  return `${socket.remoteAddress}:${socket.remotePort ?? 0}`
 }

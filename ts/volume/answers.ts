@@ -4,3 +4,5 @@ export const HOLE = -1
 export const WAIT = -2
 /** It cannot be read, or does not match its checksum. */
 export const FAILED = -3
+/** It is there; for those who do not want to know where. */
+export const MAPPED = 0

@@ -9,7 +9,7 @@ import {
   POINTERS_SHIFT,
 } from '../format/block-pointer.ts'
 import type { Plex } from '../plex/plex.ts'
-import { FAILED, HOLE } from './answers.ts'
+import { FAILED, HOLE, MAPPED } from './answers.ts'
 import type { BlockCache, Waiter } from './cache.ts'
 
 /** Index, among all nodes of its level, of the node that `block` lies under. */
@@ -35,6 +35,8 @@ export class Tree {
   birth = 0
   /** after HOLE: the level of the node that is not there; nothing under it is */
   holeLevel = 0
+  /** the first block behind those that `probe` has found to be like the one asked for */
+  runEnd = 0
   readonly #cache: BlockCache
   readonly #plex: Plex
 
@@ -84,5 +86,50 @@ export class Tree {
         this.#cache.frameWord(frame) +
         (nodeIndex(block, level - 1) & (POINTERS_PER_BLOCK - 1)) * POINTER_WORDS
     }
+  }
+
+  /**
+   * Whether a block of a volume is on disk: MAPPED or HOLE, found without reading any data, or WAIT or
+   * FAILED. `runEnd` is how far at least the same is so.
+   */
+  probe(root: Uint32Array, height: number, block: number, waiter: Waiter): number {
+    if (!isWithinTree(block, height)) {
+      this.runEnd = Number.POSITIVE_INFINITY
+      return HOLE
+    }
+    if (root[FLAGS] === 0) {
+      this.runEnd = reachOf(height)
+      return HOLE
+    }
+    if (height === 0) {
+      this.runEnd = 1
+      return MAPPED
+    }
+    for (let level = height - 1; ; level -= 1) {
+      const frame = this.#frameAbove(root, height, block, level, waiter)
+      if (frame < 0) return frame
+      const index = nodeIndex(block, level)
+      const place = index & (POINTERS_PER_BLOCK - 1)
+      const first = this.#cache.frameWord(frame)
+      const isHole = this.#cache.u32[first + place * POINTER_WORDS + FLAGS] === 0
+      if (!isHole && level > 0) continue
+      this.runEnd = (index + this.#alike(first, place, isHole)) * reachOf(level)
+      return isHole ? HOLE : MAPPED
+    }
+  }
+
+  /** The frame of the pointer block above the block that points to nodes of `level`. */
+  #frameAbove(root: Uint32Array, height: number, block: number, level: number, waiter: Waiter): number {
+    const physical = this.locate(root, height, block, level + 1, waiter)
+    return physical < 0 ? physical : this.#cache.get(physical, this.checksum, waiter)
+  }
+
+  /** How many pointers of a block from one on are holes, or are none. */
+  #alike(first: number, place: number, isHole: boolean): number {
+    const { u32 } = this.#cache
+    let next = place + 1
+    while (next < POINTERS_PER_BLOCK && (u32[first + next * POINTER_WORDS + FLAGS] === 0) === isHole)
+      next += 1
+    return next - place
   }
 }

@@ -1,6 +1,7 @@
 import { assert } from '../../../ts/base/assert.ts'
 import type { Gather } from '../../../ts/base/gather.ts'
 import { Command, REQUEST_MAGIC, SIMPLE_REPLY_MAGIC } from '../../../ts/format/nbd.ts'
+import { PLAIN_TERMS } from '../../../ts/nbd/session-terms.ts'
 import type { Completion } from '../../../ts/ports/completion.ts'
 import type { Stream } from '../../../ts/ports/stream.ts'
 import type { SimNode } from '../node.ts'
@@ -66,7 +67,8 @@ export class ScriptedClient {
     this.#stream = ours
     this.#theirs = new ReluctantStream(theirs)
     this.#listen()
-    const arrival = { volume: volume.volume, readOnly: false, structured: false, leftover: new Uint8Array(0) }
+    const leftover = new Uint8Array(0)
+    const arrival = { volume: volume.volume, readOnly: false, terms: PLAIN_TERMS, leftover }
     node.act(() => node.engine!.client({ stream: this.#theirs, ...arrival }))
   }
 

@@ -1,5 +1,6 @@
 import { assert } from '../../../ts/base/assert.ts'
 import { Command } from '../../../ts/format/nbd.ts'
+import { PLAIN_TERMS } from '../../../ts/nbd/session-terms.ts'
 import { encodeRequest, ReplyParser, type ReplyReader, type Request as Sent } from '../nbd-wire.ts'
 import { type Holder, ScopeStream } from './stream.ts'
 import type { ScopeWorld } from './world.ts'
@@ -21,7 +22,7 @@ interface Reply {
 export class ScopeClient implements ReplyReader {
   readonly #world: ScopeWorld
   readonly #stream: ScopeStream
-  readonly #parser = new ReplyParser(this, false)
+  readonly #parser = new ReplyParser(this, PLAIN_TERMS)
   #isOver = false
   #cookie = 0
   #asked: Sent | undefined
@@ -38,7 +39,7 @@ export class ScopeClient implements ReplyReader {
     this.#stream = ours
     this.#listen()
     const leftover = new Uint8Array(0)
-    node.engine.client({ stream: theirs, volume, readOnly: false, structured: false, leftover })
+    node.engine.client({ stream: theirs, volume, readOnly: false, terms: PLAIN_TERMS, leftover })
     node.wake()
   }
 

@@ -1,5 +1,5 @@
 import t from 'tap'
-import { addressText, parseAddress } from '../../../ts/config/address.ts'
+import { addressText, listenText, parseAddress, parseListenAddress } from '../../../ts/config/address.ts'
 
 t.test('addresses are read, and written as they were', async (t) => {
   for (const text of ['127.0.0.1:10809', '[::1]:1', 'store.example.org:65535', '0.0.0.0:0']) {
@@ -25,4 +25,12 @@ t.test('what is no address is refused', async (t) => {
   ]) {
     t.equal(parseAddress(text), undefined, JSON.stringify(text))
   }
+})
+
+t.test('a place to listen may be a Unix socket, too', async (t) => {
+  for (const text of ['127.0.0.1:10809', '[::]:10809', 'unix:/run/pollux/nbd.sock']) {
+    t.equal(listenText(parseListenAddress(text)!), text)
+  }
+  t.same(parseListenAddress('unix:/a b'), { path: '/a b' })
+  t.equal(parseListenAddress('unix'), undefined)
 })

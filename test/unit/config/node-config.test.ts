@@ -92,6 +92,37 @@ t.test('an engine is told what is for its aggregate', async (t) => {
   t.same(structuredClone(settings), settings, 'it is plain data')
 })
 
+const listeners = `[[nbd]]
+listen = "unix:/run/pollux/nbd.sock"
+[[nbd]]
+listen = "[::]:10811"
+aggregates = ["two"]
+read_only = true
+`
+
+t.test('more places to listen are for all aggregates, or for some', async (t) => {
+  t.same(parseNodeConfig(good, 'node.toml').listeners, [])
+  t.same(parseNodeConfig(good + listeners, 'node.toml').listeners, [
+    { address: { path: '/run/pollux/nbd.sock' }, aggregates: ['one', 'two'], readOnly: false },
+    { address: { host: '::', port: 10811 }, aggregates: ['two'], readOnly: true },
+  ])
+  const wrong: [string, string, string][] = [
+    ['unix:/run', 'unix:run', 'nbd[0].listen must be an absolute path'],
+    ['/run/pollux/nbd.sock', `/run/${'x'.repeat(120)}`, 'nbd[0].listen is longer than the 107 bytes'],
+    ['[::]:10811', 'nowhere', 'nbd[1].listen must be an address like'],
+    ['[::]:10811', '[::]:0', 'nbd[1].listen must name a port'],
+    ['[::]:10811', '127.0.0.1:10809', 'nbd[1].listen 127.0.0.1:10809 is taken by the aggregates of castor'],
+    ['[::]:10811', 'unix:/run/pollux/nbd.sock', 'nbd[1].listen unix:/run/pollux/nbd.sock is taken by nbd[0]'],
+    ['["two"]', '["six"]', "nbd[1].aggregates names 'six', which is no aggregate"],
+    ['read_only', 'readonly', 'nbd[1].readonly is not a known key'],
+  ]
+  for (const [from, to, expected] of wrong) {
+    const found = mistakesOf(good + listeners.replace(from, to))
+    t.equal(found.length, 1, found.join(' | '))
+    t.ok(found[0]!.includes(`: ${expected}`), `${found[0]}`)
+  }
+})
+
 /** What is replaced by what, and the one mistake that follows. */
 const table: [string, string, string][] = [
   ['home = "castor"', 'home = "castro"', 'aggregate[0].home must be castor or pollux'],

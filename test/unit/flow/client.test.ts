@@ -6,6 +6,8 @@ import {
   type Server,
   WORK_PER_CLIENT,
 } from '../../../ts/flow/client.ts'
+import { refusals } from '../../../ts/nbd/errors.ts'
+import { PLAIN_TERMS, type SessionTerms } from '../../../ts/nbd/session-terms.ts'
 import { command, commandFlag, encodeRequest } from '../../support/nbd-wire.ts'
 import { MemoryTwin } from '../log/memory-twin.ts'
 import { StreamTwin } from '../partner/stream-twin.ts'
@@ -26,13 +28,13 @@ class Rig implements Server {
   stalls = false
   #isReady = false
 
-  open(leftover: Uint8Array = new Uint8Array(0), readOnly = false, structured = false): void {
+  open(leftover: Uint8Array = new Uint8Array(0), readOnly = false, more: Partial<SessionTerms> = {}): void {
     this.stream = new StreamTwin(this.memory)
     this.stream.tamper = (bytes) => {
       this.heard += Buffer.from(bytes).toString('hex')
     }
-    const { stream } = this
-    this.client.open({ stream, volume: 3, byteLength: VOLUME_BYTES, readOnly, structured, leftover })
+    const [{ stream }, terms] = [this, { ...PLAIN_TERMS, ...more }]
+    this.client.open({ stream, volume: 3, byteLength: VOLUME_BYTES, readOnly, terms, leftover })
   }
 
   execute(client: Client): Progress {
@@ -47,7 +49,7 @@ class Rig implements Server {
       if (client.progress < request.length) return Progress.MORE
     }
     this.executed.push(`${request.command} at ${request.offset}, ${request.length}`)
-    if (!this.holds) client.reply(request.cookieHigh, request.cookieLow, 0)
+    if (!this.holds) client.reply(request)
     return Progress.DONE
   }
 
@@ -77,6 +79,7 @@ class Rig implements Server {
   }
 }
 
+const to = (cookieLow: number) => ({ cookieHigh: 0, cookieLow, offsetHigh: 0, offsetLow: 0 })
 const simple = (cookie: number, error = 0) =>
   `67446698${error.toString(16).padStart(8, '0')}${cookie.toString(16).padStart(16, '0')}`
 const flush = (cookie: number) => encodeRequest({ command: command.flush, cookie: BigInt(cookie) })
@@ -142,7 +145,7 @@ t.test('what the server refuses half way is answered once, and the rest thrown a
   const first = write(1, 0, 8192)
   rig.execute = (client) => {
     if (client.request.command !== command.write) {
-      client.reply(client.request.cookieHigh, client.request.cookieLow, 0)
+      client.reply(client.request)
       return Progress.DONE
     }
     if (client.progress === 0) {
@@ -150,7 +153,7 @@ t.test('what the server refuses half way is answered once, and the rest thrown a
       client.progress = 4096
       return Progress.MORE
     }
-    return client.refuse(28)
+    return client.refuse(refusals.FULL)
   }
   rig.hear(first.subarray(0, 28 + 4096))
   rig.hear(first.subarray(28 + 4096, 28 + 5000))
@@ -160,14 +163,18 @@ t.test('what the server refuses half way is answered once, and the rest thrown a
 
 t.test('with structured replies a failed read is no simple reply, a failed write has words', async (t) => {
   const rig = new Rig()
-  rig.open(new Uint8Array(0), false, true)
+  rig.open(new Uint8Array(0), false, { structuredReplies: true })
   const beyond = { offset: VOLUME_BYTES, length: 512 }
   rig.hear(
     encodeRequest({ command: command.read, cookie: 1n, ...beyond }),
     encodeRequest({ command: command.trim, cookie: 2n, ...beyond }),
     flush(3),
   )
-  const [header, error, text] = ['668e33ef00018001', '00000016', 'the request is not valid for this export']
+  const [header, error, text] = [
+    '668e33ef00018001',
+    '00000016',
+    'the request reaches beyond the end of the export',
+  ]
   t.match(rig.heard, new RegExp(`^${header}0000000000000001.{8}${error}`))
   t.ok(rig.heard.includes(Buffer.from(text).toString('hex')))
   t.ok(rig.heard.endsWith(simple(3)))
@@ -207,11 +214,11 @@ t.test('requests in flight are bounded, and those beyond wait in the stream', as
   rig.hear()
   t.equal(rig.client.inFlight, REQUESTS_IN_FLIGHT_MAX)
   rig.holds = false
-  for (let cookie = 1; cookie <= REQUESTS_IN_FLIGHT_MAX; cookie += 1) rig.client.reply(0, cookie, 0)
+  for (let cookie = 1; cookie <= REQUESTS_IN_FLIGHT_MAX; cookie += 1) rig.client.reply(to(cookie))
   rig.hear()
   t.equal(rig.heard.length / 32, REQUESTS_IN_FLIGHT_MAX + 10)
   t.ok(rig.heard.endsWith(simple(REQUESTS_IN_FLIGHT_MAX + 10)))
-  t.throws(() => rig.client.reply(0, 1, 0), /answered once/)
+  t.throws(() => rig.client.reply(to(1)), /answered once/)
 })
 
 t.test('a turn takes up a bounded number of requests, and the next one goes on', async (t) => {
@@ -238,7 +245,7 @@ t.test('a disconnect is polite: what is in flight is answered first', async (t) 
   rig.holds = true
   rig.hear(flush(1), encodeRequest({ command: command.disconnect, cookie: 2n }), flush(3))
   t.same([rig.ends, rig.client.isOpen], [[], true])
-  rig.client.reply(0, 1, 0)
+  rig.client.reply(to(1))
   rig.hear()
   t.equal(rig.heard, simple(1), 'and nothing behind it is executed')
   t.same(rig.ends, ['the client disconnected'])
@@ -254,7 +261,7 @@ t.test('what is no request ends the session', async (t) => {
   huge.open()
   const length = 65 * 1024 * 1024
   huge.hear(encodeRequest({ command: command.write, cookie: 1n, length, flags: commandFlag.fua }))
-  t.same(huge.ends, ['it announced a payload larger than 64 MiB'])
+  t.same(huge.ends, ['it announced a payload that is too large'])
 })
 
 t.test('a client that goes away, and one that is dropped, end once', async (t) => {

@@ -1,6 +1,7 @@
 import t from 'tap'
 import { type Client, Progress, type Server } from '../../../ts/flow/client.ts'
 import { Sessions, WORK_PER_TURN } from '../../../ts/flow/sessions.ts'
+import { PLAIN_TERMS } from '../../../ts/nbd/session-terms.ts'
 import { command, encodeRequest } from '../../support/nbd-wire.ts'
 import { MemoryTwin } from '../log/memory-twin.ts'
 import { StreamTwin } from '../partner/stream-twin.ts'
@@ -21,7 +22,7 @@ class Rig implements Server {
   connect(requests: number): void {
     const leftover = new Uint8Array(Buffer.concat(Array.from({ length: requests }, () => flush)))
     const stream = new StreamTwin(this.memory)
-    const facts = { volume: 1, byteLength: 1 << 20, readOnly: false, structured: false }
+    const facts = { volume: 1, byteLength: 1 << 20, readOnly: false, terms: PLAIN_TERMS }
     this.sessions.admit({ ...facts, stream, leftover })
   }
 
@@ -34,7 +35,7 @@ class Rig implements Server {
   execute(client: Client): Progress {
     this.slots.push(client.slot)
     client.work += this.#workPerRequest
-    client.reply(0, 1, 0)
+    client.reply(client.request)
     return Progress.DONE
   }
 

@@ -116,3 +116,21 @@ t.test('a frozen index lists the changes in the order of volumes and blocks', as
   t.equal(frozen.pageAddress(2), writer.ring.pageAddress(2))
   t.equal(frozen.pageChecksum(firstPage), memory.checksum(writer.ring.pageAddress(firstPage), 4096))
 })
+
+t.test('the blocks of a volume are collected piece by piece, without those that are hidden', async (t) => {
+  const index = new DirtyIndex(4)
+  for (let block = 0; block < 100; block += 1) index.set(1, block, block, block + 1)
+  index.set(2, 5, 1, 101)
+  index.zero(1, 50, 60, 102)
+  index.zero(1, 70, 71, 103)
+  index.set(1, 55, 9, 104)
+  const found: number[] = []
+  for (let from = 0; from < index.placeCount; from += 8) index.collect(1, 40, 80, from, from + 8, found)
+  const expected = Array.from({ length: 40 }, (_, i) => 40 + i).filter((i) => i < 50 || i >= 60 || i === 55)
+  t.same(
+    found.sort((a, b) => a - b),
+    expected.map((block) => block * 2 + (block === 70 ? 1 : 0)),
+  )
+  t.ok(index.rangesIn(1)?.find(50))
+  t.equal(index.rangesIn(2), undefined)
+})

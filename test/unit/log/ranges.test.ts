@@ -54,3 +54,15 @@ t.test('a range hides what is older, in 32 bits that run over', async (t) => {
 t.test('an empty range is our bug', async (t) => {
   t.throws(() => new Ranges().add(5, 5, 1), /not empty/)
 })
+
+t.test('the range over a block is found, or the next one', async (t) => {
+  const ranges = of([10, 20], [30, 40], [2 ** 32 - 2, 2 ** 32])
+  const found = [0, 10, 19, 20, 39, 40, 2 ** 32 - 1].map((block) => {
+    t.ok(ranges.find(block))
+    return [ranges.foundFirst, ranges.foundEnd]
+  })
+  const last = [2 ** 32 - 2, 2 ** 32]
+  t.same(found, [[10, 20], [10, 20], [10, 20], [30, 40], [30, 40], last, last])
+  t.notOk(of([1, 2]).find(2))
+  t.notOk(of().find(0))
+})

@@ -1,5 +1,6 @@
 import t from 'tap'
 import { Handshake, type HandshakeStep } from '../../../ts/nbd/handshake.ts'
+import { PLAIN_TERMS } from '../../../ts/nbd/session-terms.ts'
 import { catalogOf, exportOf } from '../../support/nbd-catalog.ts'
 import {
   decodeInfoReplies,
@@ -43,7 +44,7 @@ t.test('GO leads to transmission with the export, and what came after it is hand
   const step = converse(new Handshake(catalog), go('web', [3, 1, 2]), Buffer.from('first request'))
   if (step.kind !== 'transmission') throw new Error(`ended as ${step.kind}`)
   t.equal(step.exportInfo.volume, 7)
-  t.equal(step.structuredReplies, false)
+  t.same(step.terms, PLAIN_TERMS)
   t.equal(Buffer.from(step.leftover).toString(), 'first request')
   const answers = decodeOptionReplies(step.send)
   t.equal(answers[0]!.data.readUInt16BE(), 0, 'the size comes first')
@@ -82,7 +83,7 @@ t.test('structured replies are remembered, offer DF, and may be asked for twice'
   const ask = encodeOption(option.structuredReply)
   const step = converse(new Handshake(catalog), ask, ask, go('archiv-äöü'))
   if (step.kind !== 'transmission') throw new Error(`ended as ${step.kind}`)
-  t.equal(step.structuredReplies, true)
+  t.same(step.terms, { ...PLAIN_TERMS, structuredReplies: true })
   const { flags } = decodeInfoReplies(decodeOptionReplies(step.send).slice(2, -1))
   t.equal(flags, 0x1 | 0x2 | 0x4 | 0x8 | 0x80 | 0x100 | 0x400, 'read-only: no trim, no zeroes')
 })
@@ -157,14 +158,15 @@ t.test('ABORT is acknowledged, its data ignored, and it ends the session', async
 })
 
 t.test('what we do not speak is skipped, answered ERR_UNSUP, and the next option is read', async (t) => {
-  const numbers = [4, 5, 9, 10, 11, 12, 4711, 2 ** 31, 2 ** 32 - 1]
+  const numbers = [4, 5, 12, 4711, 2 ** 31, 2 ** 32 - 1]
   const options = numbers.flatMap((number) => [encodeOption(number, Buffer.alloc(100_000, 0x49))])
   t.same(kindsOf(...options, list), [...numbers.map(() => optionReply.errUnsup), 2, 2, 1])
 })
 
 t.test('data where none belongs is ERR_INVALID, and the session lives on', async (t) => {
-  const options = [encodeOption(option.list, 'x'), encodeOption(option.structuredReply, 'x'), list]
-  t.same(kindsOf(...options), [optionReply.errInvalid, optionReply.errInvalid, 2, 2, 1])
+  const numbers = [option.list, option.structuredReply, option.extendedHeaders]
+  const options = numbers.map((number) => encodeOption(number, 'x'))
+  t.same(kindsOf(...options, list), [...numbers.map(() => optionReply.errInvalid), 2, 2, 1])
 })
 
 t.test('malformed INFO and GO are ERR_INVALID, and the session lives on', async (t) => {
@@ -302,4 +304,15 @@ t.test('with many exports, a refusal names only some', async (t) => {
   const eight = decodeOptionReplies(converse(new Handshake(catalogOf(...many.slice(0, 8))), go('x')).send)
   t.match(eight[0]!.data.toString(), /"volume-7"$/)
   t.ok(data.length < 400)
+})
+
+t.test('extended headers rule out structured ones and the old way in', async (t) => {
+  const [structured, extended] = [option.structuredReply, option.extendedHeaders].map((n) => encodeOption(n))
+  const { ack } = optionReply
+  const inStep = converse(new Handshake(catalog), extended!, go('web'))
+  t.same(inStep.kind === 'transmission' && inStep.terms, { ...PLAIN_TERMS, extendedHeaders: true })
+  t.same(kindsOf(structured!, extended!, extended!), [ack, ack, ack])
+  t.same(kindsOf(extended!, structured!), [ack, optionReply.errExtHeaderReqd])
+  const step = converse(new Handshake(catalog), extended!, encodeOption(option.exportName, 'web'))
+  t.equal(step.kind, 'close')
 })

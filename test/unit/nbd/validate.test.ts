@@ -1,17 +1,25 @@
 import t from 'tap'
 import { RequestReader } from '../../../ts/nbd/transmission.ts'
-import { validate } from '../../../ts/nbd/validate.ts'
-import { command, commandFlag, encodeRequest, errno, type RequestFields } from '../../support/nbd-wire.ts'
+import { isTooMuchPayload, validate } from '../../../ts/nbd/validate.ts'
+import {
+  command,
+  commandFlag,
+  encodeExtendedRequest,
+  encodeRequest,
+  errno,
+  type RequestFields,
+} from '../../support/nbd-wire.ts'
 
 const size = 64 * 1024 * 1024
-const writable = { byteLength: size, readOnly: false, structured: true }
+const terms = { structured: true, extended: false, blockStatus: false }
+const writable = { byteLength: size, readOnly: false, ...terms }
 const everyCommand = [0, 1, 3, 4, 5, 6]
 
 function verdict(request: Omit<RequestFields, 'cookie'>, limits = writable): number {
   const bytes = new Uint8Array(encodeRequest({ ...request, cookie: 0n }))
   const reader = new RequestReader()
   if (!reader.read(new DataView(bytes.buffer), 0)) throw new Error('not a request')
-  return validate(reader, limits)
+  return validate(reader, limits)?.error ?? 0
 }
 
 t.test('requests inside the export are valid, up to its last byte', async (t) => {
@@ -98,7 +106,7 @@ t.test('DF needs structured replies', async (t) => {
 })
 
 t.test('commands that do not exist or were not negotiated are EINVAL', async (t) => {
-  for (let number = 7; number <= 65535; number += 1) {
+  for (let number = 8; number <= 65535; number += 1) {
     if (verdict({ command: number }) !== errno.EINVAL) t.fail(`command ${number}`)
   }
   t.equal(verdict({ command: command.blockStatus, length: 512 }), errno.EINVAL)
@@ -108,4 +116,84 @@ t.test('an export without a single byte takes requests without a single byte', a
   const empty = { ...writable, byteLength: 0 }
   t.equal(verdict({ command: command.read, offset: 0, length: 0 }, empty), 0)
   t.equal(verdict({ command: command.read, offset: 0, length: 1 }, empty), errno.EINVAL)
+})
+
+const asking = { ...writable, blockStatus: true }
+
+t.test('a status is for those who have selected a context, and inside the export', async (t) => {
+  const status = { command: command.blockStatus, length: 512 }
+  t.equal(verdict(status), errno.EINVAL)
+  t.equal(verdict(status, asking), 0)
+  t.equal(verdict(status, { ...asking, readOnly: true }), 0)
+  t.equal(verdict({ ...status, flags: commandFlag.reqOne | commandFlag.fua }, asking), 0)
+  for (const flags of [2, 4, 16, 32, 64, 0x8000]) t.equal(verdict({ ...status, flags }, asking), errno.EINVAL)
+  t.equal(verdict({ ...status, length: 0 }, asking), errno.EINVAL)
+  t.equal(verdict({ ...status, offset: size }, asking), errno.EINVAL)
+  t.equal(verdict({ ...status, offset: size - 512 }, asking), 0)
+})
+
+/** The verdict on a request with an extended header. */
+function extendedVerdict(request: Omit<RequestFields, 'cookie'>, limits = asking, payload?: Buffer): number {
+  const bytes = Buffer.concat([encodeExtendedRequest({ ...request, cookie: 0n }), payload ?? Buffer.alloc(0)])
+  const reader = new RequestReader()
+  const view = new DataView(new Uint8Array(bytes).buffer)
+  if (!reader.readExtended(view, 0)) throw new Error('not a request')
+  if (payload !== undefined) reader.readStatusPayload(view, 32)
+  return validate(reader, { ...limits, extended: true })?.error ?? 0
+}
+
+t.test('with extended headers lengths have 64 bits, and only what carries a payload says so', async (t) => {
+  const large = { ...asking, byteLength: 2 ** 43 }
+  const whole = 2 ** 43
+  for (const number of [command.trim, command.writeZeroes, command.cache, command.blockStatus]) {
+    t.equal(extendedVerdict({ command: number, length: whole }, large), 0)
+    for (const length of [whole + 1, 2n ** 53n, 2n ** 63n, 2n ** 64n - 1n]) {
+      const error = number === command.writeZeroes ? errno.ENOSPC : errno.EINVAL
+      t.equal(extendedVerdict({ command: number, length }, large), error, `command ${number}, ${length}`)
+    }
+  }
+  const flags = commandFlag.payloadLength
+  t.equal(extendedVerdict({ command: command.write, flags, length: 512 }), 0)
+  t.equal(extendedVerdict({ command: command.write, length: 512 }), errno.EINVAL)
+  t.equal(extendedVerdict({ command: command.write, length: 0 }), 0, 'nothing carries nothing')
+  for (const number of [command.read, command.flush, command.trim, command.cache, command.writeZeroes]) {
+    t.equal(extendedVerdict({ command: number, flags, length: 512 }), errno.EINVAL)
+  }
+  t.equal(extendedVerdict({ command: command.read, length: 2n ** 32n }, large), errno.EINVAL)
+})
+
+t.test('a status may name the one context that there is, once', async (t) => {
+  const payload = (length: number, context: number) => {
+    const bytes = Buffer.alloc(12)
+    bytes.writeBigUInt64BE(BigInt(length))
+    bytes.writeUInt32BE(context, 8)
+    return bytes
+  }
+  const status = { command: command.blockStatus, flags: commandFlag.payloadLength, length: 12 }
+  t.equal(extendedVerdict(status, asking, payload(size, 1)), 0)
+  t.equal(extendedVerdict(status, asking, payload(size, 2)), errno.EINVAL, 'another context')
+  t.equal(extendedVerdict(status, asking, payload(size + 1, 1)), errno.EINVAL, 'past the end')
+  t.equal(extendedVerdict(status, asking, payload(0, 1)), errno.EINVAL, 'nothing')
+  t.equal(extendedVerdict(status, writable, payload(size, 1)), errno.EINVAL, 'no context was selected')
+  for (const length of [0, 8, 11, 13, 16, 20]) t.equal(extendedVerdict({ ...status, length }), errno.EINVAL)
+})
+
+t.test('a payload that is too large ends the session', async (t) => {
+  const tooMuch = (extended: boolean, length: number | bigint) => {
+    const flags = extended ? commandFlag.payloadLength : 0
+    const request = { command: command.write, flags, length, cookie: 0n }
+    const view = new DataView(
+      new Uint8Array(extended ? encodeExtendedRequest(request) : encodeRequest(request)).buffer,
+    )
+    const reader = new RequestReader()
+    if (extended) reader.readExtended(view, 0)
+    else reader.read(view, 0)
+    return isTooMuchPayload(reader, { ...asking, extended })
+  }
+  const mib = 2 ** 20
+  t.same([tooMuch(false, 64 * mib), tooMuch(false, 64 * mib + 1)], [false, true])
+  t.same(
+    [tooMuch(true, 32 * mib), tooMuch(true, 32 * mib + 1), tooMuch(true, 2n ** 63n)],
+    [false, true, true],
+  )
 })

@@ -106,7 +106,7 @@ t.test('a client goes from the handshake to the engine of its volume, with all i
     aggregate: 'two',
     facts: {
       volume: 7,
-      structuredReplies: false,
+      terms: { structuredReplies: false, extendedHeaders: false, blockStatus: false },
       readOnly: false,
       leftover: Buffer.from('early').toString('hex'),
     },

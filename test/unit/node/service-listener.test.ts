@@ -1,5 +1,9 @@
+import { spawnSync } from 'node:child_process'
 import { once } from 'node:events'
+import { existsSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { connect, createServer, Socket } from 'node:net'
+import { tmpdir } from 'node:os'
+import path from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import t, { type Test } from 'tap'
 import {
@@ -28,8 +32,11 @@ function service(t: Test) {
   const port = freePort()
   const events = new EventLog('castor', { write: () => {} })
   const greeted: GreetedClient[] = []
-  const listener = new ServiceListener({ host: '127.0.0.1', port }, tools, events, (client) =>
-    greeted.push(client),
+  const listener = new ServiceListener(
+    { address: { host: '127.0.0.1', port }, aggregates: ['one'], readOnly: false },
+    tools,
+    events,
+    (client) => greeted.push(client),
   )
   const volumes = [{ volume: 3, name: 'data', size: 65536 }]
   listener.catalogue.update('one', { serves: true, because: '', volumes })
@@ -71,7 +78,9 @@ t.test('a client that sends everything at once loses none of it', async (t) => {
   hear(client)
   client.write(Buffer.concat([encodeClientFlags(), encodeOption(option.structuredReply), go, requests]))
   await until(() => greeted.length === 1)
-  t.match(greeted, [{ structuredReplies: true, exportInfo: { name: 'data', volume: 3, aggregate: 'one' } }])
+  t.match(greeted, [
+    { terms: { structuredReplies: true }, exportInfo: { name: 'data', volume: 3, aggregate: 'one' } },
+  ])
   t.equal(Buffer.from(greeted[0]!.leftover).toString(), requests.toString())
   t.equal(client.destroyed, false, 'the connection lives on')
 })
@@ -199,4 +208,73 @@ t.test('garbage closes the connection', async (t) => {
   client.write(Buffer.alloc(64, 0xff))
   await closed
   t.equal(greeted.length, 0)
+})
+
+/** A path of a socket has at most 107 bytes. */
+function shortFolder(t: Test): string {
+  const folder = mkdtempSync(path.join(tmpdir(), 'service-'))
+  t.teardown(() => rmSync(folder, { recursive: true }))
+  return folder
+}
+
+/** A service on a Unix socket that is for looking only. */
+function localService(t: Test, socketPath: string) {
+  const greeted: GreetedClient[] = []
+  const place = { address: { path: socketPath }, aggregates: ['one'], readOnly: true }
+  const events = new EventLog('castor', { write: () => {} })
+  const listener = new ServiceListener(place, tools, events, (client) => greeted.push(client))
+  const volumes = [{ volume: 3, name: 'data', size: 65536 }]
+  listener.catalogue.update('one', { serves: true, because: '', volumes })
+  t.teardown(() => {
+    listener.close()
+    for (const { descriptor } of greeted) closeDescriptor(descriptor)
+  })
+  return { listener, greeted, events }
+}
+
+t.test('clients come over a Unix socket, which goes away with the service', async (t) => {
+  const socketPath = path.join(shortFolder(t), 's')
+  const { listener, greeted } = localService(t, socketPath)
+  listener.open()
+  const client = connect({ path: socketPath })
+  t.teardown(() => client.destroy())
+  await once(client, 'connect')
+  client.write(Buffer.concat([encodeClientFlags(), go, requests]))
+  await until(() => greeted.length === 1)
+  t.match(greeted, [{ exportInfo: { name: 'data', readOnly: true }, peer: 'this host' }])
+  t.equal(Buffer.from(greeted[0]!.leftover).toString(), requests.toString())
+  listener.close()
+  await until(() => !existsSync(socketPath))
+  t.notOk(existsSync(socketPath))
+})
+
+t.test('a socket that a killed process has left is taken over, one that is in use is not', async (t) => {
+  const socketPath = path.join(shortFolder(t), 's')
+  const die = "() => process.kill(process.pid, 'SIGKILL')"
+  const killed = `require('net').createServer().listen('${socketPath}', ${die})`
+  spawnSync(process.execPath, ['-e', killed])
+  t.ok(existsSync(socketPath), 'it was left')
+  const { listener } = localService(t, socketPath)
+  listener.open()
+  await until(() => listener.isOpen)
+  t.ok(listener.isOpen)
+  const second = localService(t, socketPath)
+  second.listener.open()
+  await sleep(100)
+  t.notOk(second.listener.isOpen, 'somebody answers there')
+  listener.close()
+  await until(() => second.listener.isOpen)
+  t.ok(second.listener.isOpen, 'until it is free')
+})
+
+t.test('what is no socket is not removed', async (t) => {
+  const file = path.join(shortFolder(t), 'precious')
+  writeFileSync(file, 'data')
+  const { listener, events } = localService(t, file)
+  listener.open()
+  await sleep(100)
+  t.notOk(listener.isOpen)
+  t.ok(existsSync(file))
+  const names = events.recent(100).map(({ event }) => event)
+  t.same(names, ['service-address-busy'], 'which is told once')
 })

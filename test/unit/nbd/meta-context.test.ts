@@ -1,0 +1,123 @@
+import t from 'tap'
+import { Handshake } from '../../../ts/nbd/handshake.ts'
+import type { SessionTerms } from '../../../ts/nbd/session-terms.ts'
+import { catalogOf, exportOf } from '../../support/nbd-catalog.ts'
+import {
+  decodeOptionReplies,
+  encodeClientFlags,
+  encodeContextData,
+  encodeInfoData,
+  encodeOption,
+  option,
+  optionReply,
+} from '../../support/nbd-wire.ts'
+
+const catalog = catalogOf(exportOf('web'), exportOf('archiv-äöü'))
+const converse = (handshake: Handshake, ...pieces: Uint8Array[]) =>
+  handshake.feed(Buffer.concat([encodeClientFlags(), ...pieces]))
+const go = (name: string) => encodeOption(option.go, encodeInfoData(name))
+const list = encodeOption(option.list)
+
+function kindsOf(...options: Uint8Array[]): number[] {
+  return decodeOptionReplies(converse(new Handshake(catalog), ...options).send).map(({ kind }) => kind)
+}
+
+const structured = encodeOption(option.structuredReply)
+const extended = encodeOption(option.extendedHeaders)
+const select = (name: string, ...queries: string[]) =>
+  encodeOption(option.setMetaContext, encodeContextData(name, queries))
+const listContexts = (name: string, ...queries: string[]) =>
+  encodeOption(option.listMetaContext, encodeContextData(name, queries))
+const { metaContext, ack, errInvalid } = optionReply
+
+/** What is agreed on when a conversation ends with GO. */
+function termsAfter(...pieces: Uint8Array[]): SessionTerms {
+  const step = converse(new Handshake(catalog), ...pieces)
+  if (step.kind !== 'transmission') throw new Error(`ended as ${step.kind}`)
+  return step.terms
+}
+
+t.test('contexts are listed by name, by namespace or all, and what is unknown is ignored', async (t) => {
+  const listed: [string[], number[]][] = [
+    [[], [metaContext, ack]],
+    [['base:'], [metaContext, ack]],
+    [['base:allocation'], [metaContext, ack]],
+    [
+      ['base:', 'base:allocation', 'qemu:'],
+      [metaContext, ack],
+    ],
+    [['base:other'], [ack]],
+    [['qemu:dirty-bitmap:x', 'nonsense', ''], [ack]],
+  ]
+  for (const [queries, kinds] of listed) t.same(kindsOf(listContexts('web', ...queries)), kinds, `${queries}`)
+  t.same(kindsOf(listContexts('helena')), [optionReply.errUnknown])
+  const [answer] = decodeOptionReplies(converse(new Handshake(catalog), listContexts('web')).send)
+  t.equal(answer!.data.toString('latin1'), '\0\0\0\0base:allocation')
+})
+
+t.test('contexts are selected by their name alone, each once', async (t) => {
+  const selected: [string[], number[]][] = [
+    [['base:allocation'], [metaContext, ack]],
+    [
+      ['base:allocation', 'base:allocation'],
+      [metaContext, ack],
+    ],
+    [[], [ack]],
+    [['base:'], [ack]],
+    [['base:allocatio', 'x-y:z'], [ack]],
+  ]
+  for (const [queries, kinds] of selected) {
+    t.same(kindsOf(structured, select('web', ...queries)), [ack, ...kinds], `${queries}`)
+  }
+  t.same(kindsOf(select('web', 'base:allocation')), [errInvalid], 'not without structured replies')
+  t.same(kindsOf(extended, select('web', 'base:allocation')), [ack, metaContext, ack])
+  t.same(kindsOf(structured, select('helena', 'base:allocation')), [ack, optionReply.errUnknown])
+})
+
+t.test('a selection holds for one export, until the next one, even if that is refused', async (t) => {
+  const selection = select('web', 'base:allocation')
+  t.equal(termsAfter(structured, selection, go('web')).blockStatus, true)
+  t.equal(termsAfter(structured, selection, encodeOption(option.exportName, 'web')).blockStatus, true)
+  t.equal(termsAfter(structured, selection, go('archiv-äöü')).blockStatus, false)
+  t.equal(termsAfter(structured, selection, select('web'), go('web')).blockStatus, false)
+  t.equal(termsAfter(structured, selection, select('helena'), go('web')).blockStatus, false)
+  const broken = encodeOption(option.setMetaContext, 'x')
+  t.equal(termsAfter(structured, selection, broken, go('web')).blockStatus, false)
+  const huge = encodeOption(option.setMetaContext, Buffer.alloc(70_000))
+  t.equal(termsAfter(structured, selection, huge, go('web')).blockStatus, false)
+  t.equal(termsAfter(structured, selection, listContexts('web', 'x:'), go('web')).blockStatus, true)
+})
+
+t.test('malformed options about contexts are ERR_INVALID, and the session lives on', async (t) => {
+  const good = encodeContextData('web', ['base:allocation'])
+  const changed = (at: number, value: number) => {
+    const bytes = Buffer.from(good)
+    bytes.writeUInt32BE(value, at)
+    return bytes
+  }
+  const malformed = {
+    'nothing at all': Buffer.alloc(0),
+    'seven bytes': Buffer.alloc(7),
+    'a name longer than the option': changed(0, 2 ** 32 - 1),
+    'a name that leaves no room for the number of queries': changed(0, good.length - 5),
+    'more queries than there are': changed(7, 2),
+    'four thousand million queries': changed(7, 2 ** 32 - 1),
+    'fewer queries than there are': changed(7, 0),
+    'a query longer than the option': changed(11, 16),
+    'a query of 4 GiB': changed(11, 2 ** 32 - 1),
+    'bytes after the last query': changed(11, 14),
+    'half a length of a query': good.subarray(0, 13),
+    'a NUL in the name': encodeContextData('we\0', []),
+    'a name of 4,097 bytes': encodeContextData('a'.repeat(4097), []),
+    'a NUL in a query': encodeContextData('web', ['base:\0']),
+    'a query that is not UTF-8': encodeContextData('web', [Buffer.from([0xff, 0xfe])]),
+    'a query of 4,097 bytes': encodeContextData('web', [`base:${'a'.repeat(4092)}`]),
+  }
+  for (const number of [option.listMetaContext, option.setMetaContext]) {
+    for (const [what, data] of Object.entries(malformed)) {
+      t.same(kindsOf(structured, encodeOption(number, data), list), [ack, errInvalid, 2, 2, 1], what)
+    }
+    const tooBig = encodeOption(number, Buffer.alloc(65_537))
+    t.same(kindsOf(structured, tooBig, list), [ack, optionReply.errTooBig, 2, 2, 1])
+  }
+})
