@@ -37,18 +37,27 @@ for (const durability of durabilities) {
         for (let cut = 0; cut < cuts; cut += 1) {
           files.start()
           const wanted = files.forced + 100
-          await until('files are forced', () => files.forced >= wanted, 30_000)
+          await until('files are forced', () => files.someEnded || files.forced >= wanted, 60_000)
           await sleep(random.between(0, 1000))
           await Promise.all(nodeNames.map((node) => pair.kill(node)))
-          for (const failure of await files.failures()) t.match(failure, /EIO|EROFS/, failure)
+          for (const failure of await files.failures()) t.match(failure, /^Error: E[A-Z]+:/, failure)
           await disk.detach()
           await powerOn(pair, durability)
-          disk = await attach(t, folder, pair)
-          await disk.mount(type)
-          t.same(await files.broken(), [], `${files.forced} times forced, and all of it is there`)
-          await disk.unmount()
-          const { code, stdout, stderr } = await run(check[0]!, [...check.slice(1), disk.device])
-          t.equal(code, 0, `${check.join(' ')} is content: ${stdout}${stderr}`)
+          for (let attempt = 1; ; attempt += 1) {
+            const before = epoch(pair)
+            disk = await attach(t, folder, pair)
+            const wrong = await look(disk, type, check, files).catch((error: Error) => [error.message])
+            if (wrong.length > 0 && epoch(pair) !== before && attempt < 5) {
+              t.comment(
+                'the machine is so busy that a lease has ended: the device is dead, and is made again',
+              )
+              await disk.detach()
+              await pair.inSync()
+              continue
+            }
+            t.same(wrong, [], `${files.forced} times forced, all of it is there, and ${check[0]} is content`)
+            break
+          }
           await disk.mount(type)
         }
         await disk.detach()
@@ -64,6 +73,22 @@ async function attach(t: Test, folder: string, pair: Pair): Promise<KernelDisk> 
   t.teardown(() => disk.detach())
   return disk
 }
+
+/** Mounts what the power cut has left, compares it with what was promised, and has it checked. */
+async function look(
+  disk: KernelDisk,
+  type: string,
+  check: readonly string[],
+  files: ForcedFiles,
+): Promise<string[]> {
+  await disk.mount(type)
+  const wrong = await files.broken()
+  await disk.unmount()
+  const { code, stdout, stderr } = await run(check[0]!, [...check.slice(1), disk.device])
+  return code === 0 ? wrong : [...wrong, `${check.join(' ')}: ${stdout}${stderr}`]
+}
+
+const epoch = (pair: Pair): number => (JSON.parse(pair.record('castor')) as { epoch: number }).epoch
 
 /** What a file system forces goes down through loop and FUSE, and arrives as FLUSH. */
 async function flushesArrive(t: Test, pair: Pair, { mountPoint }: KernelDisk): Promise<void> {

@@ -21,6 +21,8 @@ interface Versions {
  */
 export class ForcedFiles {
   forced = 0
+  /** a program has failed, which is the end of each */
+  someEnded = false
   readonly #folder: string
   readonly #random: Random
   readonly #made = new Map<number, number>()
@@ -38,7 +40,12 @@ export class ForcedFiles {
   }
 
   start(): void {
-    this.#ends = Promise.allSettled([this.#make(), this.#replace(), this.#append(), this.#overwrite()])
+    this.someEnded = false
+    const programs = [this.#make(), this.#replace(), this.#append(), this.#overwrite()]
+    this.#ends = Promise.allSettled(programs)
+    void Promise.race(programs).catch(() => {
+      this.someEnded = true
+    })
   }
 
   /** Waits until the power has gone, for all programs; returns how each saw it. */
@@ -85,7 +92,7 @@ export class ForcedFiles {
   async #make(): Promise<void> {
     for (;;) {
       const number = ++this.#number
-      const byteLength = this.#random.between(1, 80_000)
+      const byteLength = 1 + this.#random.below(80_000)
       await this.#write(`file-${number}`, content(number, byteLength, 1))
       await this.#forceFolder()
       this.#made.set(number, byteLength)
@@ -158,7 +165,10 @@ export class ForcedFiles {
   }
 
   #read(name: string): Promise<Buffer | undefined> {
-    return readFile(this.#path(name)).catch(() => undefined)
+    return readFile(this.#path(name)).catch((error: NodeJS.ErrnoException) => {
+      if (error.code !== 'ENOENT') throw error
+      return undefined
+    })
   }
 
   #path(name: string): string {
