@@ -235,8 +235,8 @@ const consistencyPoints: readonly Mutation[] = [
   {
     name: 'a consistency point is done before its superblock is flushed',
     file: 'ts/consistency-point/consistency-point.ts',
-    find: 'world.memory))\n    yield* this.#succeeded(plex.flushed())\n',
-    replace: 'world.memory))\n',
+    find: 'world.memory))\n        return yield* this.#succeeded(plex.flushed())\n',
+    replace: 'world.memory))\n        return\n',
     breaks: 'what counts as written is lost with the power',
     checker: 'scope',
   },
