@@ -48,6 +48,8 @@ export class LogRing {
   tail = 1
   #pageHead = 0
   #pageTail = 0
+  /** pages of all retained entries, without those passed over at the end of the ring */
+  #pagesHeld = 0
   readonly #words: Uint32Array
 
   constructor(memory: Memory, layout: LogLayout) {
@@ -59,6 +61,8 @@ export class LogRing {
 
   get pagesUsed(): number {
     const used = this.#pageHead - this.#pageTail
+    // `place` leaves one page free; only a recovery from an older superblock can find every page in use
+    if (used === 0 && this.#pagesHeld > 0) return this.layout.pageCount
     return used < 0 ? used + this.layout.pageCount : used
   }
 
@@ -78,6 +82,7 @@ export class LogRing {
     this.tail = sequence
     this.#pageHead = 0
     this.#pageTail = 0
+    this.#pagesHeld = 0
     this.forgetFrom(sequence)
   }
 
@@ -95,6 +100,7 @@ export class LogRing {
     assert(pageCount <= ENTRY_PAGES_MAX, 'an entry has at most 64 pages')
     const { layout } = this
     if (this.entryCount + descriptorsKeptBack >= layout.descriptorCount) return NO_ROOM
+    if (pageCount === 0) return this.#pageHead % layout.pageCount
     const free = layout.pageCount - 1 - this.pagesUsed
     const toEnd = layout.pageCount - this.#pageHead
     if (pageCount <= toEnd) return pageCount <= free ? this.#pageHead % layout.pageCount : NO_ROOM
@@ -155,6 +161,7 @@ export class LogRing {
   /** Before the first entry is adopted: its pages may begin anywhere. */
   startPagesAt(page: number): void {
     assert(this.head === this.tail, 'only an empty ring chooses where its pages begin')
+    this.#pagesHeld = 0
     this.#pageHead = page
     this.#pageTail = page
   }
@@ -165,16 +172,17 @@ export class LogRing {
     this.tail = tail
     this.head = tail
     this.startPagesAt(tail < head ? this.firstPage(tail) : 0)
-    if (tail === head) return
-    this.head = head - 1
-    this.adopt(head - 1)
+    while (this.head < head) this.adopt(this.head)
   }
 
   /** Entries up to `sequence` are on disk: their places are free. */
   release(sequence: number): void {
     assert(sequence < this.head, 'only entries that exist are released')
-    if (sequence < this.tail) return
-    this.tail = sequence + 1
+    while (this.tail <= sequence) {
+      this.#pagesHeld -= this.pageCount(this.tail)
+      this.tail += 1
+    }
+    assert(this.#pagesHeld >= 0, 'pages are released once')
     this.#pageTail = this.tail < this.head ? this.firstPage(this.tail) : this.#pageHead
   }
 
@@ -249,6 +257,7 @@ export class LogRing {
     this.head += 1
     const end = firstPage + pageCount
     this.#pageHead = end === this.layout.pageCount ? 0 : end
+    this.#pagesHeld += pageCount
     assert(
       this.head - this.tail <= this.layout.descriptorCount,
       'the ring keeps no more than it has places for',

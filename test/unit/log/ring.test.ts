@@ -173,3 +173,25 @@ t.test('memory that is too small for the ring is our bug', async (t) => {
   const memory = new MemoryTwin().allocate(4096)
   t.throws(() => new LogRing(memory, logLayout(256)), /holds the whole ring/)
 })
+
+t.test('a ring that is found with every page in use is full, not empty', async (t) => {
+  const memory = new MemoryTwin()
+  const writer = new Writer(ringOf(memory), memory)
+  const { ring } = writer
+  // entries that were released leave their pages to later ones; an older superblock wants them all again
+  for (let i = 0; i < 3; i += 1) writer.write(64)
+  ring.release(1)
+  writer.write(64)
+  t.equal(ring.pagesUsed, 192)
+  const found = new LogRing(ring.memory, ring.layout)
+  found.retain(1, 5)
+  t.equal(found.pagesUsed, 256)
+  t.equal(found.fill, 1)
+  t.equal(found.place(1), NO_ROOM)
+  t.ok(found.placeOfMark() >= 0, 'a mark needs no page')
+  found.release(1)
+  t.equal(found.pagesUsed, 192)
+  t.equal(found.place(63), 0)
+  found.release(4)
+  t.equal(found.pagesUsed, 0)
+})
