@@ -114,7 +114,7 @@ export class LogCheck {
     const other = this.#world.nodes.find((node) => node !== host.node)!
     const copy = other.nvram.get(aggregate.name)
     // its acknowledgement may still be on the way when a host has restarted and made another ring
-    if (copy === undefined || !this.#isListed(aggregate, other, copy)) return
+    if (copy === undefined || other.isNvramChanged || !this.#isListed(aggregate, other, copy)) return
     const { ring } = owner.aggregate
     for (let sequence = Math.max(from, ring.tail); sequence <= through; sequence += 1) {
       if (this.#isSame(ring, copy, sequence)) continue

@@ -129,6 +129,7 @@ export const nodeFaults: Record<string, Fault> = {
     // behind header and marks: in descriptors, checksums or data
     const at = random.between(4 * BLOCK_SIZE, memory.byteLength)
     memory.bytes[Math.floor(at)]! ^= 1 << random.below(8)
+    node.isNvramChanged = true
     return restart(scene, node, other)
   },
 }

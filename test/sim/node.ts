@@ -27,6 +27,8 @@ export class SimNode {
   nvram = new Map<string, Memory>()
   /** what its NVRAM held at some moment, to be put back later: a file of another time */
   nvramBefore: Map<string, Uint8Array> | undefined
+  /** the world has changed it since the process ended: what it has acknowledged is not there any more */
+  isNvramChanged = false
   readonly #clockOffsetMs: number
 
   constructor(name: string, partnerName: string, world: SimWorld) {
@@ -86,6 +88,7 @@ export class SimNode {
   start(settings: readonly Omit<EngineSettings, 'boot'>[]): void {
     this.boot += 1
     this.isPaused = false
+    this.isNvramChanged = false
     this.hosts = settings.map((one, place) => new SimEngine(this, place, one))
   }
 
@@ -131,6 +134,7 @@ export class SimNode {
 
   /** Puts back what `rememberNvram` kept, while the process is down. */
   restoreNvram(): void {
+    this.isNvramChanged = true
     for (const [name, bytes] of this.nvramBefore ?? []) this.nvram.get(name)?.bytes.set(bytes)
   }
 

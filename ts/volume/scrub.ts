@@ -165,6 +165,8 @@ class Pass {
   *#locate(root: Uint32Array, height: number, block: number, level: number): Procedure<number> {
     for (let failures = 0; ; ) {
       const physical = this.#image.tree.locate(root, height, block, level, this.#waiter)
+      // whoever has let go of the image does not read for its cache any more
+      if (physical === WAIT && this.#user.isOver()) return FAILED
       if (physical === FAILED) failures += 1
       if (physical !== WAIT && (physical !== FAILED || failures > FAILURES_MAX)) return physical
       yield physical === WAIT ? 'wait' : 'again'

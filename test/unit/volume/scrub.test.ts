@@ -138,3 +138,19 @@ t.test('a block that cannot be read is found as such', async (t) => {
   here.disk.badBlocks.add(placeOf(here, physical) / BLOCK_SIZE)
   t.match(run(here).findings, [{ physical, why: 'unreadable' }])
 })
+
+t.test('a scrub that is told to end does not wait for a cache that nobody reads for any more', async (t) => {
+  const here = setting()
+  let turns = 0
+  const user = {
+    isOver: () => turns > 500,
+    *pace(): Procedure {
+      yield 'again'
+    },
+    found: () => {},
+  }
+  const pass = scrub(openImage(here.world, [here.disk]), user)
+  for (; turns < 1000 && !pass.next().done; turns += 1) here.world.turn()
+  t.ok(turns > 500, 'it waits for the cache while it goes on')
+  t.ok(turns < 1000, `${turns} turns without the cache`)
+})
