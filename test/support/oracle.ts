@@ -86,6 +86,9 @@ export class Oracle {
       while (!this.#stopping && this.failure === undefined && remaining > 0) {
         remaining -= 1
         if (this.#options.paceMs > 0) await sleep(this.#options.paceMs)
+        // others may have all blocks in flight, and only their answers can change that
+        while (this.#isAllBusy) await sleep(1)
+        if (this.failure !== undefined) return
         await this.#perform(this.#next())
       }
     }
@@ -175,6 +178,10 @@ export class Oracle {
     if (dice < 70 || blocks > 1) return this.#operation('write', first, count)
     const within = random.below(PER_BLOCK)
     return this.#operation('write', first + within, 1 + random.below(PER_BLOCK - within))
+  }
+
+  get #isAllBusy(): boolean {
+    return this.failure === undefined && !this.#busy.includes(0)
   }
 
   /** Blocks that no request in flight touches: as many as wanted, or fewer where there is no such place. */
