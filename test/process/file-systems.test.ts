@@ -39,6 +39,7 @@ for (const durability of durabilities) {
           const wanted = files.forced + 100
           await until('files are forced', () => files.someEnded || files.forced >= wanted, 60_000)
           await sleep(random.between(0, 1000))
+          files.powerGoes()
           await Promise.all(nodeNames.map((node) => pair.kill(node)))
           for (const failure of await files.failures()) t.match(failure, /^Error: E[A-Z]+:/, failure)
           await disk.detach()

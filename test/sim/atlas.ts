@@ -63,8 +63,9 @@ export class Atlas {
     const other = world.nodes.find((one) => one !== node)!
     const listed = record.incarnations[other.name]
     const otherHas = listed !== undefined && listed === incarnationOf(other, aggregate)
-    const isWhole = !this.damagedRings.has(other.name)
-    return record.log === 'in-sync' && otherHas && isWhole ? 'nothing' : otherwise
+    if (record.log !== 'in-sync' || !otherHas) return otherwise
+    // an entry that rotted is no loss of power: what the vault lacks then is for the operator to judge
+    return this.damagedRings.has(other.name) ? 'too much' : 'nothing'
   }
 }
 

@@ -8,10 +8,10 @@ const BLOCKS = 256
 const KEPT = 100
 const LINE = 100
 
-/** Versions of something: the newest that was forced to stable storage, and the newest that was begun. */
+/** Versions of something: the newest that was forced to stable storage, and all that were begun since. */
 interface Versions {
   forced: number
-  begun: number
+  begun: number[]
 }
 
 /**
@@ -23,14 +23,16 @@ export class ForcedFiles {
   forced = 0
   /** a program has failed, which is the end of each */
   someEnded = false
+  #isPowerOn = false
   readonly #folder: string
   readonly #random: Random
   readonly #made = new Map<number, number>()
   readonly #removed = new Set<number>()
-  readonly #current: Versions = { forced: 0, begun: 0 }
-  readonly #blocks: Versions[] = Array.from({ length: BLOCKS }, () => ({ forced: 0, begun: 0 }))
+  readonly #current: Versions = { forced: 0, begun: [] }
+  readonly #blocks: Versions[] = Array.from({ length: BLOCKS }, () => ({ forced: 0, begun: [] }))
   #lines = 0
   #number = 0
+  #replaced = 0
   #version = 0
   #ends: Promise<PromiseSettledResult<void>[]> = Promise.resolve([])
 
@@ -41,11 +43,21 @@ export class ForcedFiles {
 
   start(): void {
     this.someEnded = false
+    this.#isPowerOn = true
     const programs = [this.#make(), this.#replace(), this.#append(), this.#overwrite()]
     this.#ends = Promise.allSettled(programs)
     void Promise.race(programs).catch(() => {
       this.someEnded = true
     })
+  }
+
+  /**
+   * To be called right before the power is cut: what is told as forced later is not counted. Just after its
+   * journal has failed, ext4 tells of a folder that it is forced, and is read-only a moment later; under
+   * load, with any server that is killed, in about one cut of thirty (nbdkit's file plugin: 15 of 500).
+   */
+  powerGoes(): void {
+    this.#isPowerOn = false
   }
 
   /** Waits until the power has gone, for all programs; returns how each saw it. */
@@ -65,7 +77,7 @@ export class ForcedFiles {
     }
     const { forced, begun } = this.#current
     const current = await this.#read('current')
-    const versions = Array.from({ length: begun - forced + 1 }, (_, index) => forced + index)
+    const versions = [forced, ...begun]
     const isOne = versions.some((version) => current?.equals(content(0, 3 * BLOCK, version)))
     if (forced > 0 && !isOne) wrong.push(`current is none of ${versions.join(', ')}: ${told(current)}`)
     const log = await this.#read('log')
@@ -75,15 +87,15 @@ export class ForcedFiles {
     return [...wrong, ...this.#brokenBlocks(await this.#read('blocks'))]
   }
 
-  /** Each sector has what was forced last, or what was under way. */
+  /** Each sector has what was forced last, or what was under way in this cut or an earlier one. */
   #brokenBlocks(bytes: Buffer | undefined): string[] {
     return this.#blocks.flatMap(({ forced, begun }, block) => {
       if (forced === 0) return []
-      const choices = [forced, begun].map((version) => stamped(1, block * 8, 8, version))
+      const choices = [forced, ...begun].map((version) => stamped(1, block * 8, 8, version))
       for (let at = 0; at < BLOCK; at += SECTOR) {
         const found = bytes?.subarray(block * BLOCK + at, block * BLOCK + at + SECTOR)
         if (choices.every((choice) => !found?.equals(choice.subarray(at, at + SECTOR))))
-          return [`block ${block} is neither version ${forced} nor ${begun}`]
+          return [`block ${block} is none of ${[forced, ...begun].join(', ')}`]
       }
       return []
     })
@@ -95,24 +107,24 @@ export class ForcedFiles {
       const byteLength = 1 + this.#random.below(80_000)
       await this.#write(`file-${number}`, content(number, byteLength, 1))
       await this.#forceFolder()
+      if (!this.#isForced()) continue
       this.#made.set(number, byteLength)
-      this.forced += 1
       const oldest = number - KEPT
       if (!this.#made.delete(oldest)) continue
       await unlink(this.#path(`file-${oldest}`))
       await this.#forceFolder()
-      this.#removed.add(oldest)
+      if (this.#isForced()) this.#removed.add(oldest)
     }
   }
 
   async #replace(): Promise<void> {
     for (;;) {
-      const version = ++this.#current.begun
+      const version = ++this.#replaced
+      this.#current.begun.push(version)
       await this.#write('current.new', content(0, 3 * BLOCK, version))
       await rename(this.#path('current.new'), this.#path('current'))
       await this.#forceFolder()
-      this.#current.forced = version
-      this.forced += 1
+      this.#settle(this.#current, version)
     }
   }
 
@@ -122,8 +134,7 @@ export class ForcedFiles {
       for (;;) {
         await file.write(line(this.#lines))
         await file.datasync()
-        this.#lines += 1
-        this.forced += 1
+        if (this.#isForced()) this.#lines += 1
       }
     })
   }
@@ -135,13 +146,24 @@ export class ForcedFiles {
         const block = this.#random.below(BLOCKS)
         const version = ++this.#version
         const versions = this.#blocks[block]!
-        versions.begun = version
+        versions.begun.push(version)
         await file.write(stamped(1, block * 8, 8, version), 0, BLOCK, block * BLOCK)
         await file.datasync()
-        versions.forced = version
-        this.forced += 1
+        this.#settle(versions, version)
       }
     })
+  }
+
+  /** Counts what was forced, if it was while the power was on. */
+  #isForced(): boolean {
+    if (this.#isPowerOn) this.forced += 1
+    return this.#isPowerOn
+  }
+
+  #settle(versions: Versions, version: number): void {
+    if (!this.#isForced()) return
+    versions.forced = version
+    versions.begun = []
   }
 
   #write(name: string, bytes: Buffer): Promise<void> {
