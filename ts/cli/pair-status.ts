@@ -1,3 +1,4 @@
+import { StoreError } from '../base/errors.ts'
 import { isSilent, type NodeStatus } from '../control/node-control.ts'
 import type { EngineStatus, VolumeStatus } from '../node/messages.ts'
 import type { Context, KnownNode } from './context.ts'
@@ -79,6 +80,18 @@ export function summarize(dir: string, asked: readonly Asked[]): PairStatus {
     aggregates,
     volumes: aggregates.flatMap((aggregate) => volumeLines(aggregate, asked)),
   }
+}
+
+/** The aggregates that are served now and that a command means: one by name, or all. */
+export async function servedAggregates(context: Context, name: string | undefined): Promise<AggregateLine[]> {
+  const { aggregates } = await pairStatus(context)
+  const meant = aggregates.filter((aggregate) => name === undefined || aggregate.name === name)
+  if (name !== undefined && meant.length === 0) {
+    throw new StoreError('USAGE', `no aggregate that answers is called ${name}`)
+  }
+  const served = meant.filter(({ node }) => node !== null)
+  if (served.length === 0) throw new StoreError('NOT_READY', 'no aggregate is served now')
+  return served
 }
 
 /** One line for each aggregate that any node knows. */

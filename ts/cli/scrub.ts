@@ -3,7 +3,7 @@ import { byteLengthText, parseByteLength } from '../config/quantities.ts'
 import type { ScrubStatus } from '../node/messages.ts'
 import { type Context, findContext } from './context.ts'
 import { say, sayJson } from './output.ts'
-import { type AggregateLine, pairStatus } from './pair-status.ts'
+import { type AggregateLine, pairStatus, servedAggregates } from './pair-status.ts'
 import { waitFor } from './wait.ts'
 
 export interface ScrubOptions {
@@ -22,12 +22,7 @@ type Outcome = ScrubStatus & { readonly aggregate: string }
 export async function scrub(name: string | undefined, options: ScrubOptions): Promise<void> {
   const byteRate = options.rate === undefined ? undefined : rateOf(options.rate)
   const context = findContext(options.dir)
-  const { aggregates } = await pairStatus(context)
-  const meant = aggregates.filter((aggregate) => name === undefined || aggregate.name === name)
-  if (name !== undefined && meant.length === 0)
-    throw new StoreError('USAGE', `no aggregate that answers is called ${name}`)
-  const served = meant.filter(({ node }) => node !== null)
-  if (served.length === 0) throw new StoreError('NOT_READY', 'no aggregate that is meant is served now')
+  const served = await servedAggregates(context, name)
   const action = options.stop ? 'stop' : 'start'
   const asked = await Promise.all(served.map((aggregate) => ask(context, aggregate, action, byteRate)))
   const outcomes = options.stop || options.detach ? asked : await finished(context, asked)

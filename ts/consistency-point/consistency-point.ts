@@ -1,4 +1,4 @@
-import { StoreError } from '../base/errors.ts'
+import { isStoreError, StoreError } from '../base/errors.ts'
 import type { Procedure } from '../base/procedure.ts'
 import { BLOCK_SIZE } from '../base/units.ts'
 import { type SuperblockValues, writeSuperblock } from '../disk/superblock.ts'
@@ -80,9 +80,6 @@ export function* consistencyPoint(
     throw error
   }
 }
-
-const isDiskFailure = (error: unknown): error is StoreError =>
-  error instanceof StoreError && error.code === 'DISK_FAILED'
 
 class ConsistencyPoint {
   readonly #image: Image
@@ -226,7 +223,7 @@ class ConsistencyPoint {
         return yield* this.#succeeded(plex.flushed())
       } catch (error) {
         const { untilRetry } = this.#options
-        if (untilRetry === undefined || !isDiskFailure(error)) throw error
+        if (untilRetry === undefined || !isStoreError(error, 'DISK_FAILED')) throw error
         yield* untilRetry(error)
       }
     }

@@ -3,7 +3,7 @@ import fastify, { type FastifyError, type FastifyInstance, type FastifyReply } f
 import { type ErrorCode, isStoreError, StoreError } from '../base/errors.ts'
 import type { LogDump } from '../node/messages.ts'
 import { ChangeVolume, ConsistencyPoint, CreateVolume, Handover, Scrub, Stop, Takeover } from './bodies.ts'
-import type { AggregateRoleChange, NodeControl } from './node-control.ts'
+import type { AggregateRoleChange, AggregateView, NodeControl } from './node-control.ts'
 import { aggregateForNewVolume, aggregateNamed, aggregateOfVolume, aggregatesMeant } from './routing.ts'
 
 const QUICK_MS = 10_000
@@ -114,12 +114,17 @@ async function eachOf<T>(
   return { changes: settled.flatMap((outcome) => (outcome.status === 'fulfilled' ? [outcome.value] : [])) }
 }
 
+/** The one that is named, or all that this node serves. */
+function servedHere(node: NodeControl, name: string | undefined): AggregateView[] {
+  const meant = aggregatesMeant(node, name === undefined ? undefined : [name], ({ serves }) => serves)
+  if (meant.length === 0) throw new StoreError('NOT_READY', `node ${node.name} serves no aggregate now`)
+  return meant
+}
+
 function addConsistencyPoints(api: FastifyInstance, node: NodeControl): void {
   const schema = { body: ConsistencyPoint }
   api.post<{ Body: ConsistencyPoint }>('/cp', { schema }, async ({ body }) => {
-    const names = body.aggregate === undefined ? undefined : [body.aggregate]
-    const meant = aggregatesMeant(node, names, (aggregate) => aggregate.serves)
-    if (meant.length === 0) throw new StoreError('NOT_READY', `node ${node.name} serves no aggregate now`)
+    const meant = servedHere(node, body.aggregate)
     const timeoutMs = body.action === 'now' ? CONSISTENCY_POINT_MS : QUICK_MS
     return eachOf(meant, (aggregate) => node.request(aggregate, `cp-${body.action}`, {}, timeoutMs))
   })
@@ -128,9 +133,7 @@ function addConsistencyPoints(api: FastifyInstance, node: NodeControl): void {
 function addScrub(api: FastifyInstance, node: NodeControl): void {
   api.post<{ Body: Scrub }>('/scrub', { schema: { body: Scrub } }, async ({ body }) => {
     const { action, aggregate, byteRate } = body
-    const names = aggregate === undefined ? undefined : [aggregate]
-    const meant = aggregatesMeant(node, names, ({ serves }) => serves)
-    if (meant.length === 0) throw new StoreError('NOT_READY', `node ${node.name} serves no aggregate now`)
+    const meant = servedHere(node, aggregate)
     const rate = byteRate === undefined ? {} : { byteRate }
     if (action === 'stop') return eachOf(meant, (name) => node.request(name, 'scrub-stop', {}, QUICK_MS))
     return eachOf(meant, (name) => node.request(name, 'scrub-start', rate, QUICK_MS))

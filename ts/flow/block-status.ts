@@ -2,7 +2,13 @@ import { BLOCK_SIZE } from '../base/units.ts'
 import { CommandFlag, EXTENDED_EXTENT_BYTE_LENGTH, EXTENT_BYTE_LENGTH, ExtentFlag } from '../format/nbd.ts'
 import { refusals } from '../nbd/errors.ts'
 import { ALLOCATION_CONTEXT_ID } from '../nbd/meta-context.ts'
-import { CHUNK_START_BYTE_LENGTH_MAX, encodeBlockStatus, encodeExtent, type ReplyTo } from '../nbd/reply.ts'
+import {
+  CHUNK_START_BYTE_LENGTH_MAX,
+  emptyReplyTo,
+  encodeBlockStatus,
+  encodeExtent,
+  keepReplyTo,
+} from '../nbd/reply.ts'
 import { FAILED, WAIT } from '../volume/answers.ts'
 import type { Waiter } from '../volume/cache.ts'
 import type { Aggregate } from './aggregate.ts'
@@ -25,7 +31,7 @@ export class StatusOperation implements Lookup, Waiter {
   isQueued = false
   #client: Client | undefined
   #isFirst = false
-  readonly #to: ReplyTo = { cookieHigh: 0, cookieLow: 0, offsetHigh: 0, offsetLow: 0 }
+  readonly #to = emptyReplyTo()
   #offset = 0
   #length = 0
   #generation = 0
@@ -41,10 +47,7 @@ export class StatusOperation implements Lookup, Waiter {
     const { request } = client
     this.#client = client
     this.session = client.session
-    this.#to.cookieHigh = request.cookieHigh
-    this.#to.cookieLow = request.cookieLow
-    this.#to.offsetHigh = request.offsetHigh
-    this.#to.offsetLow = request.offsetLow
+    keepReplyTo(this.#to, request)
     this.#offset = request.offset
     this.#length = request.length
     this.#generation = this.#aggregate.image.generation

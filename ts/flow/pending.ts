@@ -1,5 +1,5 @@
 import { assert } from '../base/assert.ts'
-import type { ReplyTo } from '../nbd/reply.ts'
+import { emptyReplyTo, type ReplyTo } from '../nbd/reply.ts'
 
 /**
  * Replies that wait until the log is safe up to a sequence. Sequences come in ascending order, so a
@@ -13,7 +13,7 @@ export class PendingReplies {
   readonly cookiesHigh: Uint32Array
   readonly offsetsLow: Uint32Array
   readonly offsetsHigh: Uint32Array
-  readonly #shifted: ReplyTo = { cookieHigh: 0, cookieLow: 0, offsetHigh: 0, offsetLow: 0 }
+  readonly #shifted = emptyReplyTo()
   readonly #mask: number
   #first = 0
   #count = 0

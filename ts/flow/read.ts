@@ -5,12 +5,13 @@ import { CommandFlag } from '../format/nbd.ts'
 import { refusals } from '../nbd/errors.ts'
 import {
   CHUNK_START_BYTE_LENGTH_MAX,
+  emptyReplyTo,
   encodeDone,
   encodeOffsetData,
   encodeOffsetHole,
   encodeSimpleReply,
+  keepReplyTo,
   OFFSET_HOLE_BYTE_LENGTH_MAX,
-  type ReplyTo,
 } from '../nbd/reply.ts'
 import type { Memory } from '../ports/memory.ts'
 import { FAILED, WAIT } from '../volume/answers.ts'
@@ -49,7 +50,7 @@ export class ReadOperation implements Lookup, Waiter {
   next: Lookup | undefined
   isQueued = false
   #client: Client | undefined
-  readonly #to: ReplyTo = { cookieHigh: 0, cookieLow: 0, offsetHigh: 0, offsetLow: 0 }
+  readonly #to = emptyReplyTo()
   /** its data comes in one chunk */
   #isWhole = false
   /** some block of the piece that was looked at is zero */
@@ -72,10 +73,7 @@ export class ReadOperation implements Lookup, Waiter {
     const { request } = client
     this.#client = client
     this.session = client.session
-    this.#to.cookieHigh = request.cookieHigh
-    this.#to.cookieLow = request.cookieLow
-    this.#to.offsetHigh = request.offsetHigh
-    this.#to.offsetLow = request.offsetLow
+    keepReplyTo(this.#to, request)
     this.#isWhole = (request.flags & CommandFlag.DF) !== 0
     this.#offset = request.offset
     this.#length = request.length

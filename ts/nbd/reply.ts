@@ -28,6 +28,16 @@ export interface ReplyTo {
   offsetLow: number
 }
 
+export const emptyReplyTo = (): ReplyTo => ({ cookieHigh: 0, cookieLow: 0, offsetHigh: 0, offsetLow: 0 })
+
+/** Keeps where a reply goes, when the reader has gone on to the next request. */
+export function keepReplyTo(kept: ReplyTo, to: ReplyTo): void {
+  kept.cookieHigh = to.cookieHigh
+  kept.cookieLow = to.cookieLow
+  kept.offsetHigh = to.offsetHigh
+  kept.offsetLow = to.offsetLow
+}
+
 /** What a chunk has at most before its data, extents or message. */
 export const CHUNK_START_BYTE_LENGTH_MAX = EXTENDED_CHUNK_HEADER_BYTE_LENGTH + 8
 /** An error chunk without its message. */

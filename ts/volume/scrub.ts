@@ -1,5 +1,5 @@
 import type { Procedure } from '../base/procedure.ts'
-import { BLOCK_SIZE } from '../base/units.ts'
+import { BLOCK_SIZE, roundDown } from '../base/units.ts'
 import { verifyLabels } from '../disk/label.ts'
 import { verifySuperblock } from '../disk/superblock.ts'
 import { BIRTH, CHECKSUM, FLAGS, PHYSICAL, POINTER_PRESENT, POINTER_WORDS } from '../format/block-pointer.ts'
@@ -156,7 +156,7 @@ class Pass {
       const before = this.#suspects.length
       // an inner node is read alone, as if it were data; the lowest one with all that it has
       yield* this.#walk.run(pointer, level > lowest ? 0 : lowest)
-      this.#place(before, level > lowest ? level : 0, block - (block % reachOf(level)))
+      this.#place(before, level > lowest ? level : 0, roundDown(block, reachOf(level)))
       if (this.#suspects.length > before && level > lowest) return nextUnder(block, level)
     }
     return nextUnder(block, lowest)
@@ -207,7 +207,7 @@ class Pass {
 }
 
 /** The first block that does not lie under the node of this level that `block` lies under. */
-const nextUnder = (block: number, level: number): number => block - (block % reachOf(level)) + reachOf(level)
+const nextUnder = (block: number, level: number): number => roundDown(block, reachOf(level)) + reachOf(level)
 
 function pointerTo(physical: number, checksum: number, birth: number): Uint32Array {
   const words = new Uint32Array(POINTER_WORDS)
