@@ -4,11 +4,13 @@ import type { Gather } from './base/gather.ts'
 import { MemoryBatch } from './base/memory-batch.ts'
 import type { EngineSettings } from './config/engine-settings.ts'
 import { CatchUp } from './engine/catch-up.ts'
+import { DiskLink } from './engine/disk-link.ts'
 import { linkIdentity, logOwnership, ownershipSettings } from './engine/from-settings.ts'
 import { Link, type LinkUser } from './engine/link.ts'
 import { LogHealth } from './engine/log-health.ts'
 import { DiskEpoch, Opening } from './engine/opening.ts'
-import type { Owner, OwnerParts } from './engine/owner.ts'
+import type { Owner } from './engine/owner.ts'
+import { ownerParts } from './engine/owner-parts.ts'
 import { Quiesce } from './engine/quiesce.ts'
 import { Rejoin } from './engine/rejoin.ts'
 import { handleRequest } from './engine/requests.ts'
@@ -58,6 +60,7 @@ export class Engine implements OwnershipEffects, LinkUser {
   readonly #quiesce: Quiesce
   readonly #catchUp: CatchUp
   readonly #diskEpoch = new DiskEpoch()
+  readonly diskLink: DiskLink
   /** control requests that wait for their log entry to be acknowledged */
   readonly waiting: { sequence: number; answer: () => void }[] = []
   readonly #rejoin: Rejoin
@@ -76,6 +79,11 @@ export class Engine implements OwnershipEffects, LinkUser {
     const times = { heartbeatMs: settings.heartbeatMs, timeoutMs: settings.linkTimeoutMs }
     this.link = new Link(world.memory, linkIdentity(settings, this.#whose), times, world.host, this)
     this.#catchUp = new CatchUp(this.link, this.ownership)
+    this.diskLink = new DiskLink(world, settings, this.log, this.link, {
+      epoch: () => this.ownership.epoch,
+      isOnlyPlex: () => this.owner?.aggregate.image.copies.reading[0]?.isRemote ?? false,
+      sharedPageAt: (at) => (this.#catchUp.isMirroring ? (this.owner?.mirror.sharedPageAt(at) ?? -1) : -1),
+    })
     this.#quiesce = new Quiesce(this.ownership)
     this.#rejoin = new Rejoin(this.ownership, this.#health, world.host)
   }
@@ -100,6 +108,7 @@ export class Engine implements OwnershipEffects, LinkUser {
     this.#keep(nowMs)
     this.#noticeLinkDown(nowMs)
     this.ownership.tick(nowMs)
+    this.diskLink.step()
     let more = this.#stepOpening(nowMs)
     if (this.owner !== undefined && this.isServing) more = this.#own(nowMs, this.owner) || more
     this.link.rearm()
@@ -107,7 +116,7 @@ export class Engine implements OwnershipEffects, LinkUser {
     this.link.pump()
     this.#rejoin.step(nowMs)
     this.#noticeStop()
-    return more
+    return more || this.diskLink.hasWork
   }
 
   /** When the next turn is due, if nothing happens before. */
@@ -176,38 +185,12 @@ export class Engine implements OwnershipEffects, LinkUser {
 
   open(record: OwnerRecord, how: OpenReason, source: LogSource): void {
     assert(this.owner === undefined && !this.#opening.isUnderWay, 'the role is taken once')
-    const { name } = this.settings.aggregate
-    const text = `aggregate ${name}: ${how}, epoch ${record.epoch}, log from ${source}`
+    const text = `aggregate ${this.settings.aggregate.name}: ${how}, epoch ${record.epoch}, log from ${source}`
     this.world.host.event('info', 'opening', text)
     this.link.close('this node becomes owner')
-    this.#opening.begin(this.#ownerParts(record, how === 'forced'), source)
-  }
-
-  #ownerParts({ epoch }: OwnerRecord, acceptsLoss: boolean): OwnerParts {
-    const { world, settings, log } = this
-    return {
-      world,
-      settings,
-      log,
-      whose: this.#whose,
-      epoch,
-      acceptsLoss,
-      node: this.#whose.node,
-      stillOwner: () => this.ownership.fenceAtMs > world.clock.now(),
-      surroundings: {
-        requestConsistencyPoint: (why) => this.owner?.consistency.request(why),
-        requestSpace: (why) => this.owner?.consistency.requestSpace(why),
-        clientGone: ({ peer }, reason) =>
-          world.host.event('info', 'client gone', `client ${peer}: ${reason}`),
-      },
-      consistencyEvents: {
-        published: (generation, sequence) => this.#published(generation, sequence),
-        failed: ({ message }, retryMs) => {
-          const text = `${message}; next try in ${retryMs} ms`
-          world.host.event('error', 'consistency point failed', text)
-        },
-      },
-    }
+    this.#opening.letGo(this.diskLink.closing())
+    const published = (generation: number, sequence: number): void => this.#published(generation, sequence)
+    this.#opening.begin(ownerParts(this, this.#whose, record, how === 'forced', published), source)
   }
 
   #stepOpening(nowMs: number): boolean {
@@ -260,6 +243,7 @@ export class Engine implements OwnershipEffects, LinkUser {
     this.#catchUp.reset()
     if (this.owner !== undefined) this.#opening.letGo(this.owner.close(reason))
     this.owner = undefined
+    this.diskLink.giveUp()
     this.batch.clear()
     this.keeper = new Keeper(this.log, this.batch)
     this.link.close('this node is no longer owner')
@@ -304,11 +288,15 @@ export class Engine implements OwnershipEffects, LinkUser {
     this.#catchUp.reset()
     const incarnation = identityText(partner.incarnation)
     this.#noticeLinkDown(this.world.clock.now())
+    // first: the link may be down again when the ownership has heard of it
+    this.diskLink.linkUp()
     this.ownership.linkUp(this.world.clock.now(), { state, epoch, logState, incarnation })
+    this.owner?.returning.hurry()
   }
 
   linkDown(_reason: string): void {
     this.#catchUp.reset()
+    this.diskLink.linkDown()
     this.#linkWentDown = true
     this.world.host.wantLink(true)
   }
@@ -316,6 +304,7 @@ export class Engine implements OwnershipEffects, LinkUser {
   frame(frame: FrameReader, input: Memory, payload: number): string | undefined {
     if (frame.kind === FrameKind.ACKNOWLEDGE)
       return this.#catchUp.isMirroring ? this.owner?.mirror.take(frame) : undefined
+    if (frame.kind === FrameKind.DISK_DONE) return this.diskLink.take(frame, input, payload)
     if (this.#isOwner) return `a frame of kind ${frame.kind} came to the owner`
     const known = this.ownership.epoch
     if (frame.epoch < known) return `a frame of epoch ${frame.epoch} came, but the record is at ${known}`
@@ -336,6 +325,13 @@ export class Engine implements OwnershipEffects, LinkUser {
       case FrameKind.HANDOVER:
         this.ownership.handedOver(this.world.clock.now())
         return undefined
+      case FrameKind.DISK_OPEN:
+        if (this.#opening.isLeaving) return 'this node still has I/O of an earlier ownership in flight'
+        return this.diskLink.take(frame, input, payload)
+      case FrameKind.DISK_READ:
+      case FrameKind.DISK_WRITE:
+      case FrameKind.DISK_FLUSH:
+        return this.diskLink.take(frame, input, payload)
       default:
         return `a frame of kind ${frame.kind} came to the keeper`
     }
@@ -343,6 +339,7 @@ export class Engine implements OwnershipEffects, LinkUser {
 
   addEntries(gather: Gather): void {
     this.#catchUp.addEntries(gather, this.owner)
+    this.diskLink.addFrames(gather)
   }
 
   sendEnded(): void {

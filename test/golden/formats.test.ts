@@ -16,6 +16,9 @@ import { SUPERBLOCK_MAGIC, Superblock, superblockVersions } from '../../ts/forma
 import { VolumeRecord, volumeRecordVersions } from '../../ts/format/volume-record.ts'
 import { hexOf, sampleOf } from './structs.ts'
 
+const SUPERBLOCK_UP_TO_INDEX =
+  '00414243014142430241424303414243404142434445464748494a4b4c4d4e4f505152535455565758595a5b5c5d5e5f606162636465666768696a6b6c6d6e6f707172737475767778797a7b7c7d7e7f08414243094142430a828384858607000b4142430c414243d0d1d2d3d4d5d6d7d8d9dadbdcdddedf0e4142430f41424310828384858607001182838485860700124142431341424314414243154142431682838485860700707172737475767778797a7b7c7d7e7f'
+
 /** Layouts as they were released: fingerprint, and bytes of known values without the zeroes at the end. */
 const frozen = [
   [
@@ -41,8 +44,9 @@ const frozen = [
   ],
   [
     Superblock,
-    0x7d89_d23f,
-    '00414243014142430241424303414243404142434445464748494a4b4c4d4e4f505152535455565758595a5b5c5d5e5f606162636465666768696a6b6c6d6e6f707172737475767778797a7b7c7d7e7f08414243094142430a828384858607000b4142430c414243d0d1d2d3d4d5d6d7d8d9dadbdcdddedf0e4142430f41424310828384858607001182838485860700124142431341424314414243154142431682838485860700707172737475767778797a7b7c7d7e7f',
+    0x1be2_416d,
+    // the bases lie behind the index of the map
+    `${SUPERBLOCK_UP_TO_INDEX}${'00'.repeat(2032)}18414243194142431a4142431b414243`,
   ],
   [
     VolumeRecord,
@@ -105,6 +109,11 @@ t.test('numbers on disk and on the wire keep their meaning', async (t) => {
     HEARTBEAT: 6,
     BASE: 7,
     HANDOVER: 8,
+    DISK_OPEN: 9,
+    DISK_READ: 10,
+    DISK_WRITE: 11,
+    DISK_FLUSH: 12,
+    DISK_DONE: 13,
   })
 })
 

@@ -10,6 +10,7 @@ import {
   within,
 } from './engine.ts'
 import type { Opened } from './opened.ts'
+import { addPlex, mayPublish, plexMistake, publish } from './plexes.ts'
 import {
   type Asked,
   fork,
@@ -60,6 +61,7 @@ export function actionsIn(state: PairState): Action[] {
   }
   for (const each of state.asked) addArbiter(state, each, add)
   addLink(state, add)
+  addPlexFaults(state, add)
   if (found.some((action) => action.isPrompt)) return found
   if (state.budget.drifts > 0) addDrift(add)
   add('time passes', false, undefined, passTime)
@@ -109,7 +111,11 @@ function addLife(state: PairState, index: number, add: Add): void {
     })
 }
 
-type Turn = (name: string, isPrompt: boolean, change: (node: NodeState, next: PairState) => void) => void
+export type Turn = (
+  name: string,
+  isPrompt: boolean,
+  change: (node: NodeState, next: PairState) => void,
+) => void
 
 /** Opening ends only while the lease is live: the stamp in the vault could not be written later. */
 function addOpening(state: PairState, index: number, turn: Turn): void {
@@ -117,6 +123,7 @@ function addOpening(state: PairState, index: number, turn: Turn): void {
   const { budget } = state
   const nowMs = localMs(state, state.nodes[index]!)
   if (opening === undefined || ownership!.fenceAtMs <= nowMs) return
+  addPlex(state, index, turn)
   turn('has opened the image', true, (own, next) => {
     if (own.opening !== undefined) opened(own, next)
   })
@@ -151,12 +158,15 @@ function addOwner(state: PairState, index: number, turn: Turn): void {
   const isLive = ownership.fenceAtMs > nowMs
   if (!isLive || !(ownership.serves || node.quiescing)) return
   addCatchUp(state, index, turn)
+  addPlex(state, index, turn)
   const isDemanding = ownership.mirrorRequired || node.joining
   const safe = isDemanding ? node.mirrored : ownership.maySoloAck ? node.ring.entries : 0
   const due = node.ring.entries & safe & ~acknowledged
   if (due !== 0) turn(`acknowledges ${due}`, false, (_, next) => (next.acknowledged |= due))
-  if (budget.points > 0 && node.ring.entries & ~image && !(node.ring.entries & ~acknowledged))
+  const isPointDue = node.ring.entries & ~image && !(node.ring.entries & ~acknowledged)
+  if (budget.points > 0 && isPointDue && mayPublish(state, node))
     turn('takes a consistency point', false, (own, next) => {
+      if (!mayPublish(next, own)) return
       next.budget.points -= 1
       publish(own, next)
     })
@@ -167,18 +177,13 @@ function addOwner(state: PairState, index: number, turn: Turn): void {
       next.budget.handovers -= 1
       own.ownership!.handover(nowMs, 1, { dryRun: false })
     })
-  if (node.quiescing && !(node.ring.entries & ~acknowledged))
+  if (node.quiescing && !(node.ring.entries & ~acknowledged) && mayPublish(state, node))
     turn('is quiet', true, (own, next) => {
-      if (!own.quiescing || own.ring.entries & ~next.acknowledged) return
+      if (!own.quiescing || own.ring.entries & ~next.acknowledged || !mayPublish(next, own)) return
       publish(own, next)
       own.quiescing = false
       own.ownership!.quiesced(nowMs)
     })
-}
-
-function publish(own: NodeState, next: PairState): void {
-  next.image |= own.ring.entries
-  next.imageEpoch = own.ownership!.epoch
 }
 
 function logWrite(own: NodeState, next: PairState, index: number): void {
@@ -331,6 +336,19 @@ function addLink(state: PairState, add: Add): void {
   }
 }
 
+function addPlexFaults({ budget, isPlexMissing }: PairState, add: Add): void {
+  if (isPlexMissing && budget.foundPlexes > 0)
+    add('plex 1 comes back', false, undefined, (next) => {
+      next.budget.foundPlexes -= 1
+      next.isPlexMissing = false
+    })
+  if (!isPlexMissing && budget.lostPlexes > 0)
+    add('plex 1 goes missing', false, undefined, (next) => {
+      next.budget.lostPlexes -= 1
+      next.isPlexMissing = true
+    })
+}
+
 function addDrift(add: Add): void {
   for (const index of [0, 1]) {
     add('time passes, but not by its clock', false, index, (next) => {
@@ -356,6 +374,8 @@ function tidy(next: PairState): void {
   })
   if (next.nodes.every((node) => isServing(next, node)))
     throw new Broken('two nodes may let answers out at the same time')
+  const mistake = plexMistake(next)
+  if (mistake) throw new Broken(mistake)
   for (const [index, { ring }] of next.nodes.entries()) {
     const isListed = next.record?.incarnations[names[index]!] === ring.incarnation
     if (isListed && next.acknowledged & ~(next.image | ring.entries))

@@ -52,6 +52,7 @@ class Digest {
   text(): string {
     const { record, nodes, inbox, isCableUp, asked, image, acknowledged, imageEpoch, budget, writes } =
       this.#state
+    const { isPlexMissing, isPlexBehind } = this.#state
     const parts = [record ? this.#record(record) : '-', this.#node(nodes[0]), this.#node(nodes[1])]
     for (const messages of inbox) parts.push(messages.map((each) => this.#message(each)).join(','))
     for (const each of asked) {
@@ -63,6 +64,7 @@ class Digest {
       parts.push(`${each.node}${isLive}${wish}${matches}${answer}${each.late}`)
     }
     const epoch = record === undefined ? imageEpoch : this.#since(imageEpoch)
+    parts.push(`${isPlexMissing} ${isPlexBehind}`)
     parts.push(`${isCableUp} ${image} ${acknowledged} ${writes} ${epoch}`, Object.values(budget).join(','))
     return parts.join('|')
   }
@@ -76,12 +78,13 @@ class Digest {
     return epoch - this.#epoch
   }
 
-  #record({ owner, epoch, log, incarnations, lease, clean, forced }: OwnerRecord): string {
+  #record({ owner, epoch, log, plex1, incarnations, lease, clean, forced }: OwnerRecord): string {
     const listed = names
       .map((name) => (incarnations[name] ? this.#names.of(incarnations[name]) : '-'))
       .join('')
     const holder = lease ? this.#names.of(lease.boot) : '-'
-    return `${owner[0]}${this.#since(epoch)}${log[0]}${listed}${holder}${clean ? 'c' : ''}${forced.length}`
+    const words = `${log[0]}${plex1[0]}${clean ? 'c' : ''}`
+    return `${owner[0]}${this.#since(epoch)}${words}${listed}${holder}${forced.length}`
   }
 
   /** A record that somebody knows: is it the newest one? */
@@ -122,6 +125,7 @@ class Digest {
       node.wentDown,
     ]
     flags.push(node.mirroring, node.joining, node.answered)
+    if (node.owner || opening) flags.push(node.plexWord === 'stale')
     const bits = flags.map((flag) => (flag ? '1' : '0')).join('')
     const open = opening ? `${opening.how}${opening.log}${this.#since(opening.epoch)}` : ''
     const text = `${bits} ${this.#since(ring.epoch)} ${ring.entries} ${node.mirrored} ${open}`
@@ -141,7 +145,7 @@ class Digest {
     const parts = [
       `${state}${isClean ? 'c' : ''}${isDropped ? 'd' : ''}${ahead(releaseByMs, nowMs)}`,
       course.partnerIncarnation ? this.#names.of(course.partnerIncarnation) : '',
-      `${course.stopWanted !== undefined}${course.own_isHandoverFutile}`,
+      `${course.stopWanted !== undefined}${course.own_isHandoverFutile}${course.own_plexWords?.[1]?.[0]}`,
       past && claim ? `${this.#record(claim.next)}${claim.how}${claim.log}` : '',
       `${this.#since(claimed)} ${kept < 0 ? 'k' : this.#since(kept)} ${ahead(course.own_retryAtMs, nowMs)}`,
       facts,
@@ -154,6 +158,7 @@ class Digest {
 
   #register({ register }: Opened['own_course'], nowMs: number): string[] {
     const { own_operation: operation, own_doubtSinceMs: doubt } = register
+    const plexDoubts = `${register.own_doubtPlexesInSync}${register.own_doubtPlexesStale}`
     const answer = operation?.answer
     const came = !answer ? '' : answer.kind[0] + ('record' in answer ? this.#known(answer.record) : '')
     const asked = operation
@@ -166,7 +171,7 @@ class Digest {
       `${age(register.seenAtMs, nowMs, 6)} ${age(register.ownSwapSentMs, nowMs, 4)}`,
       `${register.trouble !== ''}`,
       `${asked}${came}`,
-      doubt === undefined ? '' : `${age(doubt, nowMs, 4)}`,
+      doubt === undefined ? '' : `${age(doubt, nowMs, 4)} ${plexDoubts}`,
     ]
   }
 

@@ -75,6 +75,7 @@ class ModelEffects implements OwnershipEffects {
   ): void {
     assert(this.#node.opening === undefined && !this.#node.owner, 'the role is taken once')
     this.#node.opening = { how, log, epoch: record.epoch }
+    this.#node.plexWord = record.plex1 === 'in-sync' ? 'in-sync' : 'stale'
     hangUp(now(), this.#index)
   }
 
@@ -162,6 +163,9 @@ export function startProcess(state: PairState, index: number): void {
     marginMs: MARGIN_MS,
     partnerGraceMs: GRACE_MS,
     takeover: 'automatic',
+    plexCount: 2,
+    plexesHere: [0, 1],
+    plexesThere: [0, 1],
     diskEpoch: () => imageEpoch,
   } as const
   node.ownership = new OpenedOwnership(settings, arbiters[index]!, effects[index]!)

@@ -66,6 +66,7 @@ export interface OpenedCourse {
   own_keptEpoch: number
   own_retryAtMs: number
   own_isHandoverFutile: boolean
+  own_plexWords: readonly string[] | undefined
   register: {
     known: OwnerRecord | undefined
     isRead: boolean
@@ -77,6 +78,8 @@ export interface OpenedCourse {
     own_operation: OpenedOperation | undefined
     own_doubtSinceMs: number | undefined
     own_doubtInSync: boolean
+    own_doubtPlexesInSync: number
+    own_doubtPlexesStale: number
   }
   observer: {
     lookAtMs: number

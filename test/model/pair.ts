@@ -12,6 +12,7 @@ const deadNode = (incarnation: string): NodeState => ({
   opening: undefined,
   owner: false,
   quiescing: false,
+  plexWord: 'stale',
   session: false,
   wentDown: false,
   partner: undefined,
@@ -32,6 +33,8 @@ export const coldPair = (): PairState => ({
   image: 0,
   acknowledged: 0,
   imageEpoch: 0,
+  isPlexMissing: false,
+  isPlexBehind: false,
   budget: noFaults,
   counter: 0,
   writes: 0,
@@ -59,6 +62,20 @@ export function syncingPair(): PairState {
   return promptlyUntil(happen(pairWithNewWrite(), 'the link is mended'), 'syncing')
 }
 
+/**
+ * A consistency point counted without plex 1; it came back and was brought up to date. Now it is missing
+ * again, while the swap that calls it in sync is on its way.
+ */
+export function doubtfulPair(): PairState {
+  const budget = { ...noFaults, lostPlexes: 2, foundPlexes: 1, points: 1 }
+  const pair: PairState = { ...mirroredPair(), budget }
+  let without = happen(pair, 'plex 1 goes missing')
+  while (!without.nodes[0].ownership?.isPlexStale(1)) without = nextPrompt(without)
+  const courses = ['castor: takes a consistency point', 'plex 1 comes back']
+  courses.push('castor: has brought plex 1 up to date', 'plex 1 goes missing')
+  return courses.reduce(happen, without)
+}
+
 function pairWithNewWrite(): PairState {
   const pair: PairState = { ...mirroredPair(), budget: { ...noFaults, cuts: 1, writes: 1 } }
   const alone = promptlyUntil(happen(pair, 'the link is cut'), 'serving-solo')
@@ -67,12 +84,14 @@ function pairWithNewWrite(): PairState {
 
 function promptlyUntil(start: PairState, state: string): PairState {
   let pair = start
-  while (pair.nodes[0].ownership?.state !== state) {
-    const prompt = actionsIn(pair).find(({ isPrompt }) => isPrompt)
-    assert(prompt !== undefined, `castor is ${state} in the end`)
-    pair = prompt.apply()
-  }
+  while (pair.nodes[0].ownership?.state !== state) pair = nextPrompt(pair)
   return pair
+}
+
+function nextPrompt(pair: PairState): PairState {
+  const prompt = actionsIn(pair).find(({ isPrompt }) => isPrompt)
+  assert(prompt !== undefined, 'what is waited for happens by itself')
+  return prompt.apply()
 }
 
 function happen(pair: PairState, name: string): PairState {
@@ -86,4 +105,5 @@ export const beginnings = {
   mirrored: mirroredPair,
   alone: lonelyPair,
   syncing: syncingPair,
+  doubtful: doubtfulPair,
 } as const

@@ -34,17 +34,20 @@ export function nextInPeace(state: PairState, turn: number): PairState {
     within(started, () => startProcess(started, dead))
     return started
   }
+  if (state.isPlexMissing) return { ...fork(state, undefined), isPlexMissing: false }
   const actions = actionsIn(state)
-  const mends = (name: string): boolean => /goes on$|mended$|acknowledges|carries out|hears of/.test(name)
+  const mends = (name: string): boolean =>
+    /goes on$|mended$|up to date$|acknowledges|carries out|hears of/.test(name)
   const prompt = actions.filter(({ isPrompt }) => isPrompt)
   const action = prompt[turn % prompt.length] ?? actions.find(({ name }) => mends(name)) ?? actions.at(-1)!
   return action.apply()
 }
 
-export function isWell({ nodes, acknowledged }: PairState): boolean {
+export function isWell({ nodes, acknowledged, record }: PairState): boolean {
   const states = nodes.map((node) => node.ownership?.state)
   const owner = nodes.find((node) => node.ownership?.state === 'serving-mirrored')
-  return owner !== undefined && states.includes('keeper') && (owner.ring.entries & ~acknowledged) === 0
+  if (owner === undefined || !states.includes('keeper')) return false
+  return (owner.ring.entries & ~acknowledged) === 0 && record?.plex1 === 'in-sync'
 }
 
 /** Every ring that the record lists is gone: it takes the operator's word, and only then. */

@@ -92,4 +92,16 @@ export const scenarios: readonly Scenario[] = [
     quick: budget({ crashes: 1, failedOpenings: 1 }),
     full: budget({ crashes: 1, failedOpenings: 2 }),
   },
+  {
+    name: 'plex',
+    begin: 'mirrored',
+    quick: budget({ lostPlexes: 1, foundPlexes: 1, points: 1, writes: 1 }),
+    full: budget({ lostPlexes: 2, foundPlexes: 1, points: 1, lateAnswers: 1 }),
+  },
+  {
+    name: 'plex in doubt',
+    begin: 'doubtful',
+    quick: budget({ lateAnswers: 1 }),
+    full: budget({ lateAnswers: 1, foundPlexes: 1, points: 1, writes: 1 }),
+  },
 ]

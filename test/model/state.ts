@@ -1,6 +1,7 @@
 import type { OwnerRecord } from '../../ts/format/owner-record.ts'
 import type { LogFacts, LogSource, OpenReason, PartnerFacts } from '../../ts/ha/facts.ts'
 import type { Ownership } from '../../ts/ha/ownership.ts'
+import type { PlexWord } from '../../ts/ha/plex-words.ts'
 import { copyOwnership } from './opened.ts'
 
 /**
@@ -36,6 +37,8 @@ export interface NodeState {
   /** the engine has the role of owner */
   owner: boolean
   quiescing: boolean
+  /** what it says of plex 1, as owner */
+  plexWord: PlexWord
   /** a connection is there, as far as this side knows */
   session: boolean
   /** it ended, and ownership was not told yet */
@@ -92,6 +95,9 @@ export interface Budget {
   drifts: number
   /** consistency points */
   points: number
+  /** how often plex 1 goes missing, and comes back */
+  lostPlexes: number
+  foundPlexes: number
 }
 
 export const noFaults: Budget = {
@@ -106,6 +112,8 @@ export const noFaults: Budget = {
   failedOpenings: 0,
   drifts: 0,
   points: 0,
+  lostPlexes: 0,
+  foundPlexes: 0,
 }
 
 export interface PairState {
@@ -120,6 +128,10 @@ export interface PairState {
   image: number
   acknowledged: number
   imageEpoch: number
+  /** plex 1 is not there */
+  isPlexMissing: boolean
+  /** a consistency point has counted that plex 1 does not have */
+  isPlexBehind: boolean
   budget: Budget
   /** for names and numbers that are never used again */
   counter: number

@@ -16,6 +16,8 @@ export class SimArbiter {
   knowsProcesses = true
   /** swaps on their way, by aggregate: what the record will say is not settled */
   readonly underway = new Map<string, number>()
+  /** how often a plex was called in sync again */
+  resyncs = 0
   readonly #world: SimWorld
 
   constructor(world: SimWorld) {
@@ -80,7 +82,13 @@ export class SimArbiter {
     ) {
       if (after.epoch === before.epoch) throw new Error('the owner changed without a new epoch')
     }
+    const losses = this.#world.lossesOf(aggregate)
+    losses?.look()
     this.records.set(aggregate, after)
+    losses?.look()
+    for (const plex of ['plex0', 'plex1'] as const) {
+      if (before?.[plex] === 'stale' && after[plex] === 'in-sync') this.resyncs += 1
+    }
   }
 
   #copy(aggregate: string): OwnerRecord | undefined {

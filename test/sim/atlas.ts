@@ -1,5 +1,7 @@
+import { StoreError } from '../../ts/base/errors.ts'
 import { identityText } from '../../ts/format/identity.ts'
 import { LogRingHeader } from '../../ts/format/log-ring.ts'
+import { checkCopy } from './check-image.ts'
 import type { SimNode } from './node.ts'
 import type { AggregateWorld, SimWorld } from './world.ts'
 
@@ -21,6 +23,7 @@ export class Atlas {
 
   /** What would be lost if this node's NVRAM were. */
   nvramLoss(node: SimNode): Loss {
+    if (!this.#isEvenApart) return 'too much'
     const losses = this.#world.aggregates.map((aggregate) => this.#lossOf(node, aggregate))
     if (losses.includes('too much')) return 'too much'
     return losses.includes('what was not flushed') ? 'what was not flushed' : 'nothing'
@@ -28,6 +31,7 @@ export class Atlas {
 
   /** What would be lost if both nodes' NVRAM were: the vault has what was flushed, if that is the promise. */
   totalLoss(): Loss {
+    if (!this.#isEvenApart) return 'too much'
     return this.#world.options.durability === 'vault' ? 'what was not flushed' : 'too much'
   }
 
@@ -35,9 +39,48 @@ export class Atlas {
   isUnlisted(node: SimNode): boolean {
     return this.#world.aggregates.every((aggregate) => {
       const record = this.#world.recordOf(aggregate)
-      const isSettled = (this.#world.arbiter.underway.get(aggregate.name) ?? 0) === 0
-      return record !== undefined && isSettled && record.incarnations[node.name] === undefined
+      return (
+        record !== undefined && this.#isSettled(aggregate) && record.incarnations[node.name] === undefined
+      )
     })
+  }
+
+  /** Whether nothing is asked of this plex any more before the other one has filled it. */
+  isStale(aggregate: AggregateWorld, plex: number): boolean {
+    const inSync = this.#world.plexesInSync(aggregate)
+    return this.#isSettled(aggregate) && inSync.includes(1 - plex) && !inSync.includes(plex)
+  }
+
+  /** Whether the other plex counts, and nothing is done to its disk. */
+  isOnOtherPlex(aggregate: AggregateWorld, plex: number): boolean {
+    const world = this.#world
+    const isThere = this.#isSettled(aggregate) && world.plexesInSync(aggregate).includes(1 - plex)
+    return isThere && world.plattersOf(aggregate)[1 - plex]!.isWell
+  }
+
+  /** The same, and it has every block: this plex may be lost for good. */
+  isWholeOnOtherPlex(aggregate: AggregateWorld, plex: number): boolean {
+    if (!this.isOnOtherPlex(aggregate, plex)) return false
+    const path = aggregate.disks[1 - plex]!
+    try {
+      return checkCopy(this.#world, path, this.#world.platter(path).copy()).good
+    } catch (error) {
+      if (!(error instanceof StoreError)) throw error
+      return false
+    }
+  }
+
+  /** Where nothing is shared, a host that has lost its memory needs the other one's plex and its log. */
+  get #isEvenApart(): boolean {
+    const { aggregates, options } = this.#world
+    const isEven = (aggregate: AggregateWorld): boolean =>
+      this.#isSettled(aggregate) && this.#world.plexesInSync(aggregate).length === 2
+    return !options.isApart || aggregates.every(isEven)
+  }
+
+  /** Whether no swap of the record is on its way. */
+  #isSettled({ name }: AggregateWorld): boolean {
+    return (this.#world.arbiter.underway.get(name) ?? 0) === 0
   }
 
   /** Whether the vault has what was flushed: always, or what an owner of a `pair` promised alone. */
@@ -45,9 +88,8 @@ export class Atlas {
     const world = this.#world
     const { durability } = world.options
     if (durability !== 'pair') return durability === 'vault'
-    const isSettled = (world.arbiter.underway.get(aggregate.name) ?? 0) === 0
     const owner = world.hostsOf(aggregate).find((host) => host.engine.owner !== undefined)?.engine.owner
-    const isAlone = world.recordOf(aggregate)?.log === 'stale' && isSettled
+    const isAlone = world.recordOf(aggregate)?.log === 'stale' && this.#isSettled(aggregate)
     // right after it has gone on alone, what both memories had is not in the vault yet
     const isComplete = owner !== undefined && !owner.vault.lacksOwed
     return isAlone && isComplete && owner.vault.durable >= owner.aggregate.stable
@@ -59,7 +101,7 @@ export class Atlas {
     const otherwise = this.#hasVault(aggregate) ? 'what was not flushed' : 'too much'
     if (record === undefined) return 'too much'
     // a swap on its way may make this node's ring the only one that counts
-    if ((world.arbiter.underway.get(aggregate.name) ?? 0) > 0) return otherwise
+    if (!this.#isSettled(aggregate)) return otherwise
     const other = world.nodes.find((one) => one !== node)!
     const listed = record.incarnations[other.name]
     const otherHas = listed !== undefined && listed === incarnationOf(other, aggregate)

@@ -29,6 +29,7 @@ export class SimDisk implements Disk {
     const { platterOf: platter } = this
     this.#host.submit(this, done, this.#delay(), () => {
       const { byteLength } = into
+      if (platter.isGone) return this.#missed(at, byteLength)
       const blocks: Uint8Array[] = []
       for (let offset = 0; offset < byteLength; offset += BLOCK_SIZE) {
         const number = (at + offset) / BLOCK_SIZE
@@ -43,6 +44,7 @@ export class SimDisk implements Disk {
   write(at: number, from: Gather, done: Completion): void {
     const { platterOf: platter } = this
     this.#host.submit(this, done, this.#delay(), (isWhole) => {
+      if (platter.isGone) return EIO
       const { random } = this.#host
       const fails = platter.faults.write > 0 && random.chance(platter.faults.write)
       const bytes = this.#host.world.memory.gathered(from)
@@ -59,7 +61,7 @@ export class SimDisk implements Disk {
     const { platterOf: platter } = this
     this.#host.submit(this, done, this.#delay(), (isWhole) => {
       const { random } = this.#host
-      if (platter.faults.flush > 0 && random.chance(platter.faults.flush)) {
+      if (platter.isGone || (platter.faults.flush > 0 && random.chance(platter.faults.flush))) {
         if (random.chance(0.5)) platter.failFlush(random)
         return EIO
       }
@@ -74,14 +76,26 @@ export class SimDisk implements Disk {
     this.#host.openDisks -= 1
   }
 
-  /** Writes of data may be lost or misplaced; with one plex, those of metadata would not be survivable. */
+  /** Nothing can be read: clients may miss what superblocks reach, and nobody the rest. */
+  #missed(at: number, byteLength: number): number {
+    const end = (at + byteLength) / BLOCK_SIZE
+    for (let number = at / BLOCK_SIZE; number < end; number += 1) {
+      if (this.#isInBlockZone(number)) this.platterOf.doubt(number)
+    }
+    return EIO
+  }
+
+  /**
+   * Writes of data may be lost or misplaced. Those of metadata only where another plex is known to have
+   * them: with one plex they would not be survivable.
+   */
   #put(number: number, bytes: Uint8Array): void {
     const { platterOf: platter } = this
     const { lost, misdirected } = platter.faults
-    if (lost + misdirected > 0 && this.#isInBlockZone(number) && stampOf(bytes) !== undefined) {
+    if (lost + misdirected > 0 && this.#mayLose(number, bytes)) {
       const { random } = this.#host
       if (random.chance(lost)) return this.#lose(number, bytes)
-      const other = random.chance(misdirected) ? this.#otherDataBlock(number) : undefined
+      const other = random.chance(misdirected) ? this.#otherBlock(number) : undefined
       if (other !== undefined) {
         this.#lose(number, bytes)
         return platter.damage(other, bytes)
@@ -98,16 +112,20 @@ export class SimDisk implements Disk {
     platter.damage(number, before)
   }
 
-  #isInBlockZone(number: number): boolean {
-    return number >= this.#host.world.blocksFrom
+  #mayLose(number: number, bytes: Uint8Array): boolean {
+    return this.#isInBlockZone(number) && (this.platterOf.losesAnything || stampOf(bytes) !== undefined)
   }
 
-  #otherDataBlock(number: number): number | undefined {
-    const { platterOf: platter } = this
+  #isInBlockZone(number: number): boolean {
+    const { blocksFrom, blocksEnd } = this.#host.world
+    return number >= blocksFrom && number < blocksEnd
+  }
+
+  #otherBlock(number: number): number | undefined {
     const near = number + this.#host.random.between(-8, 8)
     const other = Math.floor(near)
-    if (other === number || !this.#isInBlockZone(other)) return undefined
-    return stampOf(platter.block(other)) === undefined ? undefined : other
+    if (other === number || !this.#mayLose(other, this.platterOf.block(other))) return undefined
+    return other
   }
 
   #delay(): number {

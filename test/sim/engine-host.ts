@@ -1,4 +1,4 @@
-import type { StoreError } from '../../ts/base/errors.ts'
+import { StoreError } from '../../ts/base/errors.ts'
 import type { Gather } from '../../ts/base/gather.ts'
 import type { EngineSettings } from '../../ts/config/engine-settings.ts'
 import { Engine } from '../../ts/engine.ts'
@@ -188,6 +188,15 @@ export class SimEngine {
     })
   }
 
+  #openDisk(path: string): SimDisk {
+    const platter = this.world.platter(path)
+    const isOfCastor = this.world.aggregates[this.place]!.disks.indexOf(path as never) === 0
+    if (this.world.options.isApart && isOfCastor !== (this.node === this.world.castor))
+      throw new Error(`${path} is on the other host`)
+    if (platter.isGone) throw new StoreError('DISK_MISSING', `${path} is not there; check the disk`)
+    return new SimDisk(path, platter, this)
+  }
+
   #ports(): World {
     const { world, node } = this
     return {
@@ -199,7 +208,7 @@ export class SimEngine {
         },
       },
       nvram: { persistent: world.options.durability === 'nvram', open: node.openNvram },
-      disks: { open: (path) => new SimDisk(path, world.platter(path), this) },
+      disks: { open: (path) => this.#openDisk(path) },
       arbiter: world.arbiter.portFor(this),
       host: {
         event: (level, kind, text, facts) => world.event(this, level, kind, text, facts),

@@ -1,10 +1,14 @@
 import { nodeFaults } from './node-faults.ts'
 import { diskFaults, networkFaults } from './outside-faults.ts'
+import { plexFaults } from './plex-faults.ts'
 import type { Fault, Heal, Scene } from './scene.ts'
 
-const all: Record<string, Fault> = { ...nodeFaults, ...networkFaults, ...diskFaults }
+const anywhere: Record<string, Fault> = { ...nodeFaults, ...networkFaults, ...diskFaults }
+const all: Record<string, Fault> = { ...anywhere, ...plexFaults }
 
-export const faultNames: readonly string[] = Object.keys(all)
+export const faultNames: readonly string[] = Object.keys(anywhere)
+/** only where aggregates have two plexes */
+export const plexFaultNames: readonly string[] = Object.keys(plexFaults)
 
 export interface FaultPlan {
   /** names and weights */
@@ -56,7 +60,7 @@ export class FaultMaker {
   }
 
   #begin(name: string): void {
-    const { random, world } = this.#scene
+    const { world } = this.#scene
     const end = all[name]!(this.#scene)
     if (end === undefined) return
     this.counts.set(name, (this.counts.get(name) ?? 0) + 1)
@@ -67,8 +71,12 @@ export class FaultMaker {
       end()
     }
     this.#active.add(heal)
-    // a stall of ten seconds is rare, but has to come
-    const lengthMs = random.chance(0.03) ? 10_000 : random.between(0.05, 2) * this.#plan.faultLengthMs
-    world.scheduler.after(lengthMs, heal)
+    world.scheduler.after(end.lengthMs ?? this.#drawLength(), heal)
+  }
+
+  /** A stall of ten seconds is rare, but has to come. */
+  #drawLength(): number {
+    const { random } = this.#scene
+    return random.chance(0.03) ? 10_000 : random.between(0.05, 2) * this.#plan.faultLengthMs
   }
 }

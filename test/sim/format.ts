@@ -65,23 +65,39 @@ export function drive<T>(procedure: Procedure<T>, disks: readonly PromptDisk[]):
   }
 }
 
-/** Labels the shared disk of an aggregate and writes an empty image. */
+/** Labels the shared disks of an aggregate and writes an empty image. */
 export function formatDisk(world: SimWorld, aggregate: AggregateWorld = world.aggregates[0]!): void {
-  const disk = new PromptDisk(world.platter(aggregate.disk), world.memory, aggregate.disk)
+  const disks = aggregate.disks.map((_, plex) => {
+    const identity = new Uint8Array(16).fill(7 + aggregate.place + 16 * plex)
+    return labelPlex(world, aggregate, plex, identity)
+  })
   const whose = { pair: world.identity('pair'), aggregate: world.identity(aggregate.name) }
+  const host = { event: () => {}, serving: () => {}, answer: () => {}, wantLink: () => {} }
+  const parts = { memory: world.memory, clock: { now: () => 0, wall: () => 0 }, host }
+  const plexes = disks.map((disk) => [disk])
+  drive(Image.format(parts, plexes, whose), disks)
+}
+
+/** Labels the disk of one plex, as `pollux disk label --plex N` does. */
+export function labelPlex(
+  world: SimWorld,
+  aggregate: AggregateWorld,
+  plex: number,
+  identity: Uint8Array,
+): PromptDisk {
+  const path = aggregate.disks[plex]!
+  const disk = new PromptDisk(world.platter(path), world.memory, path)
   const facts = {
-    pair: identityFromText(whose.pair)!,
-    aggregate: identityFromText(whose.aggregate)!,
-    disk: new Uint8Array(16).fill(7 + aggregate.place),
+    pair: identityFromText(world.identity('pair'))!,
+    aggregate: identityFromText(world.identity(aggregate.name))!,
+    disk: identity,
     aggregateName: aggregate.name,
-    plex: 0,
+    plex,
     diskIndex: 0,
     diskCount: 1,
     vaultByteLength: vaultByteLengthOf(logLayout(world.options.logPages)),
     labelledAtMs: 0,
   }
   drive(labelDisk(disk, facts, { force: false }, world.memory), [disk])
-  const host = { event: () => {}, serving: () => {}, answer: () => {}, wantLink: () => {} }
-  const parts = { memory: world.memory, clock: { now: () => 0, wall: () => 0 }, host }
-  drive(Image.format(parts, [disk], whose), [disk])
+  return disk
 }

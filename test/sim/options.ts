@@ -1,6 +1,6 @@
 import { KIB, MIB } from '../../ts/base/units.ts'
 import type { ClientHabits } from './client.ts'
-import { faultNames } from './faults.ts'
+import { faultNames, plexFaultNames } from './faults.ts'
 import { Random } from './random.ts'
 import type { WorldOptions } from './world.ts'
 
@@ -26,11 +26,20 @@ export interface SeedOptions {
   readonly endsWithLies: boolean
 }
 
+/** What takes contents of a disk, and what makes a plex fall out of sync. */
+const LOSING = [
+  'blocks cannot be read',
+  'writes of data are lost',
+  'writes of data go elsewhere',
+  'a block of data rots',
+]
+const DROPPING = ['writes fail', 'flushes fail']
+
 export function drawOptions(seed: number, faultMs?: number): SeedOptions {
   // a stream of its own: what is drawn here does not depend on what a world consumes
   const random = new Random(seed ^ 0x5eed)
   const isTight = random.chance(0.1)
-  return {
+  const options: SeedOptions = {
     world: {
       durability: random.pick(['pair', 'vault', 'vault', 'nvram'] as const),
       logPages: 256,
@@ -59,6 +68,25 @@ export function drawOptions(seed: number, faultMs?: number): SeedOptions {
     arbiterKnowsProcesses: random.chance(0.6),
     endsWithLies: random.chance(0.15),
   }
+  return isTight ? options : withMirror(seed, options)
+}
+
+/**
+ * In a part of the worlds, each aggregate has two plexes. There, either these fall out of sync and come
+ * back; or no write ever fails, one disk of each aggregate loses anything, and all of that has to be healed.
+ */
+function withMirror(seed: number, options: SeedOptions): SeedOptions {
+  const random = new Random(seed ^ 0x3177)
+  if (!random.chance(0.4)) return options
+  const provesHealing = random.chance(0.5)
+  const faults = new Map(options.faults)
+  for (const name of provesHealing ? LOSING : plexFaultNames) {
+    if (random.chance(0.6)) faults.set(name, random.pick([1, 2, 4]))
+  }
+  if (provesHealing) for (const name of DROPPING) faults.delete(name)
+  // a plex on the other host falls out of sync with every link that goes down
+  const isApart = !provesHealing && random.chance(0.6)
+  return { ...options, faults, world: { ...options.world, isMirrored: true, provesHealing, isApart } }
 }
 
 /** Scrubs go on all the time in some worlds, slowly enough that consistency points overtake them. */

@@ -91,16 +91,29 @@ export const networkFaults: Record<string, Fault> = {
  */
 const isFull = ({ world }: Scene): boolean => world.isTight
 
-function onDisk(scene: Scene, set: (faults: DiskFaults) => void): Heal {
-  const platter = scene.world.platter(scene.aggregate.disk)
-  set(platter.faults)
+export function onPlatters(
+  { world }: Scene,
+  platters: readonly Platter[],
+  set: (faults: DiskFaults) => void,
+): Heal {
+  for (const { faults } of platters) set(faults)
   return () => {
-    platter.heal()
-    for (const host of scene.world.hosts()) host.unstick()
+    for (const platter of platters) platter.heal()
+    for (const host of world.hosts()) host.unstick()
   }
 }
 
-/** Disks: slow, stuck, failing. With one plex only data may be lost, and else only one of two copies. */
+const onDisk = (scene: Scene, set: (faults: DiskFaults) => void): Heal =>
+  onPlatters(scene, [scene.platter], set)
+
+/** What the disk loses meanwhile, it loses for good, or nobody knows for how long. */
+const onLosingDisk = (scene: Scene, set: (faults: DiskFaults) => void): Heal =>
+  onPlatters(scene, [scene.losingPlatter], set)
+
+/**
+ * Disks: slow, stuck, failing. With one plex only data may be lost, and else only one of two copies; with
+ * two plexes one of them may lose anything, if the other one is always there.
+ */
 export const diskFaults: Record<string, Fault> = {
   'a disk is slow': (scene) =>
     isFull(scene)
@@ -117,7 +130,7 @@ export const diskFaults: Record<string, Fault> = {
         }),
 
   'blocks cannot be read': (scene) =>
-    onDisk(scene, (faults) => {
+    onLosingDisk(scene, (faults) => {
       faults.read = scene.random.pick([0.001, 0.01, 0.1])
     }),
 
@@ -132,18 +145,18 @@ export const diskFaults: Record<string, Fault> = {
     }),
 
   'writes of data are lost': (scene) =>
-    onDisk(scene, (faults) => {
+    onLosingDisk(scene, (faults) => {
       faults.lost = 0.02
     }),
 
   'writes of data go elsewhere': (scene) =>
-    onDisk(scene, (faults) => {
+    onLosingDisk(scene, (faults) => {
       faults.misdirected = 0.05
     }),
 
   'a block of data rots': (scene) => {
-    const platter = scene.world.platter(scene.aggregate.disk)
-    const blocks = dataBlocks(platter, scene.world.blocksFrom)
+    const platter = scene.losingPlatter
+    const blocks = blocksToLose(platter, scene)
     if (blocks.length === 0) return undefined
     rot(platter, scene.random.pick(blocks), scene)
     return () => {}
@@ -151,8 +164,7 @@ export const diskFaults: Record<string, Fault> = {
 
   // the other copy of each is never touched
   'a label or a superblock rots': (scene) => {
-    const { random } = scene
-    const platter = scene.world.platter(scene.aggregate.disk)
+    const { random, losingPlatter: platter } = scene
     if (random.chance(0.3)) rot(platter, tailLabelAt(platter.byteLength) / BLOCK_SIZE, scene)
     else {
       const at = MIB + SUPERBLOCK_COPIES_AT[1]
@@ -162,9 +174,14 @@ export const diskFaults: Record<string, Fault> = {
   },
 }
 
-function dataBlocks(platter: Platter, from: number): number[] {
+function blocksToLose(platter: Platter, { world }: Scene): number[] {
   const numbers = new Set([...platter.durable.keys(), ...platter.cache.keys()])
-  return [...numbers].filter((number) => number >= from && stampOf(platter.block(number)) !== undefined)
+  return [...numbers].filter(
+    (number) =>
+      number >= world.blocksFrom &&
+      number < world.blocksEnd &&
+      (platter.losesAnything || stampOf(platter.block(number)) !== undefined),
+  )
 }
 
 function rot(platter: Platter, number: number, { random }: Scene): void {

@@ -58,6 +58,8 @@ t.test(
     t.ok(report.average('takeovers') >= 2, 'nodes took over')
     t.ok(report.average('givebacks') >= 1, 'ownership was given back')
     t.ok(report.average('generations') >= 20, 'consistency points were taken')
+    t.ok(report.seeds < 50 || report.average('resyncs') > 0.1, 'plexes came into sync again')
+    t.ok(report.seeds < 50 || report.average('repairs') > 0.1, 'damaged blocks were repaired')
     t.end()
   },
 )

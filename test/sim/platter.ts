@@ -16,9 +16,11 @@ export interface DiskFaults {
   slow: number
   /** nothing is answered */
   isStuck: boolean
+  /** everything fails, and it cannot be opened either */
+  isGone: boolean
   /** a flush is answered, and nothing is durable by it */
   lies: boolean
-  /** probabilities that the write of a data block is answered and lost, or lands in another's place */
+  /** probabilities that the write of a block is answered and lost, or lands in another's place */
   lost: number
   misdirected: number
 }
@@ -29,6 +31,7 @@ const peace = (): DiskFaults => ({
   flush: 0,
   slow: 1,
   isStuck: false,
+  isGone: false,
   lies: false,
   lost: 0,
   misdirected: 0,
@@ -42,17 +45,47 @@ export class Platter {
   cache = new Map<number, Uint8Array[]>()
   writes = 0
   faults = peace()
+  /** faults that lose or damage may hit any block that a superblock reaches, and not only data of clients */
+  losesAnything = false
+  /** writes that gave a damaged block back what it should hold */
+  repairs = 0
   /** blocks that hold something else than what was last written to them */
   readonly rotten = new Set<number>()
+  /** blocks that once were damaged, or could not be read for a while */
+  readonly everBad = new Set<number>()
   /** checksums of contents that cannot be had back, and of those that could not be for a while */
   readonly lostContents = new Set<number>()
   readonly doubtfulContents = new Set<number>()
-  /** reads of something else than data have failed: any block under it could not be had for a while */
-  hadUnreadableMetadata = false
+  /** those that are no data of clients: any block under them could not be had for a while */
+  readonly doubtfulMetadata = new Set<number>()
+  #wasGone = false
   readonly #unreadable = new Map<number, boolean>()
+  #isDetached = false
 
   constructor(byteLength: number) {
     this.byteLength = byteLength
+  }
+
+  /** Nothing that is asked of it is done. */
+  get isGone(): boolean {
+    this.#wasGone ||= this.#isDetached || this.faults.isGone
+    return this.#isDetached || this.faults.isGone
+  }
+
+  /** Something was asked of it that was not done. */
+  get wasGone(): boolean {
+    return this.#wasGone
+  }
+
+  /** Whether nothing is done to it at this moment that could cost any content. */
+  get isWell(): boolean {
+    const { read, write, flush, isStuck, lost, misdirected } = this.faults
+    return !this.isGone && !isStuck && read + write + flush + lost + misdirected === 0
+  }
+
+  /** Whether some content could not be had, for good or for a while. */
+  get hasLost(): boolean {
+    return this.lostContents.size + this.doubtfulContents.size > 0
   }
 
   block(number: number): Uint8Array {
@@ -61,7 +94,7 @@ export class Platter {
 
   put(number: number, bytes: Uint8Array): void {
     this.writes += 1
-    this.rotten.delete(number)
+    if (this.rotten.delete(number) && this.lostContents.has(crc32c(bytes))) this.repairs += 1
     const versions = this.cache.get(number)
     if (versions === undefined) this.cache.set(number, [bytes])
     else versions.push(bytes)
@@ -101,15 +134,19 @@ export class Platter {
       bad = random.chance(this.faults.read)
       this.#unreadable.set(number, bad)
     }
+    if (!bad) return false
     // each time: something else may have been written to it since
-    if (bad) this.#doubt(number)
-    return bad
+    this.doubt(number)
+    this.everBad.add(number)
+    return true
   }
 
-  #doubt(number: number): void {
+  /** What this block holds could not be had for a while. */
+  doubt(number: number): void {
     const bytes = this.block(number)
-    if (stampOf(bytes) === undefined) this.hadUnreadableMetadata = true
-    else this.doubtfulContents.add(crc32c(bytes))
+    const checksum = crc32c(bytes)
+    this.doubtfulContents.add(checksum)
+    if (stampOf(bytes) === undefined) this.doubtfulMetadata.add(checksum)
   }
 
   /** The content of this block is lost for good; nobody notices before it is read. */
@@ -117,6 +154,20 @@ export class Platter {
     this.lostContents.add(crc32c(this.block(number)))
     this.put(number, instead)
     this.rotten.add(number)
+    this.everBad.add(number)
+  }
+
+  /** Another disk, a blank one, comes in its place. What this one has cost is not forgotten. */
+  replaced(): Platter {
+    const blank = new Platter(this.byteLength)
+    const facts = ['lostContents', 'doubtfulContents', 'doubtfulMetadata', 'everBad'] as const
+    for (const fact of facts) for (const one of this[fact]) blank[fact].add(one)
+    blank.losesAnything = this.losesAnything
+    blank.repairs = this.repairs
+    // who has it open finds it gone, whatever is healed
+    this.#isDetached = true
+    this.heal()
+    return blank
   }
 
   /** What somebody would copy off it now, or, with `random`, after a loss of power at this moment. */

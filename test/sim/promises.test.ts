@@ -1,9 +1,17 @@
 import t from 'tap'
+import { SUPERBLOCK_COPIES_AT } from '../../ts/disk/superblock.ts'
+import { LABEL_ZONE_BYTES } from '../../ts/disk/zones.ts'
 import { Command } from '../../ts/format/nbd.ts'
+import { SUPERBLOCK_SLOTS } from '../../ts/format/superblock.ts'
+import { labelPlex } from './format.ts'
 import { mustAsk, mustCome, pairInSync, RawClient } from './raw-client.ts'
 import type { SimWorld } from './world.ts'
 
 const block = (value: number): Uint8Array => new Uint8Array(4096).fill(value)
+/** The blocks of a disk that hold superblocks. */
+const superblocks = SUPERBLOCK_COPIES_AT.flatMap((at) =>
+  Array.from({ length: SUPERBLOCK_SLOTS }, (_, slot) => (LABEL_ZONE_BYTES + at) / 4096 + slot),
+)
 /** No consistency point comes by itself. */
 const NO_POINTS = { cpIntervalMs: 1e7, cpFillMark: 0.9 }
 
@@ -188,3 +196,130 @@ for (const durability of ['pair', 'vault'] as const) {
     t.ok(longest < 2, `${longest.toFixed(2)} ms`)
   })
 }
+
+t.test('a superblock that is only in the cache of a disk does not free the log', async (t) => {
+  const world = pairInSync(14, NO_POINTS)
+  const platter = world.platter('disk0')
+  mustAsk(world, 'cp-now', {})
+  const client = new RawClient(world)
+  for (let round = 1; round < 9; round += 1) client.write(round * 4096, block(round))
+  client.flush()
+  // what the next superblock reaches is flushed, and then the disk begins to lie
+  world.owner!.request('cp-now', {})
+  mustCome(world, 'a superblock in its cache', () => superblocks.some((number) => platter.cache.has(number)))
+  platter.faults.lies = true
+  world.owner!.kill()
+  platter.faults.lies = false
+  platter.faults.flush = 1
+  platter.failFlush = () => {}
+  t.ok(
+    superblocks.some((number) => platter.cache.has(number)),
+    'it is still there',
+  )
+  for (let round = 0; round < 4; round += 1) {
+    world.runFor(2000)
+    for (const node of world.nodes) {
+      node.kill()
+      world.start(node)
+    }
+  }
+  platter.cache.clear()
+  platter.faults.flush = 0
+  mustCome(world, 'served when the disk is good', () => world.owner !== undefined)
+  const again = new RawClient(world)
+  for (let round = 1; round < 9; round += 1) t.same(again.read(round * 4096, 4096), block(round))
+  t.same(world.record!.forced, [])
+})
+
+const isInSync = (world: SimWorld): boolean =>
+  world.record?.plex0 === 'in-sync' && world.record?.plex1 === 'in-sync'
+
+const isStale = (world: SimWorld, plex: number): boolean =>
+  (plex === 0 ? world.record?.plex0 : world.record?.plex1) === 'stale'
+
+/** A pair with one aggregate of two plexes, both in sync. */
+function mirroredPair(seed: number): SimWorld {
+  const world = pairInSync(seed, { isMirrored: true, durability: 'vault' })
+  mustCome(world, 'both plexes in sync', () => isInSync(world))
+  return world
+}
+
+/** The disk is not there any more; a blank one with a label comes in its place. */
+function replaceDisk(world: SimWorld, plex: number): void {
+  const [aggregate] = world.aggregates
+  world.replaceDisk(aggregate!.disks[plex]!)
+  labelPlex(world, aggregate!, plex, new Uint8Array(16).fill(90 + plex))
+}
+
+const pathOf = (world: SimWorld, plex: number): string => world.aggregates[0]!.disks[plex]!
+
+for (const plex of [0, 1]) {
+  t.test(
+    `plex ${plex} loses its disk and comes back on a blank one, and then it is enough alone`,
+    async (t) => {
+      const world = mirroredPair(20 + plex)
+      const client = new RawClient(world)
+      for (let round = 1; round < 30; round += 1) client.write(round * 4096, block(round))
+      mustAsk(world, 'cp-now', {})
+      world.platter(pathOf(world, plex)).faults.isGone = true
+      client.write(4096, block(31))
+      client.flush()
+      mustAsk(world, 'cp-now', {})
+      t.ok(isStale(world, plex), 'nothing that was flushed counts before the record says so')
+      world.runFor(1000)
+      replaceDisk(world, plex)
+      mustCome(world, 'both plexes in sync again', () => isInSync(world))
+      client.write(8192, block(32))
+      client.flush()
+      world.platter(pathOf(world, 1 - plex)).faults.isGone = true
+      for (const node of world.nodes) node.loseHost()
+      world.losePower()
+      for (const node of world.nodes) world.start(node)
+      mustCome(world, 'served from the plex that came back', () => world.owner !== undefined)
+      const again = new RawClient(world)
+      t.same(again.read(4096, 4096), block(31))
+      t.same(again.read(8192, 4096), block(32))
+      for (let round = 3; round < 30; round += 1) t.same(again.read(round * 4096, 4096), block(round))
+    },
+  )
+}
+
+t.test('a plex that was away for a while gets what it has missed, and no more', async (t) => {
+  const world = mirroredPair(22)
+  const client = new RawClient(world)
+  for (let round = 0; round < 100; round += 1) client.write(round * 4096, block(round + 1))
+  mustAsk(world, 'cp-now', {})
+  const { faults } = world.platter(pathOf(world, 1))
+  faults.isGone = true
+  client.write(4096, block(200))
+  mustAsk(world, 'cp-now', {})
+  t.ok(isStale(world, 1))
+  faults.isGone = false
+  mustCome(world, 'both plexes in sync again', () => isInSync(world))
+  const { returning } = world.owner!.engine!.owner!
+  t.equal(returning.count, 1)
+  t.ok(returning.copiedBytes > 0 && returning.copiedBytes < 20 * 4096, `${returning.copiedBytes} bytes`)
+})
+
+t.test('a plex that was stale when power failed is not served from', async (t) => {
+  const world = mirroredPair(23)
+  const client = new RawClient(world)
+  client.write(4096, block(1))
+  mustAsk(world, 'cp-now', {})
+  world.platter(pathOf(world, 1)).faults.isGone = true
+  client.write(4096, block(2))
+  client.flush()
+  mustAsk(world, 'cp-now', {})
+  for (const node of world.nodes) node.loseHost()
+  world.losePower()
+  world.platter(pathOf(world, 1)).faults.isGone = false
+  world.platter(pathOf(world, 0)).faults.isGone = true
+  for (const node of world.nodes) world.start(node)
+  t.notOk(
+    world.runUntil(() => world.owner !== undefined, 20_000),
+    'it lacks what was flushed',
+  )
+  world.platter(pathOf(world, 0)).faults.isGone = false
+  mustCome(world, 'served from the other one', () => world.owner !== undefined)
+  t.same(new RawClient(world).read(4096, 4096), block(2))
+})

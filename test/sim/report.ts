@@ -28,6 +28,7 @@ export class Report {
   /** `realMs`: how long it took; `cpuMs`: processor time, of all threads. */
   lines(realMs: number, cpuMs: number): string[] {
     const mean = (key: keyof Outcome): string => this.average(key).toFixed(1)
+    const sum = (key: keyof Outcome): number => this.#sums.get(key) ?? 0
     const speed = (this.average('simulatedMs') * this.seeds) / Math.max(1, cpuMs)
     return [
       `${this.seeds} seeds, ${this.failed} failed, ${(realMs / 1000).toFixed(1)} s`,
@@ -41,6 +42,8 @@ export class Report {
       `  ${mean('acknowledged')} changes acknowledged, ${mean('reads')} reads compared,` +
         ` ${mean('answers')} commands, ${mean('reconnects')} connections,` +
         ` ${mean('imageChecks')} checks of a disk`,
+      `${sum('mirrored')} seeds with two plexes: ${sum('resyncs')} plexes came into sync again,` +
+        ` ${sum('repairs')} blocks were repaired, ${sum('disksLost')} disks replaced`,
       `faults: ${[...this.#faults].map(([name, count]) => `${name} ${count}`).join(', ')}`,
     ]
   }

@@ -5,6 +5,8 @@ import { ImageCheck } from './check-image.ts'
 import { checkLeaks, checkMemory } from './check-leaks.ts'
 import { LogCheck } from './check-logs.ts'
 import { OwnerCheck } from './check-owners.ts'
+import { PlexCheck } from './check-plexes.ts'
+import { ScrubCheck } from './check-scrubs.ts'
 import { SimClient } from './client.ts'
 import type { SimEngine } from './engine-host.ts'
 import { FaultMaker } from './faults.ts'
@@ -47,6 +49,12 @@ export interface Outcome {
   readonly ringWraps: number
   readonly imageChecks: number
   readonly answers: number
+  /** 1: the aggregates had two plexes */
+  readonly mirrored: number
+  /** plexes that came into sync again, blocks that were given back what they had lost, disks replaced */
+  readonly resyncs: number
+  readonly repairs: number
+  readonly disksLost: number
   readonly faults: Readonly<Record<string, number>>
   readonly simulatedMs: number
   readonly steps: number
@@ -78,6 +86,8 @@ class Run {
   readonly #owners: OwnerCheck
   readonly #logs: LogCheck
   readonly #images: ImageCheck
+  readonly #plexes: PlexCheck
+  readonly #scrubs: ScrubCheck
   readonly #tally = new Tally()
   /** decides what is looked at, and has no influence on the world */
   readonly #lottery: Random
@@ -93,6 +103,11 @@ class Run {
     this.#owners = new OwnerCheck(world)
     this.#logs = new LogCheck(world)
     this.#images = new ImageCheck(world, new Random(seed ^ 0xc4a5))
+    this.#plexes = new PlexCheck(world)
+    this.#scrubs = new ScrubCheck(world, this.#images, {
+      must: (aggregate, name, body) => this.#must(aggregate, name, body),
+      mustHappen: (what, withinMs, condition) => this.#mustHappen(what, withinMs, condition),
+    })
     world.castor.clockRate = 1 + options.clockDrift
     world.arbiter.knowsProcesses = options.arbiterKnowsProcesses
     world.check = (_node, host) => this.#afterTurn(host)
@@ -135,6 +150,10 @@ class Run {
       ringWraps: this.#logs.pagesLogged / world.options.logPages,
       imageChecks: this.#images.checks,
       answers: this.#operators.reduce((total, { answers }) => total + answers, 0),
+      mirrored: Number(world.options.isMirrored ?? false),
+      resyncs: world.arbiter.resyncs,
+      repairs: world.repairs,
+      disksLost: world.disksLost,
       faults: Object.fromEntries(this.#faults?.counts ?? []),
       simulatedMs: world.scheduler.nowMs,
       steps: world.scheduler.executed,
@@ -154,19 +173,19 @@ class Run {
     this.#operators.push(operator)
     for (const volume of [main, elastic]) {
       this.#volumes.push(volume)
-      this.#must(operator, aggregate, 'volume-create', { name: volume.name, size: volume.byteLength })
+      this.#must(aggregate, 'volume-create', { name: volume.name, size: volume.byteLength })
     }
-    this.#must(operator, aggregate, 'cp-now', {})
+    this.#must(aggregate, 'cp-now', {})
     for (let i = 0; i < clientsPerVolume; i += 1) {
       this.#clients.push(new SimClient(world, main, 0, habits))
     }
     this.#clients.push(new SimClient(world, elastic, 0, { ...habits, thinkMs: 2 * (habits.thinkMs ?? 10) }))
   }
 
-  #must(operator: SimOperator, aggregate: AggregateWorld, name: string, body: unknown): void {
+  #must(aggregate: AggregateWorld, name: string, body: unknown): void {
     const { world } = this
     let isDone = false
-    operator.ask(world.serverOf(aggregate)!, name, body, (answer) => {
+    this.#operators[aggregate.place]!.ask(world.serverOf(aggregate)!, name, body, (answer) => {
       if (answer?.error !== undefined) throw answer.error
       isDone = true
     })
@@ -179,7 +198,8 @@ class Run {
     this.#mustHappen('the pair comes into sync', CONVERGES_WITHIN_MS, () =>
       world.aggregates.every((aggregate) => {
         const state = world.serverOf(aggregate)?.engine.ownership.state
-        return world.recordOf(aggregate)?.log === 'in-sync' && state === 'serving-mirrored'
+        const isWhole = world.plexesInSync(aggregate).length === aggregate.disks.length
+        return isWhole && world.recordOf(aggregate)?.log === 'in-sync' && state === 'serving-mirrored'
       }),
     )
     for (const one of [...this.#clients, ...this.#operators]) one.isIdle = true
@@ -220,19 +240,20 @@ class Run {
     }
     const isRead = () => this.#clients.every((client) => client.inFlight === 0)
     this.#mustHappen('every block is read', ANSWERS_WITHIN_MS, isRead)
-    for (const [place, aggregate] of world.aggregates.entries()) {
-      const operator = this.#operators[place]!
-      operator.checkVolumes(world.serverOf(aggregate)!.serving.volumes.map(({ name }) => name))
-      this.#must(operator, aggregate, 'cp-resume', {})
-      this.#must(operator, aggregate, 'cp-now', {})
+    for (const aggregate of world.aggregates) {
+      this.#operators[aggregate.place]!.checkVolumes(
+        world.serverOf(aggregate)!.serving.volumes.map(({ name }) => name),
+      )
+      this.#must(aggregate, 'cp-resume', {})
+      this.#must(aggregate, 'cp-now', {})
     }
     world.runFor(3000)
-    this.#stopScrubs()
+    this.#scrubs.stop()
     checkLeaks(world)
     for (const aggregate of world.aggregates) {
-      const report = this.#images.asItIs(aggregate)
-      operatorSees(this.#operators[aggregate.place]!, report.volumes)
-      this.#scrubFindsWhatCheckFinds(aggregate, report.problemCount)
+      for (const { volumes } of this.#scrubs.findsWhatCheckFinds(aggregate))
+        operatorSees(this.#operators[aggregate.place]!, volumes)
+      this.#plexes.mustBeEqual(aggregate)
       this.#images.afterPowerLoss(aggregate)
     }
   }
@@ -242,7 +263,7 @@ class Run {
     const { world } = this
     for (const client of this.#clients) client.isIdle = false
     world.isDoomed = true
-    for (const { disk } of world.aggregates) world.platter(disk).faults.lies = true
+    for (const aggregate of world.aggregates) this.#lie(aggregate)
     world.runFor(1500)
     const doomedMs = world.scheduler.nowMs
     world.note('the disks have lied about flushes, and lose power')
@@ -262,6 +283,13 @@ class Run {
       throw new Error(`a loss was hidden: ${opened}`)
   }
 
+  /** One of two disks lies, or both. */
+  #lie(aggregate: AggregateWorld): void {
+    const platters = this.world.plattersOf(aggregate)
+    const honest = platters.length > 1 ? this.world.random.below(3) : platters.length
+    for (const [plex, { faults }] of platters.entries()) faults.lies = plex !== honest
+  }
+
   // --- what is looked at ---------------------------------------------------------------------------
 
   #afterTurn(host: SimEngine): void {
@@ -272,60 +300,13 @@ class Run {
 
   #heard(host: SimEngine, kind: string, text: string): void {
     this.#tally.heard(kind, text)
-    if (kind === 'block damaged') this.#mustBeDamaged(host, text)
-    if (kind === 'scrub finding') this.#mustBeTrue(host, text)
+    if (kind === 'block damaged') this.#scrubs.mustBeDamaged(host, text)
+    if (kind === 'scrub finding') this.#scrubs.mustBeTrue(host, text)
+    if (kind === 'consistency point') this.#plexes.published(host)
     if (kind !== 'consistency point' || this.world.isDoomed || !this.#lottery.chance(CHECKED)) return
     const aggregate = this.world.aggregates[host.place]!
     if (this.#lottery.chance(0.5)) this.#images.asItIs(aggregate)
     else this.#images.afterPowerLoss(aggregate)
-  }
-
-  /** A block counts as damaged only if the world has damaged it, or made it unreadable for a while. */
-  #mustBeDamaged(host: SimEngine, text: string): void {
-    const aggregate = this.world.aggregates[host.place]!
-    const platter = this.world.platter(aggregate.disk)
-    const physical = Number(/block (\d+) is damaged/.exec(text)?.[1])
-    if (
-      this.world.isDoomed ||
-      platter.rotten.has(this.world.blocksFrom + physical) ||
-      text.includes('unreadable')
-    )
-      return
-    throw new Error(`${aggregate.name}: ${text}, and the world has done nothing to it`)
-  }
-
-  /** A scrub says only what the world has done, whatever consistency points do meanwhile. */
-  #mustBeTrue(host: SimEngine, text: string): void {
-    const aggregate = this.world.aggregates[host.place]!
-    if (this.world.isDoomed || this.#images.isExplained(text, this.world.platter(aggregate.disk))) return
-    throw new Error(`the scrub of ${aggregate.name} found ${text}, and the world has done nothing to it`)
-  }
-
-  /** Both read everything past all caches, and nothing changes: they find the same. */
-  #scrubFindsWhatCheckFinds(aggregate: AggregateWorld, problemCount: number): void {
-    const { world } = this
-    this.#must(this.#operators[aggregate.place]!, aggregate, 'scrub-start', { byteRate: 1 << 30 })
-    const { scrubbing } = world.serverOf(aggregate)!.engine.owner!
-    this.#mustHappen('the scrub ends', 60_000, () => scrubbing.state === 'finished')
-    if (scrubbing.findingCount === problemCount) return
-    const found = scrubbing.findings.map(({ where, why }) => `${where}: ${why}`).join('; ')
-    throw new Error(
-      `the scrub of ${aggregate.name} found ${found || 'nothing'}, the check ${problemCount} problems`,
-    )
-  }
-
-  /** They begin again by themselves, each in its own time, but not at once. */
-  #stopScrubs(): void {
-    for (let attempt = 0; attempt < 20 && !this.#areScrubsOver(); attempt += 1) {
-      for (const aggregate of this.world.aggregates) this.world.serverOf(aggregate)!.request('scrub-stop', {})
-      this.world.runUntil(() => this.#areScrubsOver(), 150)
-    }
-    if (!this.#areScrubsOver()) throw new Error('a scrub that is told to stop goes on')
-  }
-
-  #areScrubsOver(): boolean {
-    const owners = this.world.aggregates.map((aggregate) => this.world.serverOf(aggregate)?.engine.owner)
-    return owners.every((owner) => owner !== undefined && owner.scrubbing.state !== 'running')
   }
 
   #memoryLost(): void {

@@ -1,6 +1,7 @@
 import type { Atlas } from './atlas.ts'
 import type { SimClient } from './client.ts'
 import type { SimNode } from './node.ts'
+import type { Platter } from './platter.ts'
 import type { Random } from './random.ts'
 import type { AggregateWorld, SimWorld } from './world.ts'
 
@@ -27,6 +28,18 @@ export class Scene {
     return this.random.pick(this.world.aggregates)
   }
 
+  /** A disk of some aggregate. */
+  get platter(): Platter {
+    return this.world.platter(this.#pickDisk(this.aggregate))
+  }
+
+  /** One that may lose what it has: where healing is to be proven, only the same plex of an aggregate. */
+  get losingPlatter(): Platter {
+    const { aggregate } = this
+    const { disks, losingPlex } = aggregate
+    return this.world.platter(losingPlex === undefined ? this.#pickDisk(aggregate) : disks[losingPlex]!)
+  }
+
   get node(): SimNode {
     return this.random.pick(this.world.nodes)
   }
@@ -41,9 +54,16 @@ export class Scene {
     const node = this.node
     return node.isAlive && !node.isPaused ? node : undefined
   }
+
+  #pickDisk({ disks }: AggregateWorld): string {
+    return disks.length === 1 ? disks[0] : this.random.pick(disks)
+  }
 }
 
-/** What ends a fault. */
-export type Heal = () => void
+/** What ends a fault; `lengthMs`: after so long, whatever is the habit of this world. */
+export interface Heal {
+  (): void
+  readonly lengthMs?: number
+}
 /** Begins; undefined: it cannot be now, or it would not be survivable. */
 export type Fault = (scene: Scene) => Heal | undefined

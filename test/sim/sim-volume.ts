@@ -65,19 +65,16 @@ export class SimVolume {
   /** Whether a client may be told this error: by what was done to the disk, or by the size of things. */
   mayFail(error: number, offset: number, length: number, step = this.model.step): boolean {
     if (this.world.isDoomed) return true
-    const { lostContents, doubtfulContents, hadUnreadableMetadata } = this.world.platter(this.aggregate.disk)
     const isBeyond = offset + length > this.smallestByteLength
     if (error === NbdError.ENOSPC) return isBeyond || this.world.isTight
     if (error === NbdError.EINVAL) return isBeyond
     if (error !== NbdError.EIO) return false
-    if (hadUnreadableMetadata) return true
-    return [lostContents, doubtfulContents].some((contents) =>
-      this.model.mayHold(offset, length, contents, step),
-    )
+    const losses = this.world.lossesOf(this.aggregate.name)!
+    return losses.mayRefuseAll || this.model.mayHold(offset, length, losses.doubtful, step)
   }
 
   /** Whether these blocks can never be read again, by what was done to the disk. */
   isLost(offset: number, length: number): boolean {
-    return this.model.mayHold(offset, length, this.world.platter(this.aggregate.disk).lostContents)
+    return this.model.mayHold(offset, length, this.world.lossesOf(this.aggregate.name)!.lost)
   }
 }

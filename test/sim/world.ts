@@ -6,6 +6,7 @@ import { logLayout, vaultByteLengthOf } from '../../ts/format/log-ring.ts'
 import type { OwnerRecord } from '../../ts/format/owner-record.ts'
 import { SimArbiter } from './arbiter.ts'
 import type { SimEngine } from './engine-host.ts'
+import { Losses } from './losses.ts'
 import { Mappings, SimMemory } from './memory.ts'
 import { Network } from './network.ts'
 import { SimNode } from './node.ts'
@@ -25,19 +26,28 @@ export interface WorldOptions {
   readonly isTight?: boolean
   readonly scrubIntervalMs?: number
   readonly scrubByteRate?: number
+  /** each aggregate has two plexes, with one disk each */
+  readonly isMirrored?: boolean
+  /** nothing is shared: castor alone reaches plex 0, pollux alone plex 1 */
+  readonly isApart?: boolean
+  /** of two plexes, one may lose anything, and the other one nothing: all has to be healed from there */
+  readonly provesHealing?: boolean
 }
 
 export interface AggregateWorld {
   readonly place: number
   readonly name: string
   readonly home: 'castor' | 'pollux'
-  readonly disk: string
+  /** of plex 0 and, if there is one, of plex 1 */
+  readonly disks: readonly [string] | readonly [string, string]
+  /** the plex to which all damage is done, if the other one has to make up for it */
+  readonly losingPlex: number | undefined
 }
 
-const AGGREGATES: readonly AggregateWorld[] = [
-  { place: 0, name: 'aggregate', home: 'castor', disk: 'disk0' },
-  { place: 1, name: 'second', home: 'pollux', disk: 'disk1' },
-]
+const AGGREGATES = [
+  { place: 0, name: 'aggregate', home: 'castor', disks: ['disk0', 'disk0b'] },
+  { place: 1, name: 'second', home: 'pollux', disks: ['disk1', 'disk1b'] },
+] as const
 
 const EVENTS_KEPT = 500
 
@@ -69,28 +79,42 @@ export class SimWorld {
   heard: (host: SimEngine, kind: string, text: string, facts?: Record<string, unknown>) => void = () => {}
   /** every event as it comes, for people */
   tell: ((line: string) => void) | undefined
-  /** on every disk, blocks from here on hold what superblocks reach; before them: labels, maps, vault */
+  /** on every disk, these blocks hold what superblocks reach; before them: labels, maps, vault */
   readonly blocksFrom: number
+  readonly blocksEnd: number
   /** a disk has lied and lost: nothing is promised any more but that what is shown is right */
   isDoomed = false
+  /** disks in whose place a blank one has come */
+  disksLost = 0
   readonly #platters = new Map<string, Platter>()
+  readonly #losses = new Map<string, Losses>()
   readonly #identities = new Map<string, string>()
 
   constructor(seed: number, options: WorldOptions) {
     mappings.giveBackAll()
     this.random = new Random(seed)
     this.options = options
-    this.aggregates = AGGREGATES.slice(0, options.aggregateCount ?? 1)
     for (const name of ['pair', 'aggregate', 'second', 'castor', 'pollux']) {
       this.#identities.set(name, identityText(new Uint8Array(16).map(() => this.random.below(256))))
     }
     const vaultByteLength = vaultByteLengthOf(logLayout(options.logPages))
-    this.blocksFrom = layOutZones('disk', options.diskByteLength, vaultByteLength).blocksAt / BLOCK_SIZE
+    const { blocksAt, blockCount } = layOutZones('disk', options.diskByteLength, vaultByteLength)
+    this.blocksFrom = blocksAt / BLOCK_SIZE
+    this.blocksEnd = this.blocksFrom + blockCount
+    this.aggregates = AGGREGATES.slice(0, options.aggregateCount ?? 1).map(({ disks, ...aggregate }) => ({
+      ...aggregate,
+      disks: options.isMirrored ? disks : [disks[0]],
+      losingPlex: options.provesHealing ? this.random.below(2) : undefined,
+    }))
+    for (const aggregate of this.aggregates) this.#losses.set(aggregate.name, new Losses(this, aggregate))
     this.castor = new SimNode('castor', 'pollux', this)
     this.pollux = new SimNode('pollux', 'castor', this)
     this.nodes = [this.castor, this.pollux]
     this.arbiter = new SimArbiter(this)
     this.network = new Network(this)
+    for (const { disks, losingPlex } of this.aggregates) {
+      if (losingPlex !== undefined) this.platter(disks[losingPlex]!).losesAnything = true
+    }
   }
 
   get isTight(): boolean {
@@ -119,13 +143,24 @@ export class SimWorld {
     return this.arbiter.records.get(aggregate.name)
   }
 
+  lossesOf(aggregateName: string): Losses | undefined {
+    return this.#losses.get(aggregateName)
+  }
+
+  /** The plexes that the arbiter's record calls in sync, whatever the nodes know of it. */
+  plexesInSync(aggregate: AggregateWorld): number[] {
+    const record = this.recordOf(aggregate)
+    const states = record === undefined ? [] : [record.plex0, record.plex1]
+    return [...aggregate.disks.keys()].filter((plex) => (states[plex] ?? 'in-sync') === 'in-sync')
+  }
+
   // The first aggregate's, for worlds that have only one.
   get owner(): SimNode | undefined {
     return this.nodes.find((node) => node.serving.serves)
   }
 
   get record(): OwnerRecord | undefined {
-    return this.recordOf(AGGREGATES[0]!)
+    return this.recordOf(this.aggregates[0]!)
   }
 
   set arbiterIsUnreachable(isUnreachable: boolean) {
@@ -146,10 +181,28 @@ export class SimWorld {
     return platter
   }
 
-  settings(node: SimNode, aggregate = AGGREGATES[0]!): Omit<EngineSettings, 'boot'> {
+  /** The disks of an aggregate, by plex. */
+  plattersOf({ disks }: AggregateWorld): Platter[] {
+    return disks.map((disk) => this.platter(disk))
+  }
+
+  /** The disk is lost, with all that it holds: a blank one comes in its place. */
+  replaceDisk(path: string): void {
+    this.disksLost += 1
+    this.#platters.set(path, this.platter(path).replaced())
+  }
+
+  /** Blocks that were written again with what they had lost. */
+  get repairs(): number {
+    return [...this.#platters.values()].reduce((sum, { repairs }) => sum + repairs, 0)
+  }
+
+  settings(node: SimNode, aggregate = this.aggregates[0]!): Omit<EngineSettings, 'boot'> {
     const named = (name: string) => ({ name, identity: this.identity(name) })
+    const isHere = (plex: number): boolean => !this.options.isApart || (plex === 0) === (node === this.castor)
+    const plexes = aggregate.disks.map((disk, plex) => (isHere(plex) ? [disk] : ('partner' as const)))
     return {
-      aggregate: { ...named(aggregate.name), home: aggregate.home, disks: [aggregate.disk] },
+      aggregate: { ...named(aggregate.name), home: aggregate.home, plexes },
       node: named(node.name),
       partner: named(node.partnerName),
       pair: this.identity('pair'),

@@ -48,12 +48,12 @@ export function makeDisks(world: MemoryWorld, byteLengths: readonly number[]): M
   for (const [index, disk] of disks.entries()) {
     world.run(labelDisk(disk, facts(index, disks.length), { force: false }, world.memory))
   }
-  world.run(Image.format(world, disks, settings))
+  world.run(Image.format(world, [disks], settings))
   return disks
 }
 
 export function openImage(world: MemoryWorld, disks: MemoryDisk[], more: Partial<ImageSettings> = {}): Image {
-  return world.run(Image.open(world, disks, { ...settings, ...more }))
+  return world.run(Image.open(world, [disks], { ...settings, ...more }))
 }
 
 /** Content that tells where and when it was written. */

@@ -19,6 +19,7 @@ import { isSilent, type NodeStatus } from '../../ts/control/node-control.ts'
 import { DiskLabel } from '../../ts/format/disk-label.ts'
 import type { EngineStatus } from '../../ts/node/messages.ts'
 import { aggregateOf, editConfig, type NodeConfigFile, nodeConfigs } from './pair-config.ts'
+import { plexIs } from './pair-mirror.ts'
 import { commandLine, type Ended, isAlive, mustPollux, mustRun, pollux, until } from './program.ts'
 import { type RingFile, readRing } from './ring-file.ts'
 
@@ -37,6 +38,8 @@ export interface PairOptions {
   readonly size?: string
   readonly logSize?: string
   readonly diskSize?: string
+  /** gives each aggregate a second plex; `start` waits until all are in sync */
+  readonly mirror?: (pair: Pair) => Promise<unknown>
   /** more arguments of the first `up` */
   readonly arguments?: readonly string[]
   /** changes the configuration of each node before it serves */
@@ -80,15 +83,17 @@ export class Pair {
   /** A running pair with `vol0` on castor and `vol1` on pollux, both in sync. */
   static async start(t: Test, options: PairOptions = {}): Promise<Pair> {
     const pair = Pair.prepare(t)
-    const { durability = 'pair', size = '64MiB', logSize = '16MiB', diskSize, edit } = options
+    const { durability = 'pair', size = '64MiB', logSize = '16MiB', diskSize, mirror, edit } = options
     const sizes = ['--size', size, '--log-size', logSize, ...(diskSize ? ['--disk-size', diskSize] : [])]
     await pair.up('--durability', durability, ...sizes, ...(options.arguments ?? []))
-    if (edit) {
+    if (edit || mirror) {
       await pair.down()
-      pair.edit(edit)
+      if (mirror) await mirror(pair)
+      if (edit) pair.edit(edit)
       await pair.up()
     }
     await pair.inSync()
+    if (mirror) for (const aggregate of nodeNames) await plexIs(pair, 1, 'in-sync', aggregate)
     return pair
   }
 
@@ -194,8 +199,18 @@ export class Pair {
     return readRing(this.ringPath(node, aggregate))
   }
 
+  /** Those of plex 0. */
   disks(aggregate: string): readonly string[] {
-    return aggregateOf(this.config('castor').file, aggregate).disks
+    return this.plex(aggregate, 0)
+  }
+
+  /** Whichever node they are attached to. */
+  plex(aggregate: string, plex: number): readonly string[] {
+    const places = nodeNames.map((node) => {
+      const { disks, mirror } = aggregateOf(this.config(node).file, aggregate)
+      return plex === 0 ? disks : (mirror ?? [])
+    })
+    return places.find((place) => place !== 'partner') ?? []
   }
 
   /** Digest of an aggregate's disks, without the vault: that is a log, and changes with every flush. */
@@ -213,8 +228,8 @@ export class Pair {
   }
 
   /** `pollux check` of an aggregate's own disks. */
-  check(aggregate: string): Promise<Ended> {
-    return pollux(['check', ...this.disks(aggregate)])
+  check(aggregate: string, ...options: string[]): Promise<Ended> {
+    return pollux(['check', ...this.disks(aggregate), ...this.plex(aggregate, 1), ...options])
   }
 
   // --- waiting and breaking ------------------------------------------------------------------------

@@ -29,6 +29,8 @@ export function engine(aggregate: string, facts: Partial<EngineStatus> = {}): En
     epoch: 1,
     durability: 'pair',
     scrub: null,
+    plexes: null,
+    mendedBlocks: 0,
     takeover: { possible: true, because: '' },
     link: { up: true, peer: 'x', because: '' },
     log: {

@@ -6,7 +6,7 @@ import { byteLengthText } from '../config/quantities.ts'
 import { readLabel } from '../disk/label.ts'
 import { identityText } from '../format/identity.ts'
 import type { Disk } from '../ports/disk.ts'
-import { type CheckReport, check as checkDisks } from '../volume/check.ts'
+import { type AggregateReport, checkPlexes } from '../volume/check-plexes.ts'
 import { type DiskWorld, runProcedure } from './in-process.ts'
 import { progress, say, sayJson } from './output.ts'
 
@@ -29,7 +29,7 @@ export async function check(paths: readonly string[], options: { json?: true }):
   throw new StoreError('DISK_CORRUPT', `${count} found, the first: ${first}; put the disk aside for a copy`)
 }
 
-function* checkAll(world: DiskWorld, paths: readonly string[]): Procedure<CheckReport[]> {
+function* checkAll(world: DiskWorld, paths: readonly string[]): Procedure<AggregateReport[]> {
   const disks: Disk[] = []
   try {
     for (const path of paths) disks.push(world.disks.open(path))
@@ -39,22 +39,23 @@ function* checkAll(world: DiskWorld, paths: readonly string[]): Procedure<CheckR
       const whose = verdict.kind === 'good' ? identityText(verdict.label.aggregate) : disk.path
       groups.set(whose, [...(groups.get(whose) ?? []), disk])
     }
-    const reports: CheckReport[] = []
-    for (const group of groups.values()) reports.push(yield* checkDisks(group, world.memory))
+    const reports: AggregateReport[] = []
+    for (const group of groups.values()) reports.push(yield* checkPlexes(group, world.memory))
     return reports
   } finally {
     for (const disk of disks) disk.close()
   }
 }
 
-function reportText(report: CheckReport): string {
-  const { aggregate, epoch, generation, totals, volumes, problems, problemCount } = report
+function reportText(report: AggregateReport): string {
+  const { aggregate, epoch, generation, totals, volumes, notes, problems, problemCount } = report
   const used = byteLengthText(totals.used * BLOCK_SIZE)
   const state = report.good ? 'good' : `${problemCount} problems`
   const hidden = problemCount - problems.length
   return [
     `aggregate ${aggregate}: ${state}; epoch ${epoch}, generation ${generation}`,
     `  ${volumes.length} volumes, ${used} used`,
+    ...notes.map((text) => `  ${text}`),
     ...problems.map(({ kind, text }) => `  ${kind}: ${text}`),
     ...(hidden > 0 ? [`  and ${hidden} more`] : []),
   ].join('\n')

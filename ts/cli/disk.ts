@@ -2,25 +2,31 @@ import { existsSync, readdirSync, readFileSync } from 'node:fs'
 import { join, resolve } from 'node:path'
 import { StoreError } from '../base/errors.ts'
 import type { Procedure } from '../base/procedure.ts'
-import { readNodeConfig } from '../config/node-config.ts'
-import { byteLengthText } from '../config/quantities.ts'
+import { type AggregateConfig, type NodeConfig, readNodeConfig } from '../config/node-config.ts'
+import { byteLengthText, exactByteLengthText, parseByteLength } from '../config/quantities.ts'
 import { readLabel } from '../disk/label.ts'
 import { identityText } from '../format/identity.ts'
 import type { Disk } from '../ports/disk.ts'
 import { defaultDir } from './context.ts'
-import { formatAggregate } from './format-aggregate.ts'
+import { type FormattedDisk, formatAggregate, type Sizes } from './format-aggregate.ts'
 import { type DiskWorld, runProcedure } from './in-process.ts'
+import { labelPlex, labelPlexAlone } from './label-plex.ts'
 import { say, sayJson, tableText } from './output.ts'
 import { readPairFile } from './pair-file.ts'
 
 export interface LabelOptions {
   config: string
   aggregate: string
+  plex?: '0' | '1'
+  size?: string
   force?: true
   json?: true
 }
 
-/** Labels the disks of an aggregate, in the order of the settings, and makes its empty image. */
+/**
+ * Labels the disks of an aggregate and makes its empty image; or labels those of one plex, for the owner
+ * to fill. The order is that of the settings. Nothing is seen here of a plex that is attached to the partner.
+ */
 export async function labelDisks(devices: readonly string[], options: LabelOptions): Promise<void> {
   const config = readNodeConfig(options.config)
   const aggregate = config.aggregates.find(({ name }) => name === options.aggregate)
@@ -28,20 +34,89 @@ export async function labelDisks(devices: readonly string[], options: LabelOptio
     const names = config.aggregates.map(({ name }) => name).join(', ')
     throw new StoreError('USAGE', `${options.config} has no aggregate ${options.aggregate}; it has ${names}`)
   }
-  const given = devices.map((device) => resolve(device))
-  const wanted = aggregate.disks
-  if (given.length !== wanted.length || wanted.some((disk) => !given.includes(disk))) {
-    const disks = `the disks of aggregate ${aggregate.name} are ${wanted.join(' ')}`
-    const text = `${disks}; label all of them, and no other`
-    throw new StoreError('USAGE', text)
+  const plex = options.plex === undefined ? undefined : Number(options.plex)
+  const plexes = aggregate.plexes.map((place) => (place === 'partner' ? [] : place))
+  const isApart = aggregate.plexes.includes('partner')
+  if (isApart) mustBeHere(config, aggregate, plex)
+  const sizes = sizesOf(options.size, Math.max(...plexes.map(({ length }) => length)))
+  if (sizes.length > 0 && plex !== undefined && !isApart)
+    throw new StoreError('USAGE', 'the other plex is here and decides the layout: leave out --size')
+  const own = isApart ? plexes.findIndex((disks) => disks.length > 0) : plex
+  mustBeAllOf({ name: aggregate.name, plexes }, own, devices)
+  const { name, identity, logByteLength } = aggregate
+  const facts = { pair: config.pair, name, identity, logByteLength, sizes, force: options.force === true }
+  const labelled = runProcedure((world) => {
+    // only plex 0 of a new aggregate begins with an image; every other one is filled by its owner
+    if (own === undefined || (isApart && own === 0 && plex === undefined))
+      return formatAggregate(world, { ...facts, plexes: plexes.filter((disks) => disks.length > 0) })
+    if (isApart) return labelPlexAlone(world, { ...facts, plex: own, paths: plexes[own]! })
+    return labelPlex(world, { ...facts, plexes, plex: own })
+  })
+  const size = layoutText(labelled)
+  if (options.json) return sayJson({ aggregate: name, disks: labelled, size })
+  const what = (of: number) => (plexes.length === 1 ? 'a disk' : `a disk of plex ${of}`)
+  for (const disk of labelled) say(`${disk.path} is ${what(disk.plex)} of aggregate ${name} now`)
+  if (isApart) say(`plex ${1 - own!}, on ${config.partner.name}, must be laid out alike: --size ${size}`)
+}
+
+/** One plex is attached to the partner. */
+function mustBeHere(
+  { node, partner }: NodeConfig,
+  { name, plexes, home }: AggregateConfig,
+  plex: number | undefined,
+): void {
+  const theirs = plexes.indexOf('partner')
+  if (plex === theirs) {
+    const text = `plex ${plex} of aggregate ${name} is attached to ${partner.name}`
+    throw new StoreError('USAGE', `${text}: label it there`)
   }
-  const { name, identity, disks, logByteLength } = aggregate
-  const force = options.force === true
-  const labelled = runProcedure((world) =>
-    formatAggregate(world, { pair: config.pair, name, identity, disks, logByteLength, force }),
-  )
-  if (options.json) sayJson({ aggregate: name, disks: labelled })
-  else for (const disk of labelled) say(`${disk.path} is a disk of aggregate ${name} now`)
+  // the home makes the first record of an aggregate, and finds the image on its own disks
+  const homeOfImage = theirs === 0 ? partner.name : node.name
+  if (plex !== undefined || home === homeOfImage) return
+  const text = `plex 0 of aggregate ${name} is attached to ${homeOfImage}, and its home is ${home}`
+  const remedy = 'a new aggregate begins at its home: change disks with mirror in both configurations'
+  throw new StoreError('USAGE', `${text}; ${remedy}. To replace the disks of a plex: --plex`)
+}
+
+/** As `--size` has them: one for all disks of a plex, or one for each. */
+function sizesOf(text: string | undefined, diskCount: number): Sizes {
+  if (text === undefined) return []
+  const sizes = text.split(',').map((size) => {
+    const parsed = parseByteLength(size)
+    if ('mistake' in parsed) throw new StoreError('USAGE', `--size: ${parsed.mistake}`)
+    return parsed.value
+  })
+  if (sizes.length === 1 || sizes.length === diskCount) return sizes
+  throw new StoreError('USAGE', `--size: one size, or one for each disk: ${diskCount}, not ${sizes.length}`)
+}
+
+/** How the disks of a plex are laid out, in order, as `--size` takes it. */
+function layoutText(labelled: readonly FormattedDisk[]): string {
+  const ofPlex = labelled.filter(({ plex }) => plex === labelled[0]!.plex)
+  const sizes = ofPlex.map(({ layoutByteLength }) => exactByteLengthText(layoutByteLength))
+  return new Set(sizes).size === 1 ? sizes[0]! : sizes.join(',')
+}
+
+/** The devices are exactly those of the plex, or of the whole aggregate. */
+function mustBeAllOf(
+  { name, plexes }: { name: string; plexes: readonly (readonly string[])[] },
+  plex: number | undefined,
+  devices: readonly string[],
+): void {
+  if (plex !== undefined && plexes.length === 1) {
+    const remedy = 'leave out --plex, or give it a mirror in the configuration'
+    throw new StoreError('USAGE', `aggregate ${name} is not mirrored; ${remedy}`)
+  }
+  const given = devices.map((device) => resolve(device))
+  const isAll = (wanted: readonly string[]) =>
+    given.length === wanted.length && wanted.every((disk) => given.includes(disk))
+  const wanted = plex === undefined ? plexes.flat() : plexes[plex]!
+  if (isAll(wanted)) return
+  const whose = plex === undefined ? `aggregate ${name}` : `plex ${plex} of aggregate ${name}`
+  const text = `the disks of ${whose} are ${wanted.join(' ')}; label all of them, and no other`
+  const found = plexes.length === 1 ? -1 : plexes.findIndex(isAll)
+  const hint = found < 0 || found === plex ? '' : `, or with --plex ${found} only those of plex ${found}`
+  throw new StoreError('USAGE', `${text}${hint}`)
 }
 
 interface ListedDisk {
@@ -49,7 +124,10 @@ interface ListedDisk {
   readonly byteLength: number | null
   readonly aggregate: string | null
   readonly pair: string | null
+  readonly plex: number | null
   readonly disk: string | null
+  /** how far it is laid out, as `disk label --size` takes it */
+  readonly size: string | null
   /** what was found on it, in words */
   readonly found: string
 }
@@ -64,10 +142,11 @@ export async function listDisks(
   if (options.json) return sayJson({ disks })
   say(
     tableText(
-      ['DISK', 'SIZE', 'AGGREGATE', 'FOUND'],
-      disks.map(({ path, byteLength, aggregate, found }) => [
+      ['DISK', 'SIZE', 'LAID OUT', 'AGGREGATE', 'FOUND'],
+      disks.map(({ path, byteLength, size, aggregate, found }) => [
         path,
         byteLength === null ? '-' : byteLengthText(byteLength),
+        size ?? '-',
         aggregate ?? '-',
         found,
       ]),
@@ -76,7 +155,7 @@ export async function listDisks(
 }
 
 function* inspect(world: DiskWorld, path: string): Procedure<ListedDisk> {
-  const unknown = { path, byteLength: null, aggregate: null, pair: null, disk: null }
+  const unknown = { path, byteLength: null, aggregate: null, pair: null, plex: null, disk: null, size: null }
   let disk: Disk | undefined
   try {
     disk = world.disks.open(path)
@@ -91,7 +170,9 @@ function* inspect(world: DiskWorld, path: string): Procedure<ListedDisk> {
       ...listed,
       aggregate: label.aggregateName,
       pair: identityText(label.pair),
+      plex: label.plex,
       disk: identityText(label.disk),
+      size: exactByteLengthText(label.byteLength),
       found: damaged === undefined ? place : `${place}, the label at its ${damaged} is damaged`,
     }
   } catch (error) {
@@ -103,7 +184,8 @@ function* inspect(world: DiskWorld, path: string): Procedure<ListedDisk> {
 
 function knownDisks(dirOption: string | undefined): string[] {
   const pair = readPairFile(dirOption === undefined ? defaultDir() : resolve(dirOption))
-  const ofPair = pair?.nodes.map(({ disk }) => disk).filter((disk) => existsSync(disk)) ?? []
+  const ofNodes = pair?.nodes.flatMap(({ disk, mirror }) => (mirror === undefined ? [disk] : [disk, mirror]))
+  const ofPair = ofNodes?.filter((disk) => existsSync(disk)) ?? []
   return [...ofPair, ...(dirOption === undefined ? blockDevices() : [])]
 }
 

@@ -24,6 +24,7 @@ program
   .addOption(new Option('--durability <where>', 'what a flush waits for').choices(['pair', 'vault']))
   .option('--log-size <size>', 'of each log (first run, default 128MiB)')
   .option('--disk-size <size>', 'of each disk (first run, default: twice the volume and the log)')
+  .option('--apart', 'each node has disks of its own, and nothing is shared (first run)')
   .option('--detach', 'return when it serves')
   .addOption(json())
   .action(async (options) => (await import('./up.ts')).up(options))
@@ -134,7 +135,9 @@ program
 
 program
   .command('check <disk...>')
-  .description('check everything that is reachable on the disks of an aggregate; no node may use them')
+  .description(
+    'check everything that is reachable on the disks of an aggregate, or of one plex; no node may use them',
+  )
   .addOption(json())
   .action(async (disks, options) => (await import('./check.ts')).check(disks, options))
 
@@ -143,7 +146,7 @@ program
   .description('aggregates as a whole')
   .command('scrub [name]')
   .description(
-    'read and check everything on the disks, while clients go on; exit code 1 if something is damaged',
+    'read and check everything on the disks, while clients go on; exit code 1 if something stays damaged',
   )
   .option('--rate <size>', 'bytes per second at most (default: scrub_rate of the configuration)')
   .option('--stop', 'end the one that is running')
@@ -155,9 +158,15 @@ program
 const disk = program.command('disk').description('disks and their labels')
 disk
   .command('label <device...>')
-  .description('label the disks of an aggregate and make its empty image')
+  .description('label the disks of an aggregate and make its empty image, or label those of one plex')
   .requiredOption('--config <file>', 'settings of a node of the pair')
   .requiredOption('--aggregate <name>', 'the aggregate that they are for')
+  .addOption(
+    new Option('--plex <plex>', 'only the disks of this plex, as an empty copy that its owner fills').choices(
+      ['0', '1'],
+    ),
+  )
+  .option('--size <size>', 'how much of each disk is laid out, as on the other host (default: all)')
   .option('--force', 'also when there is something on them; it is lost')
   .addOption(json())
   .action(async (devices, options) => (await import('./disk.ts')).labelDisks(devices, options))

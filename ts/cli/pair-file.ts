@@ -11,7 +11,10 @@ export interface PairNode {
   readonly servicePort: number
   readonly linkPort: number
   readonly api: string
+  /** of plex 0 of its aggregate */
   readonly disk: string
+  /** of plex 1, on the partner's side, if nothing is shared */
+  readonly mirror?: string
 }
 
 /** What `pollux up` keeps of an embedded pair. */

@@ -9,6 +9,7 @@ import { byteLengthText, exactByteLengthText } from '../config/quantities.ts'
 import { identityText } from '../format/identity.ts'
 import { formatAggregate, vaultByteLength } from './format-aggregate.ts'
 import { runProcedure } from './in-process.ts'
+import { labelPlexAlone } from './label-plex.ts'
 import { note, progress } from './output.ts'
 import {
   configPath,
@@ -27,11 +28,26 @@ export interface PairWish {
   readonly logByteLength: number
   readonly isLogExplicit: boolean
   readonly diskByteLength: number | undefined
+  /** nothing is shared: each node has disks of its own, with a plex of each aggregate */
+  readonly isApart: boolean
 }
 
 const SOCKET_PATH_MAX = 107
 const nodeNames = ['castor', 'pollux'] as const
-const diskPath = (dir: string, name: string): string => join(dir, 'disks', `${name}.disk`)
+/** Folders of disks: of both nodes, or of one each. */
+const folders = ['disks', ...nodeNames]
+const diskPath = (dir: string, folder: string, name: string): string => join(dir, folder, `${name}.disk`)
+
+type Disks = Pick<PairNode, 'disk' | 'mirror'>
+
+function disksOf(dir: string, name: string, isApart: boolean): Disks {
+  if (!isApart) return { disk: diskPath(dir, 'disks', name) }
+  const other = nodeNames.find((node) => node !== name)!
+  return { disk: diskPath(dir, name, name), mirror: diskPath(dir, other, name) }
+}
+
+const allDisks = ({ nodes }: PairFile): string[] =>
+  nodes.flatMap(({ disk, mirror }) => (mirror === undefined ? [disk] : [disk, mirror]))
 
 /** The first run: identities, ports, disks and settings of a new embedded pair. Nothing runs yet. */
 export async function preparePair(dir: string, wish: PairWish): Promise<PairFile> {
@@ -40,31 +56,27 @@ export async function preparePair(dir: string, wish: PairWish): Promise<PairFile
   writePairFile(dir, pair)
   // without disks, logs are of no use to anybody: a first run was interrupted, or the folder was deleted
   rmSync(pair.nvramDirectory, { recursive: true, force: true })
-  mkdirSync(join(dir, 'disks'), { recursive: true, mode: 0o700 })
   makeDisks(dir, pair)
-  for (const node of pair.nodes) {
-    progress(`formatting ${node.disk}`)
-    runProcedure((world) =>
-      formatAggregate(world, {
-        pair: pair.pair,
-        name: node.name,
-        identity: node.aggregateIdentity,
-        disks: [node.disk],
-        logByteLength: pair.logByteLength,
-        // a first run that was interrupted may have labelled it already
-        force: true,
-      }),
-    )
-  }
+  for (const node of pair.nodes) format(pair, node)
   writeConfigs(dir, pair)
   const formatted: PairFile = { ...pair, state: 'formatted' }
   writePairFile(dir, formatted)
   return formatted
 }
 
+function format(pair: PairFile, { name, aggregateIdentity: identity, disk, mirror }: PairNode): void {
+  progress(`formatting ${disk}`)
+  // a first run that was interrupted may have labelled it already
+  const facts = { pair: pair.pair, name, identity, logByteLength: pair.logByteLength, force: true }
+  runProcedure((world) => formatAggregate(world, { ...facts, plexes: [[disk]] }))
+  if (mirror === undefined) return
+  runProcedure((world) => labelPlexAlone(world, { ...facts, plex: 1, paths: [mirror], sizes: [] }))
+}
+
 /** Disks without the description of their pair may hold data, except after an interrupted first run. */
 function refuseOthersDisks(dir: string): void {
-  const found = nodeNames.map((name) => diskPath(dir, name)).find((disk) => existsSync(disk))
+  const possible = folders.flatMap((folder) => nodeNames.map((name) => diskPath(dir, folder, name)))
+  const found = possible.find((disk) => existsSync(disk))
   if (!found || readPairFile(dir)?.state === 'preparing') return
   const text = `${found} is there but ${dir} has no pair.json`
   throw new StoreError('DISK_FOREIGN', `${text}; restore it, or give another --dir`)
@@ -83,7 +95,7 @@ async function planPair(dir: string, wish: PairWish): Promise<PairFile> {
     servicePort: ports[2 * index]!,
     linkPort: ports[2 * index + 1]!,
     api: socketPath(dir, directory, name),
-    disk: diskPath(dir, name),
+    ...disksOf(dir, name, wish.isApart),
   })
   // room for the volume, for all of it once more that a consistency point has not freed yet, and the log
   const enough = 2 * wish.size + vaultByteLength(logByteLength) + 64 * MIB
@@ -110,21 +122,23 @@ function socketPath(dir: string, nvramDirectory: string, name: string): string {
 
 /** Files with all their blocks, so that a full file system shows now and not under load. */
 function makeDisks(dir: string, pair: PairFile): void {
-  const { diskByteLength, nodes } = pair
+  const { diskByteLength } = pair
+  const disks = allDisks(pair)
   try {
-    for (const { disk } of nodes) {
+    for (const disk of disks) {
+      mkdirSync(dirname(disk), { recursive: true, mode: 0o700 })
       progress(`allocating ${byteLengthText(diskByteLength)} for ${disk}`)
       rmSync(disk, { force: true })
       closeSync(openSync(disk, 'wx', 0o600))
       preallocate(disk, diskByteLength)
     }
   } catch (error) {
-    for (const { disk } of nodes) rmSync(disk, { force: true })
+    for (const disk of disks) rmSync(disk, { force: true })
     rmSync(pair.nvramDirectory, { recursive: true, force: true })
     removePairFile(dir)
     if (!isStoreError(error)) throw error
-    const { bavail, bsize } = statfsSync(dirname(nodes[0].disk))
-    const needed = byteLengthText(2 * diskByteLength)
+    const { bavail, bsize } = statfsSync(dirname(disks[0]!))
+    const needed = byteLengthText(disks.length * diskByteLength)
     const room = `${needed} are needed and ${byteLengthText(bavail * bsize)} are free`
     const text = `${error.message}; ${room}; give a smaller --size or another --dir`
     throw new StoreError('DISK_TOO_SMALL', text, { cause: error })
@@ -136,6 +150,12 @@ export function writeConfigs(dir: string, pair: PairFile): void {
   const [castor, pollux] = pair.nodes
   writeFileSync(configPath(dir, castor.name), configText(dir, pair, castor, pollux), { mode: 0o600 })
   writeFileSync(configPath(dir, pollux.name), configText(dir, pair, pollux, castor), { mode: 0o600 })
+}
+
+/** Keys of an aggregate for its disks, as one of the nodes sees them. */
+function placesOf({ name, disk, mirror }: PairNode, node: PairNode): Record<string, string | string[]> {
+  if (mirror === undefined) return { disks: [disk] }
+  return name === node.name ? { disks: [disk], mirror: 'partner' } : { disks: 'partner', mirror: [mirror] }
 }
 
 export function configText(dir: string, pair: PairFile, node: PairNode, partner: PairNode): string {
@@ -152,7 +172,7 @@ export function configText(dir: string, pair: PairFile, node: PairNode, partner:
       name: home.name,
       identity: home.aggregateIdentity,
       home: home.name,
-      disks: [home.disk],
+      ...placesOf(home, node),
       service: `127.0.0.1:${home.servicePort}`,
       log_size: exactByteLengthText(pair.logByteLength),
       ...durability,

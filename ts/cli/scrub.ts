@@ -18,7 +18,7 @@ const ASK_MS = 12_000
 
 type Outcome = ScrubStatus & { readonly aggregate: string }
 
-/** Has everything that aggregates reach read and checked. Fails if something does not check. */
+/** Has everything that aggregates reach read and checked. Fails if something stays damaged. */
 export async function scrub(name: string | undefined, options: ScrubOptions): Promise<void> {
   const byteRate = options.rate === undefined ? undefined : rateOf(options.rate)
   const context = findContext(options.dir)
@@ -28,7 +28,8 @@ export async function scrub(name: string | undefined, options: ScrubOptions): Pr
   const outcomes = options.stop || options.detach ? asked : await finished(context, asked)
   if (options.json) sayJson({ scrubs: outcomes })
   else for (const outcome of outcomes) for (const line of lines(outcome)) say(line)
-  const bad = outcomes.filter(({ findingCount }) => findingCount > 0).map(({ aggregate }) => aggregate)
+  const isBad = ({ findingCount, mendedCount }: Outcome): boolean => findingCount > mendedCount
+  const bad = outcomes.filter(isBad).map(({ aggregate }) => aggregate)
   if (bad.length > 0) {
     const remedy = 'restore the blocks that are named, or the volumes, from a backup, and check the disk'
     throw new StoreError('DISK_CORRUPT', `not everything checks in ${bad.join(' and ')}; ${remedy}`)
@@ -76,8 +77,14 @@ async function finished(context: Context, asked: readonly Outcome[]): Promise<Ou
   })
 }
 
-function lines({ aggregate, state, readByteLength, durationMs, findingCount, findings }: Outcome): string[] {
+function lines(outcome: Outcome): string[] {
+  const { aggregate, state, readByteLength, durationMs, findingCount, mendedCount, findings } = outcome
   const took = durationMs > 0 ? ` in ${(durationMs / 1000).toFixed(1)} s` : ''
-  const first = `${aggregate}: ${state}, ${byteLengthText(readByteLength)} read${took}, ${findingCount} findings`
-  return [first, ...findings.map(({ where, why }) => `  ${where}: ${why}`)]
+  const mended = mendedCount > 0 ? `, ${mendedCount} of them mended` : ''
+  const hidden = findingCount - findings.length
+  return [
+    `${aggregate}: ${state}, ${byteLengthText(readByteLength)} read${took}, ${findingCount} findings${mended}`,
+    ...findings.map(({ where, why, isMended }) => `  ${where}: ${why}${isMended ? '; mended' : ''}`),
+    ...(hidden > 0 ? [`  and ${hidden} more`] : []),
+  ]
 }

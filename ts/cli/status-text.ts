@@ -1,4 +1,5 @@
 import { byteLengthText } from '../config/quantities.ts'
+import type { PlexStatus } from '../node/messages.ts'
 import { tableText } from './output.ts'
 import type { AggregateLine, NodeLine, PairStatus, VolumeLine } from './pair-status.ts'
 
@@ -36,12 +37,29 @@ function aggregateTable(
   withRates: boolean,
 ): string {
   const head = ['AGGREGATE', 'HOME', 'SERVED BY', 'EPOCH', 'LOG COPIES', 'LOG FILL', 'CP', 'SPACE USED']
+  const withPlexes = aggregates.some((aggregate) => plexesOf(aggregate).length > 1)
   const rows = aggregates.map((aggregate) => {
     const { name, home, node, epoch, log } = aggregate
-    const cells = [name, home, node ?? 'nobody', String(epoch), log ?? '-', ...engineCells(aggregate)]
-    return withRates ? [...cells, rates(aggregate)] : cells
+    return [
+      ...[name, home, node ?? 'nobody', String(epoch), log ?? '-', ...engineCells(aggregate)],
+      ...(withPlexes ? [plexCell(aggregate)] : []),
+      ...(withRates ? [rates(aggregate)] : []),
+    ]
   })
-  return tableText(withRates ? [...head, 'PER SECOND'] : head, rows)
+  const more = [...(withPlexes ? ['PLEXES'] : []), ...(withRates ? ['PER SECOND'] : [])]
+  return tableText([...head, ...more], rows)
+}
+
+/** As the node that serves it sees them; empty if nobody does. */
+function plexesOf({ node, engines }: AggregateLine): readonly PlexStatus[] {
+  return (node === null ? undefined : engines[node]?.plexes) ?? []
+}
+
+function plexCell(aggregate: AggregateLine): string {
+  const plexes = plexesOf(aggregate)
+  if (plexes.length < 2) return '-'
+  const inSync = plexes.filter(({ state }) => state === 'in-sync').length
+  return inSync === plexes.length ? 'in-sync' : `${inSync} of ${plexes.length} in-sync`
 }
 
 function engineCells({ node, engines }: AggregateLine): [string, string, string] {
@@ -89,6 +107,20 @@ function reasons({ nodes, aggregates }: PairStatus): string[] {
     ...aggregates
       .filter(({ node }) => node === null)
       .map(({ name, because }) => `aggregate ${name} is not served: ${because}`),
+    ...aggregates.flatMap(plexReasons),
   ]
   return found.length === 0 ? [] : ['', ...found]
+}
+
+function plexReasons(aggregate: AggregateLine): string[] {
+  const { name, node, engines } = aggregate
+  const lacking = plexesOf(aggregate).filter(({ state }) => state !== 'in-sync')
+  const reasons = lacking.map(({ plex, state, because }) => {
+    const is = state === 'filling' ? 'is being filled' : 'is missing'
+    return `aggregate ${name}: plex ${plex} ${is}: ${because}`
+  })
+  const mended = node === null ? 0 : (engines[node]?.mendedBlocks ?? 0)
+  if (mended === 0) return reasons
+  const what = mended === 1 ? '1 block was' : `${mended} blocks were`
+  return [...reasons, `aggregate ${name}: ${what} damaged on one plex and mended; check its disks`]
 }

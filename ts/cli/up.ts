@@ -20,6 +20,7 @@ export interface UpOptions {
   durability?: string
   logSize?: string
   diskSize?: string
+  apart?: true
   detach?: true
   json?: true
 }
@@ -153,6 +154,8 @@ function sayWhatDiffers(pair: PairFile, options: UpOptions, wish: PairWish): voi
   compare(options.logSize, 'the size of the logs', sameLog, byteLengthText(pair.logByteLength))
   const sameDisk = wish.diskByteLength === pair.diskByteLength
   compare(options.diskSize, 'the size of the disks', sameDisk, byteLengthText(pair.diskByteLength))
+  const isApart = pair.nodes.some(({ mirror }) => mirror !== undefined)
+  compare(options.apart, 'the place of the disks', isApart, 'shared by both nodes')
   if (differs.length > 0) note(`the pair exists: ${differs.join(', ')}, as in its first run`)
 }
 
@@ -173,6 +176,7 @@ function wishOf(options: UpOptions): PairWish {
     logByteLength,
     isLogExplicit: options.logSize !== undefined,
     diskByteLength: options.diskSize === undefined ? undefined : sizeOf('--disk-size', options.diskSize),
+    isApart: options.apart === true,
   }
 }
 

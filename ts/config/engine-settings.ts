@@ -1,3 +1,5 @@
+import type { PlexPlace } from '../base/plex-place.ts'
+
 /** When a FLUSH is answered: see `durability` in the reference of the configuration. */
 export type Durability = 'nvram' | 'pair' | 'vault'
 
@@ -15,7 +17,8 @@ export interface EngineSettings {
   readonly aggregate: Named & {
     /** name of the node that this aggregate belongs to when both are well */
     readonly home: string
-    readonly disks: readonly string[]
+    /** of plex 0 and, if it is mirrored, of plex 1 */
+    readonly plexes: readonly PlexPlace[]
   }
   readonly node: Named
   readonly partner: Named

@@ -41,6 +41,8 @@ function describe(error: ErrorObject): Mistake {
       return { path, text: `must be one of ${(parameters['allowedValues'] as string[]).join(', ')}` }
     case 'pattern':
       return { path, text: patternText(String(parameters['pattern'])) }
+    case 'type':
+      return { path, text: typeText(parameters['type'] as string | string[]) }
     case 'minItems':
     case 'minLength':
       return { path, text: 'must not be empty' }
@@ -49,10 +51,18 @@ function describe(error: ErrorObject): Mistake {
   }
 }
 
-const patternText = (pattern: string): string =>
-  pattern.includes('a-f')
+const PLACE_TEXT = 'must be a list of paths, or "partner" if the disks are attached to the partner'
+
+/** Only disks are of two types. */
+const typeText = (type: string | string[]): string =>
+  typeof type === 'string' ? `must be ${type}` : PLACE_TEXT
+
+function patternText(pattern: string): string {
+  if (pattern === '^partner$') return PLACE_TEXT
+  return pattern.includes('a-f')
     ? 'must be an identity: 32 hexadecimal digits'
     : 'must be a name: letters, digits, . _ -'
+}
 
 /** What shape alone does not show: units, addresses, and how keys relate to each other. */
 export function meaningMistakes(file: NodeFile): Mistake[] {
@@ -103,7 +113,9 @@ function aggregateMistakes(file: NodeFile, aggregate: AggregateTable): Mistake[]
     add(['home'], `must be ${names.join(' or ')}`)
   }
   add(['service'], addressMistake(aggregate.service, 1))
-  for (const disk of aggregate.disks) add(['disks'], absoluteMistake(disk))
+  for (const disk of disksHere(aggregate.disks)) add(['disks'], absoluteMistake(disk))
+  for (const disk of disksHere(aggregate.mirror)) add(['mirror'], absoluteMistake(disk))
+  add(['mirror'], mirrorMistake(aggregate))
   if (aggregate.log_size !== undefined) add(['log_size'], logSizeMistake(aggregate.log_size))
   if (aggregate.cache_size !== undefined) {
     const parsed = parseByteLength(aggregate.cache_size)
@@ -114,6 +126,21 @@ function aggregateMistakes(file: NodeFile, aggregate: AggregateTable): Mistake[]
     add(['cp_interval'], quantityMistake(parsed, 10, 3_600_000, 'between 10ms and 60min'))
   }
   return [...found, ...scrubMistakes(aggregate)]
+}
+
+/** Disks of a plex that are attached to this node. */
+const disksHere = (place: AggregateTable['disks'] | undefined): readonly string[] =>
+  place === undefined || place === 'partner' ? [] : place
+
+/** Disk i of one plex mirrors disk i of the other, whoever's they are. */
+function mirrorMistake({ disks, mirror }: AggregateTable): string | undefined {
+  if (disks === 'partner' && (mirror === undefined || mirror === 'partner')) {
+    const is = mirror === undefined ? 'is missing' : 'cannot be "partner" as well'
+    return `${is}: with disks = "partner", it lists the disks that are attached to this node`
+  }
+  if (disks === 'partner' || mirror === 'partner' || mirror === undefined) return undefined
+  if (mirror.length === disks.length) return undefined
+  return `must have one disk for each of disks: ${disks.length}, not ${mirror.length}`
 }
 
 function scrubMistakes({ scrub_interval: interval, scrub_rate: rate }: AggregateTable): Mistake[] {
@@ -146,7 +173,8 @@ function repeated(file: NodeFile): Mistake[] {
   file.aggregate.forEach((aggregate, index) => {
     once(['aggregate', index, 'name'], 'name', aggregate.name)
     once(['aggregate', index, 'identity'], 'identity', aggregate.identity)
-    for (const disk of aggregate.disks) once(['aggregate', index, 'disks'], 'disk', disk)
+    for (const disk of disksHere(aggregate.disks)) once(['aggregate', index, 'disks'], 'disk', disk)
+    for (const disk of disksHere(aggregate.mirror)) once(['aggregate', index, 'mirror'], 'disk', disk)
   })
   return found
 }

@@ -2,6 +2,7 @@ import { readFileSync } from 'node:fs'
 import { parse, TomlError } from 'smol-toml'
 import { assert } from '../base/assert.ts'
 import { StoreError } from '../base/errors.ts'
+import type { PlexPlace } from '../base/plex-place.ts'
 import { BLOCK_SIZE, MIB } from '../base/units.ts'
 import { type Address, type ListenAddress, parseAddress, parseListenAddress } from './address.ts'
 import type { Durability, EngineSettings, Named } from './engine-settings.ts'
@@ -45,7 +46,8 @@ export interface AggregateConfig {
   readonly name: string
   readonly identity: string
   readonly home: string
-  readonly disks: readonly string[]
+  /** where the disks of plex 0 are and, if it is mirrored, of plex 1 */
+  readonly plexes: readonly PlexPlace[]
   /** where clients find it while its home node, or the partner in its place, serves it */
   readonly service: Address
   readonly durability: Durability | undefined
@@ -138,7 +140,7 @@ function resolveAggregate(table: AggregateTable): AggregateConfig {
     name: table.name,
     identity: table.identity,
     home: table.home,
-    disks: table.disks,
+    plexes: table.mirror === undefined ? [table.disks] : [table.disks, table.mirror],
     service: address(table.service),
     durability: table.durability,
     logByteLength: quantity(table.log_size, parseByteLength, LOG_BYTE_LENGTH_DEFAULT),
@@ -198,7 +200,7 @@ export function engineSettings(
       name: aggregate.name,
       identity: aggregate.identity,
       home: aggregate.home,
-      disks: aggregate.disks,
+      plexes: aggregate.plexes,
     },
     node: config.node,
     partner: config.partner,

@@ -8,6 +8,14 @@ const table = { additionalProperties: false } as const
 const name = Type.String({ pattern: '^[A-Za-z0-9][A-Za-z0-9._-]{0,62}$' })
 const text = Type.String({ minLength: 1 })
 const identity = Type.String({ pattern: '^[0-9a-f]{8}(-?[0-9a-f]{4}){3}-?[0-9a-f]{12}$' })
+/** Paths of the disks of a plex, or whose host has them. Of a union, all mistakes would be named at once. */
+const disks = Type.Unsafe<string[] | 'partner'>({
+  type: ['array', 'string'],
+  items: text,
+  minItems: 1,
+  maxItems: 64,
+  pattern: '^partner$',
+})
 const optional = (type: TString) => Type.Optional(type)
 
 const Aggregate = Type.Object(
@@ -15,7 +23,8 @@ const Aggregate = Type.Object(
     name,
     identity,
     home: name,
-    disks: Type.Array(text, { minItems: 1, maxItems: 64 }),
+    disks,
+    mirror: Type.Optional(disks),
     service: text,
     durability: Type.Optional(Type.Enum(['nvram', 'pair', 'vault'])),
     log_size: optional(text),

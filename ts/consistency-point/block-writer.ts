@@ -3,11 +3,21 @@ import { StoreError } from '../base/errors.ts'
 import { Gather } from '../base/gather.ts'
 import type { Procedure } from '../base/procedure.ts'
 import { BLOCK_SIZE } from '../base/units.ts'
+import type { Copies } from '../plex/copies.ts'
 import type { Plex } from '../plex/plex.ts'
 import type { Completion } from '../ports/completion.ts'
 import type { BlockCache } from '../volume/cache.ts'
 import type { Space } from '../volume/space.ts'
 import type { PageArena } from './page-arena.ts'
+
+/** What of an image is written to. */
+export interface WrittenImage {
+  readonly plex: Plex
+  readonly copies: Copies
+  readonly space: Space
+  readonly cache: BlockCache
+  readonly generation: number
+}
 
 /** One write has up to 1 MiB. */
 const WRITE_BLOCKS_MAX = 256
@@ -16,8 +26,8 @@ const WRITES_IN_FLIGHT = 8
 const PAGES_PER_STEP = 8
 const NO_PAGE = -1
 
-export function diskFailed(plex: Plex, result: number): StoreError {
-  const what = plex.failure ?? `a write failed with error ${-result}`
+export function diskFailed(copies: Copies, result: number): StoreError {
+  const what = copies.failure ?? `a write failed with error ${-result}`
   return new StoreError('DISK_FAILED', `${what}; nothing of the consistency point counts; check the disk`)
 }
 
@@ -62,6 +72,9 @@ export class BlockWriter {
   metadataBlocks = 0
   writes = 0
   readonly #plex: Plex
+  readonly #copies: Copies
+  /** the generation that is published while this writes the next one */
+  readonly #published: number
   readonly #space: Space
   readonly #cache: BlockCache
   readonly #arena: PageArena
@@ -69,16 +82,19 @@ export class BlockWriter {
   readonly #metadata = new Stream(64)
   readonly #idle: Write[] = []
 
-  constructor(plex: Plex, space: Space, cache: BlockCache, arena: PageArena) {
-    this.#plex = plex
-    this.#space = space
-    this.#cache = cache
+  constructor(image: WrittenImage, arena: PageArena) {
+    this.#plex = image.plex
+    this.#copies = image.copies
+    this.#published = image.generation
+    this.#space = image.space
+    this.#cache = image.cache
     this.#arena = arena
   }
 
   /** Whether another step may be taken; else `makeRoom` and wait. */
   get isReady(): boolean {
-    return this.inFlight < WRITES_IN_FLIGHT && this.#arena.freeCount >= PAGES_PER_STEP && this.failure === 0
+    const hasRoom = this.inFlight < WRITES_IN_FLIGHT && this.#arena.freeCount >= PAGES_PER_STEP
+    return hasRoom && this.failure === 0 && this.#copies.pins.mayOverwrite(this.#published)
   }
 
   /** Sends what keeps pages from being used again. */
@@ -123,7 +139,7 @@ export class BlockWriter {
   }
 
   checkFailure(): void {
-    if (this.failure < 0) throw diskFailed(this.#plex, this.failure)
+    if (this.failure < 0) throw diskFailed(this.#copies, this.failure)
   }
 
   ended(write: Write, result: number): void {

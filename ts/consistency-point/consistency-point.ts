@@ -1,6 +1,7 @@
 import { isStoreError, StoreError } from '../base/errors.ts'
 import type { Procedure } from '../base/procedure.ts'
 import { BLOCK_SIZE } from '../base/units.ts'
+import type { LabelledDisk } from '../disk/labelled-disk.ts'
 import { type SuperblockValues, writeSuperblock } from '../disk/superblock.ts'
 import { Transfers } from '../disk/transfers.ts'
 import { heightFor } from '../format/block-pointer.ts'
@@ -113,7 +114,7 @@ class ConsistencyPoint {
     const { plex, space, cache, tree } = image
     const { memory } = image.world
     const arena = new PageArena(memory)
-    const writer = new BlockWriter(plex, space, cache, arena)
+    const writer = new BlockWriter(image, arena)
     this.#arena = arena
     this.#writer = writer
     this.#editor = new TreeEditor({ plex, space, cache, arena, writer }, memory, this.#generation)
@@ -124,8 +125,9 @@ class ConsistencyPoint {
   }
 
   *run(): Procedure<Published> {
-    const { space, world, plex } = this.#image
+    const { space, world, plex, copies, freeMap } = this.#image
     const times = [world.clock.now()]
+    if (copies.begin(this.#generation)) freeMap.distrust()
     this.#beginSpace()
     for (const { root, height } of this.#frozen.removed) yield* this.#freer.free(root, height)
     for (const volume of this.#frozen.volumes) yield* this.#writeVolume(volume)
@@ -133,7 +135,7 @@ class ConsistencyPoint {
     this.#writer.finish()
     space.checkSpent()
     times.push(world.clock.now())
-    this.#mapBlocks = yield* this.#image.freeMap.write(space.bits, this.#mapTransfers)
+    this.#mapBlocks = yield* freeMap.write(space.bits, this.#mapTransfers)
     yield* this.#writer.drain()
     this.#writer.checkFailure()
     yield* this.#succeeded(this.#mapTransfers.drain())
@@ -214,12 +216,12 @@ class ConsistencyPoint {
    * what it reaches was flushed.
    */
   *#writeSuperblock(superblock: SuperblockValues): Procedure {
-    const { plex, world } = this.#image
+    const { plex } = this.#image
     for (;;) {
       yield* this.#mayPublish()
       this.#mayBeDurable = true
       try {
-        yield* this.#succeeded(writeSuperblock(plex.disks, superblock, world.memory))
+        yield* this.#succeeded(this.#toAllPlexes(superblock))
         return yield* this.#succeeded(plex.flushed())
       } catch (error) {
         const { untilRetry } = this.#options
@@ -227,6 +229,21 @@ class ConsistencyPoint {
         yield* untilRetry(error)
       }
     }
+  }
+
+  /** A plex that fails is left out, as long as another one is in sync. */
+  *#toAllPlexes(superblock: SuperblockValues): Procedure<number> {
+    const { copies, world } = this.#image
+    const failed = new Set<LabelledDisk>()
+    const { writing } = copies
+    const disks = writing.flatMap((copy) => copy.disks)
+    const result = yield* writeSuperblock(disks, superblock, world.memory, (disk) => failed.add(disk))
+    for (const copy of writing) {
+      const bad = copy.disks.find((disk) => failed.has(disk))
+      if (bad !== undefined) copies.failed(copy, `${bad.disk.path}: ${bad.disk.failure ?? 'a write failed'}`)
+    }
+    const isLacking = copies.reading.some((copy) => copy.disks.some((disk) => failed.has(disk)))
+    return isLacking ? result : 0
   }
 
   /** The disks must not show what could still be taken back, nor what is no longer ours to write. */
@@ -238,7 +255,7 @@ class ConsistencyPoint {
 
   *#succeeded(operation: Procedure<number>): Procedure {
     const result = yield* operation
-    if (result < 0) throw diskFailed(this.#image.plex, result)
+    if (result < 0) throw diskFailed(this.#image.copies, result)
   }
 
   #publish(): void {

@@ -20,13 +20,14 @@ export function nextSuperblock(
   directory: PublishedTree,
   facts: NextFacts,
 ): SuperblockValues {
-  const { superblock, space, freeMap } = image
+  const { superblock, space, freeMap, copies } = image
   const { epoch, generation, lastSequence, node, wallMs } = facts
   const map = freeMap.superblockFields()
   const directoryPointer = wordsToBytes(directory.root)
   return {
     ...superblock,
     ...map,
+    ...copies.words(generation),
     seal: 0,
     slot: superblockSlot(epoch, generation),
     node,

@@ -117,6 +117,7 @@ export class GuardedDisk implements Disk {
   /** Whoever had writes under way has given them up, and will write everything again that may be lost. */
   readmit(): void {
     this.failure = undefined
+    this.inner.readmit?.()
   }
 
   /** Closes the disk as soon as nothing is in flight. */
@@ -158,7 +159,9 @@ export class GuardedDisk implements Disk {
   /** An answer must not come before the call has returned, so it takes the way of a harmless read. */
   #refuse(done: Completion): void {
     this.counters.refused += 1
-    this.inner.read(0, this.#refusal, this.#begin('refusal', 0, undefined, done))
+    const operation = this.#begin('refusal', 0, undefined, done)
+    if (this.inner.refuse !== undefined) this.inner.refuse(operation)
+    else this.inner.read(0, this.#refusal, operation)
   }
 
   #count(operation: Operation, result: number): void {

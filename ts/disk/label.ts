@@ -1,3 +1,4 @@
+import { assert } from '../base/assert.ts'
 import { StoreError } from '../base/errors.ts'
 import type { Procedure } from '../base/procedure.ts'
 import { BLOCK_SIZE, KIB } from '../base/units.ts'
@@ -40,6 +41,10 @@ const SCRATCH_BYTES = SIGNATURE_BYTES + BLANK_BYTES
 
 /** Reads both labels and judges what the disk is. Throws DISK_UNUSABLE if it cannot be read at all. */
 export function* readLabel(disk: Disk, port: MemoryPort): Procedure<LabelVerdict> {
+  if (disk.byteLength < 2 * BLOCK_SIZE) {
+    const text = `${disk.path} has ${disk.byteLength} bytes, and no room for two labels; check the disk`
+    throw new StoreError('DISK_TOO_SMALL', text)
+  }
   const pool = memoryPool(port)
   const scratch = pool.borrow(SCRATCH_BYTES)
   try {
@@ -68,7 +73,7 @@ function* readSide(
   return result < 0 ? undefined : scratch.bytes.subarray(from, from + byteLength)
 }
 
-/** A disk that has grown since it was labelled has its second label where its end was. */
+/** A disk that has grown, or is larger than the one it mirrors, has its second label where its zones end. */
 function tailPlace(disk: Disk, head: Uint8Array | undefined): number {
   const atEnd = tailLabelAt(disk.byteLength)
   if (head === undefined || judge(head, 0) !== 'good') return atEnd
@@ -126,6 +131,13 @@ export function* verifyLabels(disk: Disk, label: DiskLabelValues, port: MemoryPo
 const versionOf = (side: Uint8Array, at: number): number =>
   new DataView(side.buffer, side.byteOffset + at).getUint32(VERSION_AT, true)
 
+export interface LabelOptions {
+  /** whatever is on the disk is given up */
+  readonly force: boolean
+  /** how much of the disk is laid out, if it is larger than the disk that it mirrors */
+  readonly byteLength?: number
+}
+
 /**
  * Labels a disk for an aggregate. Refuses one that is not blank, unless forced. Old superblocks go
  * first, then both labels are written and read back, so that a crash leaves no half-labelled disk
@@ -134,17 +146,18 @@ const versionOf = (side: Uint8Array, at: number): number =>
 export function* labelDisk(
   disk: Disk,
   facts: LabelFacts,
-  options: { readonly force: boolean },
+  options: LabelOptions,
   port: MemoryPort,
 ): Procedure<DiskLabelValues> {
-  const verdict = yield* readLabel(disk, port)
-  if (verdict.kind !== 'blank' && !options.force) throw notBlank(disk, verdict)
-  const label = makeLabel(disk, facts)
+  if (!options.force) yield* mustBeBlank(disk, port)
+  const label = makeLabel(disk, facts, options.byteLength ?? disk.byteLength)
   const pool = memoryPool(port)
   const scratch = pool.borrow(SUPERBLOCK_ZONE_BYTES)
   try {
-    const tailAt = tailLabelAt(disk.byteLength)
-    yield* must(disk, writeBytes(disk, tailAt, scratch.address, BLOCK_SIZE))
+    // an older label at the very end would be believed if the head is lost and the new tail is before it
+    for (const tailAt of new Set([tailLabelAt(disk.byteLength), tailLabelAt(label.byteLength)])) {
+      yield* must(disk, writeBytes(disk, tailAt, scratch.address, BLOCK_SIZE))
+    }
     yield* must(disk, writeBytes(disk, 0, scratch.address, BLOCK_SIZE))
     yield* must(disk, writeBytes(disk, label.superblocksAt, scratch.address, SUPERBLOCK_ZONE_BYTES))
     yield* must(disk, flushDisk(disk))
@@ -157,6 +170,12 @@ export function* labelDisk(
     throw new StoreError('DISK_UNUSABLE', `${disk.path} does not give back what was written; check the disk`)
   }
   return written.label
+}
+
+/** Refuses a disk that is not blank, naming what is on it. */
+export function* mustBeBlank(disk: Disk, port: MemoryPort): Procedure {
+  const verdict = yield* readLabel(disk, port)
+  if (verdict.kind !== 'blank') throw notBlank(disk, verdict)
 }
 
 /** Writes the label to both ends again, after one of them was found damaged. */
@@ -179,7 +198,8 @@ function* writeLabels(disk: Disk, label: DiskLabelValues, scratch: Memory): Proc
   yield* must(disk, flushDisk(disk))
 }
 
-function makeLabel(disk: Disk, facts: LabelFacts): DiskLabelValues {
+function makeLabel(disk: Disk, facts: LabelFacts, byteLength: number): DiskLabelValues {
+  assert(byteLength <= disk.byteLength, 'a disk is laid out no further than it reaches')
   const vaultByteLength = facts.diskIndex === 0 ? facts.vaultByteLength : 0
   return {
     magic: DISK_LABEL_MAGIC,
@@ -189,7 +209,7 @@ function makeLabel(disk: Disk, facts: LabelFacts): DiskLabelValues {
     reserved: 0,
     rest: new Uint8Array(0),
     ...facts,
-    ...layOutZones(disk.path, disk.byteLength, vaultByteLength),
+    ...layOutZones(disk.path, byteLength, vaultByteLength),
   }
 }
 
@@ -197,8 +217,8 @@ function makeLabel(disk: Disk, facts: LabelFacts): DiskLabelValues {
 export function notBlank(disk: Disk, verdict: LabelVerdict): StoreError {
   const remedy = 'if its data is not needed any more: pollux disk label --force'
   if (verdict.kind === 'good') {
-    const { aggregateName, diskIndex, diskCount } = verdict.label
-    const whose = `disk ${diskIndex + 1} of ${diskCount} of aggregate ${aggregateName}`
+    const { aggregateName, plex, diskIndex, diskCount } = verdict.label
+    const whose = `disk ${diskIndex + 1} of ${diskCount} in plex ${plex} of aggregate ${aggregateName}`
     return new StoreError('DISK_FOREIGN', `${disk.path} is labelled already, as ${whose}; ${remedy}`)
   }
   if (verdict.kind === 'version') {

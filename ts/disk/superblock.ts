@@ -5,6 +5,8 @@ import { sameIdentity } from '../format/identity.ts'
 import { judgeSeal, seal } from '../format/sealed.ts'
 import {
   MAP_INDEX_ENTRIES_MAX,
+  PLEX_IN_SYNC,
+  plexWord,
   SUPERBLOCK_MAGIC,
   SUPERBLOCK_SLOTS,
   SUPERBLOCK_VERSION,
@@ -32,47 +34,69 @@ export interface FoundSuperblocks {
   readonly refusedEpoch: number
   /** slots that hold something which is not whole, in words */
   readonly problems: readonly string[]
+  /** the newest of all, whatever it says of its own plex: for tools */
+  readonly latest: SuperblockValues | undefined
+  /** the newest on each disk, whatever it says of the disk's own plex */
+  readonly newestOf: readonly (SuperblockValues | undefined)[]
 }
 
 /**
- * Reads all slots of all disks. One disk that has the newest superblock is enough: what it reaches
- * was flushed on all disks before.
+ * Reads all slots of all disks. A disk whose newest superblock says that its plex is not in sync has none.
+ * One disk that has the newest superblock is enough: what it reaches was flushed on all disks before.
  */
 export function* readSuperblocks(
   disks: readonly LabelledDisk[],
   allowedEpoch: number,
   port: MemoryPort,
 ): Procedure<FoundSuperblocks> {
-  const pool = memoryPool(port)
-  const scratch = pool.borrow(SLOTS_BYTES)
   const good: SuperblockValues[] = []
   const problems: string[] = []
+  const newestOf: (SuperblockValues | undefined)[] = []
+  let latest: SuperblockValues | undefined
   for (const labelled of disks) {
-    for (const copyAt of SUPERBLOCK_COPIES_AT) {
-      const at = labelled.zones.superblocksAt + copyAt
-      const transfers = new Transfers(SUPERBLOCK_SLOTS)
-      const unread = new Set<number>()
-      for (let slot = 0; slot < SUPERBLOCK_SLOTS; slot += 1) {
-        const from = slot * BLOCK_SIZE
-        yield* transfers.start(
-          scratch.address + from,
-          BLOCK_SIZE,
-          (gather, done) => labelled.disk.read(at + from, gather, done),
-          (result) => result < 0 && unread.add(slot),
-        )
-      }
-      yield* transfers.drain()
-      for (let slot = 0; slot < SUPERBLOCK_SLOTS; slot += 1) {
-        const block = scratch.bytes.subarray(slot * BLOCK_SIZE, (slot + 1) * BLOCK_SIZE)
-        const verdict = unread.has(slot) ? 'cannot be read' : judgeSlot(block, slot, labelled)
-        if (verdict === 'good') good.push(Superblock.decode(block))
-        else if (verdict !== 'blank')
-          problems.push(`${labelled.disk.path}: superblock slot ${slot} ${verdict}`)
-      }
+    const known = yield* readDisk(labelled, port, problems)
+    const [own] = known.sort(newestFirst)
+    newestOf.push(own)
+    if (own === undefined) continue
+    if (latest === undefined || newestFirst(own, latest) < 0) latest = own
+    const isWhole = (each: SuperblockValues): boolean => plexWord(each, labelled.label.plex) === PLEX_IN_SYNC
+    if (isWhole(own)) good.push(...known.filter(isWhole))
+  }
+  return { ...choose(good, allowedEpoch), problems, latest, newestOf }
+}
+
+/** What both copies of all slots of one disk hold. */
+function* readDisk(
+  labelled: LabelledDisk,
+  port: MemoryPort,
+  problems: string[],
+): Procedure<SuperblockValues[]> {
+  const { disk, zones } = labelled
+  const pool = memoryPool(port)
+  const scratch = pool.borrow(SLOTS_BYTES)
+  const known: SuperblockValues[] = []
+  for (const copyAt of SUPERBLOCK_COPIES_AT) {
+    const transfers = new Transfers(SUPERBLOCK_SLOTS)
+    const unread = new Set<number>()
+    for (let slot = 0; slot < SUPERBLOCK_SLOTS; slot += 1) {
+      const at = zones.superblocksAt + copyAt + slot * BLOCK_SIZE
+      yield* transfers.start(
+        scratch.address + slot * BLOCK_SIZE,
+        BLOCK_SIZE,
+        (gather, done) => disk.read(at, gather, done),
+        (result) => result < 0 && unread.add(slot),
+      )
+    }
+    yield* transfers.drain()
+    for (let slot = 0; slot < SUPERBLOCK_SLOTS; slot += 1) {
+      const block = scratch.bytes.subarray(slot * BLOCK_SIZE, (slot + 1) * BLOCK_SIZE)
+      const verdict = unread.has(slot) ? 'cannot be read' : judgeSlot(block, slot, labelled)
+      if (verdict === 'good') known.push(Superblock.decode(block))
+      else if (verdict !== 'blank') problems.push(`${disk.path}: superblock slot ${slot} ${verdict}`)
     }
   }
   pool.giveBack(scratch)
-  return choose(good, allowedEpoch, problems)
+  return known
 }
 
 /** Reads both copies of one superblock on every disk. Returns what is not whole, in words. */
@@ -118,23 +142,26 @@ function judgeSlot(block: Uint8Array, slot: number, { label, disk }: LabelledDis
 function choose(
   good: readonly SuperblockValues[],
   allowedEpoch: number,
-  problems: string[],
-): FoundSuperblocks {
+): Pick<FoundSuperblocks, 'newest' | 'previous' | 'refusedEpoch'> {
   const refusedEpoch = Math.max(-1, ...good.map((each) => each.epoch).filter((epoch) => epoch > allowedEpoch))
   const allowed = good.filter((each) => each.epoch <= allowedEpoch).sort(newestFirst)
   const newest = allowed[0]
   const previous = newest && allowed.find((each) => each.generation === newest.generation - 1)
-  return { newest, previous, refusedEpoch, problems }
+  return { newest, previous, refusedEpoch }
 }
 
 const newestFirst = (a: SuperblockValues, b: SuperblockValues): number =>
   b.epoch - a.epoch || b.generation - a.generation
 
-/** Writes a superblock to its slot on every disk and waits. Returns 0 or -errno; flush comes after. */
+/**
+ * Writes a superblock to its slot on every disk and waits. Returns 0 or -errno; flush comes after. Tells of
+ * each disk that failed.
+ */
 export function* writeSuperblock(
   disks: readonly LabelledDisk[],
   values: SuperblockValues,
   port: MemoryPort,
+  failed: (disk: LabelledDisk, result: number) => void = () => {},
 ): Procedure<number> {
   const slot = superblockSlot(values.epoch, values.generation)
   assert(values.slot === slot, 'a superblock is written to its own slot')
@@ -142,15 +169,19 @@ export function* writeSuperblock(
   const scratch = pool.borrow(disks.length * BLOCK_SIZE)
   const transfers = new Transfers(disks.length * SUPERBLOCK_COPIES_AT.length)
   try {
-    for (const [index, { disk, label, zones }] of disks.entries()) {
+    for (const [index, labelled] of disks.entries()) {
+      const { disk, label, zones } = labelled
       const from = index * BLOCK_SIZE
       const block = scratch.bytes.subarray(from, from + BLOCK_SIZE)
       Superblock.encode({ ...values, disk: label.disk }, block)
       seal(block)
       for (const copyAt of SUPERBLOCK_COPIES_AT) {
         const at = zones.superblocksAt + copyAt + slot * BLOCK_SIZE
-        yield* transfers.start(scratch.address + from, BLOCK_SIZE, (gather, done) =>
-          disk.write(at, gather, done),
+        yield* transfers.start(
+          scratch.address + from,
+          BLOCK_SIZE,
+          (gather, done) => disk.write(at, gather, done),
+          (result) => result < 0 && failed(labelled, result),
         )
       }
     }

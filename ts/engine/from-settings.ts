@@ -1,4 +1,5 @@
 import { assert } from '../base/assert.ts'
+import type { PlexPlace } from '../base/plex-place.ts'
 import type { EngineSettings } from '../config/engine-settings.ts'
 import { identityFromText } from '../format/identity.ts'
 import type { OwnershipSettings } from '../ha/facts.ts'
@@ -34,6 +35,10 @@ export function linkIdentity(settings: EngineSettings, whose: LogOwnership): Lin
   }
 }
 
+/** Disks are shared, or each node has a plex of its own. */
+const plexesThere = (plexes: readonly PlexPlace[]): number[] =>
+  [...plexes.keys()].filter((plex) => !plexes.includes('partner') || plexes[plex] === 'partner')
+
 /** `diskEpoch`: the epoch that the disks carry, or why it is not known. */
 export function ownershipSettings(
   settings: EngineSettings,
@@ -45,6 +50,9 @@ export function ownershipSettings(
     node: node.name,
     partner: partner.name,
     home: aggregate.home,
+    plexCount: aggregate.plexes.length === 1 ? 1 : 2,
+    plexesHere: [...aggregate.plexes.keys()].filter((plex) => aggregate.plexes[plex] !== 'partner'),
+    plexesThere: plexesThere(aggregate.plexes),
     boot,
     leaseMs,
     marginMs: leaseMarginMs,

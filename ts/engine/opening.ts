@@ -83,7 +83,7 @@ export class DiskEpoch {
 
   begin(world: World, settings: EngineSettings): void {
     const { pair, aggregate } = settings
-    this.#procedure = peekEpoch(world, aggregate.disks, { pair, aggregate: aggregate.identity })
+    this.#procedure = peekEpoch(world, aggregate.plexes, { pair, aggregate: aggregate.identity })
   }
 
   /** Returns whether it was found, or found to be unknowable, in this step. */

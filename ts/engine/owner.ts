@@ -6,6 +6,7 @@ import { Aggregate, type Surroundings } from '../flow/aggregate.ts'
 import { replay } from '../flow/apply.ts'
 import { Consistency, type ConsistencyEvents } from '../flow/consistency.ts'
 import { EntryKind } from '../format/log-ring.ts'
+import type { PlexWord } from '../ha/plex-words.ts'
 import { type LogCopy, type LogOwnership, writeHeader } from '../log/copy.ts'
 import { recover } from '../log/replay.ts'
 import type { LogRing } from '../log/ring.ts'
@@ -21,13 +22,18 @@ import {
 } from '../log/vault-halves.ts'
 import { Mirror } from '../partner/mirror.ts'
 import type { World } from '../ports/world.ts'
-import { Image } from '../volume/image.ts'
+import type { Image } from '../volume/image.ts'
+import type { PlexDisks, RecordedPlex } from '../volume/open-plexes.ts'
+import { openImage } from './open-image.ts'
 import { mustOwn, whileOwning } from './owning.ts'
 import { Readmission } from './readmission.ts'
+import { Returning } from './returning.ts'
 import { Scrubbing } from './scrubbing.ts'
 
 /** Unvaulted bytes at which the vault is written without anybody waiting for it. */
 const VAULT_LAG_BYTES = 4 * MIB
+/** Bytes per second that a resync copies at most: clients come first. */
+const RESYNC_BYTE_RATE = 256 * MIB
 
 export interface RecoveryReport {
   readonly source: 'ring' | 'vault' | 'none'
@@ -52,6 +58,18 @@ export interface OwnerParts {
   readonly stillOwner: () => boolean
   readonly surroundings: Surroundings
   readonly consistencyEvents: ConsistencyEvents
+  readonly plexes: PlexRecord
+  /** opens the disks that are the partner's; waits for the link as long as `mayWait` */
+  readonly openRemote: (mayWait?: () => boolean) => Procedure<PlexDisks>
+}
+
+/** What the arbiter's record says of the plexes, and is to say. */
+export interface PlexRecord {
+  /** as it was when the ownership began */
+  readonly recorded: readonly RecordedPlex[]
+  /** whether it calls a plex stale, for sure */
+  isStale(plex: number): boolean
+  are(words: readonly PlexWord[]): void
 }
 
 /** How safe an acknowledgement is at this moment; told by the ownership rules. */
@@ -72,9 +90,11 @@ export class Owner {
   readonly mirror: Mirror
   readonly recovery: RecoveryReport
   readonly scrubbing: Scrubbing
+  readonly returning: Returning
   /** no new requests are taken up: ownership is about to be handed over, or the node stops */
   isQuiet = false
   #releaseThrough: number
+  readonly #words: PlexWord[]
   readonly #readmission: Readmission
   readonly #parts: OwnerParts
 
@@ -85,6 +105,7 @@ export class Owner {
     this.vault = vault
     this.recovery = recovery
     this.#readmission = new Readmission(aggregate.image.plex)
+    this.#words = aggregate.image.copies.all.map(() => 'in-sync')
     this.#releaseThrough = aggregate.image.lastSequence
     const scrubs = { intervalMs: settings.scrubIntervalMs, byteRate: settings.scrubByteRate }
     this.scrubbing = new Scrubbing(aggregate.image, scrubs, world.clock, world.host)
@@ -98,6 +119,21 @@ export class Owner {
       },
       failed: parts.consistencyEvents.failed,
     })
+    this.returning = new Returning({
+      world,
+      image: aggregate.image,
+      consistency: this.consistency,
+      vault,
+      plexes: settings.aggregate.plexes,
+      openRemote: parts.openRemote,
+      whose: { pair: settings.pair, aggregate: settings.aggregate.identity },
+      byteRate: RESYNC_BYTE_RATE,
+      stillOwner: parts.stillOwner,
+    })
+    this.scrubbing.onMapDamage = () => {
+      aggregate.image.freeMap.distrust()
+      if (!this.isQuiet) this.consistency.force('the free map is damaged')
+    }
   }
 
   /**
@@ -105,18 +141,13 @@ export class Owner {
    * a restart, a takeover and a giveback: only where the log lies may differ (claim 83).
    */
   static *open(parts: OwnerParts, source: 'ring' | 'vault' | 'none'): Procedure<Owner> {
-    const { world, settings, epoch } = parts
+    const { world, settings } = parts
     const startedMs = world.clock.now()
-    const disks = settings.aggregate.disks.map((path) => world.disks.open(path))
-    const image = yield* Image.open(world, disks, {
-      pair: settings.pair,
-      aggregate: settings.aggregate.identity,
-      allowedEpoch: epoch,
-      cacheByteLength: settings.cacheByteLength,
-      logPages: settings.logPages,
-    })
+    const image = yield* openImage(parts)
+    image.copies.isRecordedStale = parts.plexes.isStale
+    for (const copy of image.copies.all) copy.isRemote = settings.aggregate.plexes[copy.plex] === 'partner'
     try {
-      return yield* Owner.#replay(parts, source, image, startedMs)
+      return yield* attending(image, parts, Owner.#replay(parts, source, image, startedMs))
     } catch (error) {
       image.close()
       throw error
@@ -131,6 +162,8 @@ export class Owner {
   ): Procedure<Owner> {
     const { world, settings, log, epoch } = parts
     // from here on the ring and the disks are changed: not by one that has lost the ownership meanwhile
+    mustOwn(parts)
+    yield* image.completeSuperblock()
     mustOwn(parts)
     const halves = yield* findHalves(image.vault, log.layout, log.scratch, parts.whose.aggregate)
     mustOwn(parts)
@@ -181,6 +214,7 @@ export class Owner {
   /** Everything before the kernel is entered again. Returns whether there is more to do at once. */
   turn(nowMs: number, safety: Safety): boolean {
     const { aggregate } = this
+    this.#attendPlexes()
     // what requests to the server have logged since the last turn is not sealed yet
     aggregate.runBatch()
     this.#release(safety)
@@ -196,10 +230,12 @@ export class Owner {
     this.consistency.step(nowMs)
     aggregate.image.cache.isForPoint = false
     const scrubs = this.scrubbing.step(nowMs)
+    this.returning.isQuiet = this.isQuiet
+    const resyncs = this.returning.step(nowMs)
     aggregate.image.cache.submit()
     this.#freeRing(safety)
     this.#keepVault(safety)
-    return scrubs || this.consistency.hasWork || (!this.isQuiet && aggregate.hasWork)
+    return scrubs || resyncs || this.consistency.hasWork || (!this.isQuiet && aggregate.hasWork)
   }
 
   nextWakeMs(nowMs: number): number {
@@ -207,7 +243,8 @@ export class Owner {
     const admission = stalled
       ? nowMs + this.aggregate.admission.waitMs(this.aggregate.ring.fill)
       : Number.POSITIVE_INFINITY
-    const duties = Math.min(this.#readmission.nextWakeMs(nowMs), this.scrubbing.nextWakeMs())
+    const repairs = Math.min(this.scrubbing.nextWakeMs(), this.returning.nextWakeMs())
+    const duties = Math.min(this.#readmission.nextWakeMs(nowMs), repairs)
     return Math.min(admission, this.consistency.nextWakeMs(), duties)
   }
 
@@ -219,6 +256,7 @@ export class Owner {
   /** Lets go of everything; what is in flight ends in the procedure that is returned. */
   close(reason: string): Procedure {
     this.aggregate.sessions.drop(reason)
+    this.aggregate.image.copies.close()
     return this.#closing(this.consistency.abandon(new StoreError('FENCED', reason)))
   }
 
@@ -230,10 +268,20 @@ export class Owner {
       if (!(error instanceof StoreError)) throw error
     }
     yield* this.scrubbing.close()
+    yield* this.returning.close()
     while (!this.vault.isIdle) yield 'wait'
     image.close()
     yield* sessions.release()
     parking.release()
+  }
+
+  /** The record follows what is known of the plexes; flushes that wait for it are answered. */
+  #attendPlexes(): void {
+    const { copies } = this.aggregate.image
+    if (!copies.isMirrored) return
+    for (const { plex, state } of copies.all) this.#words[plex] = state === 'in-sync' ? 'in-sync' : 'stale'
+    this.#parts.plexes.are(this.#words)
+    copies.step()
   }
 
   #release(safety: Safety): void {
@@ -277,6 +325,24 @@ export class Owner {
     const lag = ring.head - 1 - this.vault.durable
     const isAwaited = stabilities.count > 0 && stabilities.nextSequence > this.vault.promised
     if (isAwaited || this.vault.lacksOwed || lag * BLOCK_SIZE >= VAULT_LAG_BYTES) this.vault.start()
+  }
+}
+
+/** While an image is opened, too, the record is to say which plexes are left out before anything counts. */
+function* attending<T>(
+  image: Image,
+  { plexes, stillOwner }: OwnerParts,
+  procedure: Procedure<T>,
+): Procedure<T> {
+  const { copies } = image
+  for (;;) {
+    if (copies.isMirrored)
+      plexes.are(copies.all.map(({ state }) => (state === 'in-sync' ? 'in-sync' : 'stale')))
+    if (stillOwner()) copies.step()
+    else copies.close()
+    const { done, value } = procedure.next()
+    if (done === true) return value
+    yield value
   }
 }
 

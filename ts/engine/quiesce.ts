@@ -35,6 +35,7 @@ export class Quiesce {
       return this.#ownership.quiesceFailed(nowMs, 'a consistency point did not end in time')
     }
     if (!owner.isQuiet || !owner.isSettled || owner.consistency.isRunning || !owner.vault.isIdle) return
+    if (owner.returning.isRunning) return
     if (owner.aggregate.image.lastSequence < owner.aggregate.ring.head - 1) {
       return owner.consistency.request('ownership is about to end')
     }

@@ -26,6 +26,10 @@ export class Scrubbing {
   endedMs = 0
   bytesRead = 0
   findingCount = 0
+  /** of those, how many were written again from the other plex */
+  mendedCount = 0
+  /** the free map on some plex does not check */
+  onMapDamage: () => void = () => {}
   findings: ScrubFinding[] = []
   byteRate: number
   #running: Procedure | undefined
@@ -55,6 +59,7 @@ export class Scrubbing {
     this.startedMs = this.#clock.now()
     this.bytesRead = 0
     this.findingCount = 0
+    this.mendedCount = 0
     this.findings = []
     this.#isOver = false
     this.#nextReadMs = this.startedMs
@@ -63,6 +68,7 @@ export class Scrubbing {
       isOver: () => this.#isOver,
       pace: (byteLength) => this.#pace(byteLength),
       found: (finding) => this.#found(finding),
+      rewriteMap: () => this.onMapDamage(),
     })
   }
 
@@ -114,10 +120,12 @@ export class Scrubbing {
     // who has lost the ownership looks at an image that another one changes
     if (this.#isOver) return
     this.findingCount += 1
+    if (finding.isMended) this.mendedCount += 1
     if (this.findings.length === FINDINGS_KEPT) return
     this.findings.push(finding)
-    const { where, physical, why } = finding
-    this.#host.event('error', 'scrub finding', `${where}: ${why}`, { where, physical, why })
+    const { where, physical, why, isMended } = finding
+    const text = `${where}: ${why}${isMended ? '; mended' : ''}`
+    this.#host.event(isMended ? 'warn' : 'error', 'scrub finding', text, { where, physical, why, isMended })
   }
 
   #ended(nowMs: number): void {
@@ -125,9 +133,13 @@ export class Scrubbing {
     this.state = this.#isOver ? 'stopped' : 'finished'
     this.endedMs = nowMs
     this.#isOver = false
-    const level = this.findingCount > 0 ? 'error' : 'info'
+    const level = this.findingCount > this.mendedCount ? 'error' : 'info'
     const seconds = ((nowMs - this.startedMs) / 1000).toFixed(1)
     const read = `${Math.ceil(this.bytesRead / MIB)} MiB in ${seconds} s`
-    this.#host.event(level, 'scrub', `${this.state}: ${read}, ${this.findingCount} findings`)
+    this.#host.event(
+      level,
+      'scrub',
+      `${this.state}: ${read}, ${this.findingCount} findings, ${this.mendedCount} mended`,
+    )
   }
 }

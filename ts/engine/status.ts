@@ -1,13 +1,21 @@
+import type { PlexPlace } from '../base/plex-place.ts'
 import { BLOCK_SIZE } from '../base/units.ts'
 import type { Engine } from '../engine.ts'
-import type { ConsistencyPointStatus, EngineStatus, ScrubStatus, VolumeStatus } from '../node/messages.ts'
+import type {
+  ConsistencyPointStatus,
+  EngineStatus,
+  PlexStatus,
+  ScrubStatus,
+  VolumeStatus,
+} from '../node/messages.ts'
+import type { Copy } from '../plex/copies.ts'
 import type { Volume } from '../volume/directory.ts'
 import type { Owner } from './owner.ts'
 import type { Scrubbing } from './scrubbing.ts'
 
 /** Everything a person or a test may want to know of one engine, from local memory alone. */
 export function status(engine: Engine): EngineStatus & Record<string, unknown> {
-  const { settings, ownership, owner, link, log } = engine
+  const { settings, ownership, owner, link, log, diskLink } = engine
   const record = ownership.record
   const serves = engine.isServing && owner !== undefined
   return {
@@ -37,8 +45,12 @@ export function status(engine: Engine): EngineStatus & Record<string, unknown> {
     counters: counters(owner),
     volumes: serves ? owner.aggregate.directory.list().map(volumeStatus) : [],
     scrub: owner === undefined ? null : scrubStatus(owner.scrubbing),
+    plexes: owner === undefined ? null : plexStatus(engine, owner),
+    mendedBlocks: owner?.aggregate.image.mender.mended ?? 0,
     recovery: owner?.recovery ?? null,
     linkBytesSent: link.bytesSent,
+    diskBytesByValue: diskLink.bytesByValue,
+    diskBytesByReference: diskLink.bytesByReference,
   }
 }
 
@@ -80,15 +92,29 @@ export function consistencyStatus(owner: Owner | undefined): ConsistencyPointSta
 }
 
 export function scrubStatus(scrubbing: Scrubbing): ScrubStatus {
-  const { state, startedMs, endedMs, bytesRead, byteRate, findingCount, findings } = scrubbing
+  const { state, startedMs, endedMs, bytesRead, byteRate, findingCount, mendedCount, findings } = scrubbing
   const durationMs = state === 'finished' || state === 'stopped' ? endedMs - startedMs : 0
-  return { state, durationMs, readByteLength: bytesRead, byteRate, findingCount, findings }
+  return { state, durationMs, readByteLength: bytesRead, byteRate, findingCount, mendedCount, findings }
 }
 
 export function volumeStatus(volume: Volume): VolumeStatus {
   const { name, size, mappedBlocks } = volume
   return { volume: volume.volume, name, size, usedByteLength: mappedBlocks * BLOCK_SIZE }
 }
+
+function plexStatus({ settings, ownership }: Engine, { aggregate, returning }: Owner): PlexStatus[] {
+  const { record } = ownership
+  return aggregate.image.copies.all.map((copy) => ({
+    plex: copy.plex,
+    state: copy.state,
+    recorded: (copy.plex === 0 ? record?.plex0 : record?.plex1) ?? 'absent',
+    because: returning.progressOf(copy) || copy.because,
+    disks: diskPaths(settings.aggregate.plexes[copy.plex]!, copy),
+  }))
+}
+
+const diskPaths = (place: PlexPlace, { disks }: Copy): readonly string[] =>
+  place === 'partner' ? disks.map(({ disk }) => disk.path) : place
 
 function spaceStatus(owner: Owner): NonNullable<EngineStatus['space']> {
   const { space } = owner.aggregate.image

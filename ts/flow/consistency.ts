@@ -36,6 +36,8 @@ export class Consistency {
   #wanted: string | undefined
   /** what was freed is to become free, even if there is nothing to write */
   #wantsSpace = false
+  /** a generation is wanted for its own sake */
+  #isForced = false
   #running: Procedure | undefined
   #isAttempting = false
   #isAbandoned = false
@@ -88,6 +90,12 @@ export class Consistency {
     this.request(why)
   }
 
+  /** The same, in any case. */
+  force(why: string): void {
+    this.#isForced = true
+    this.request(why)
+  }
+
   /** Runs `done` once everything logged before now is on disk. */
   complete(done: (error?: StoreError) => void): void {
     if (!this.isRunning && this.#isClean()) return done()
@@ -107,6 +115,7 @@ export class Consistency {
   /** Called once per turn. */
   step(nowMs: number): void {
     this.hasWork = false
+    if (this.#isAbandoned) return
     if (this.#running === undefined) this.#maybeBegin(nowMs)
     if (this.#running === undefined || nowMs < this.#notBeforeMs) return
     try {
@@ -146,7 +155,7 @@ export class Consistency {
   #maybeBegin(nowMs: number): void {
     const { ring } = this.#aggregate
     const frees = this.#wantsSpace && this.#aggregate.image.space.freeing > 0
-    if (this.#isClean() && !frees) {
+    if (this.#isClean() && !frees && !this.#isForced) {
       this.#dirtySinceMs = 0
       this.#wanted = undefined
       this.#wantsSpace = false
@@ -159,6 +168,7 @@ export class Consistency {
     if (this.#wanted === undefined && !due && ring.fill < this.#settings.fillMark) return
     this.#wanted = undefined
     this.#wantsSpace = false
+    this.#isForced = false
     this.#dirtySinceMs = 0
     this.#failedAttempts = 0
     this.#notBeforeMs = 0

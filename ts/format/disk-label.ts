@@ -19,7 +19,7 @@ export const DiskLabel = struct('DiskLabel', 512, {
   diskIndex: u32,
   diskCount: u32,
   reserved: u32,
-  /** bytes of the whole disk when it was labelled */
+  /** bytes that are laid out: the whole disk as it was labelled, or as much as its mirror has */
   byteLength: u64,
   /** zones, in bytes from the start of the disk; see disk/zones.ts */
   superblocksAt: u64,

@@ -44,7 +44,32 @@ export const FrameKind = {
   BASE: 7,
   /** owner to keeper: the record names you owner now */
   HANDOVER: 8,
+  /** owner to keeper: open the disks of the plex on your host. `count`: slot, which the answer names */
+  DISK_OPEN: 9,
+  /** `firstPage`: which disk; `sequence`: byte offset; `pageCount`: blocks */
+  DISK_READ: 10,
+  /** the same; payload: for each block the page of the ring that has it, or NO_PAGE; then the other blocks */
+  DISK_WRITE: 11,
+  /** `firstPage`: which disk */
+  DISK_FLUSH: 12,
+  /** keeper to owner: `count`: slot; `generation`: 0 or errno; payload: what was read, or the opened disks */
+  DISK_DONE: 13,
 } as const
+
+/** In the payload of DISK_WRITE: the block is not in the log, it follows. */
+export const NO_PAGE = 0xffff_ffff
+/** Blocks of one DISK_READ or DISK_WRITE. */
+export const DISK_BLOCKS_MAX = 128
+/** Requests to the disks of a remote plex that are under way at once. */
+export const DISK_SLOTS = 32
+
+/** Payload of the answer to DISK_OPEN, one for each disk. */
+export const OpenedDisk = struct('OpenedDisk', 280, {
+  byteLength: u64,
+  /** by its label; zeroes: it has none */
+  disk: bytes(16),
+  path: text(256),
+})
 
 export const LinkHello = struct('LinkHello', 448, {
   pair: bytes(16),

@@ -36,7 +36,10 @@ export const Superblock = struct('Superblock', 4096, {
   directoryBlocks: u32,
   blockCount: u64,
   usedBlocks: u64,
-  /** 0 in sync, 1 stale: what this generation knows of each plex */
+  /**
+   * What this generation knows of each plex: 0 in sync, 1 stale, 2 being filled. On the disks of a plex
+   * that is being filled, a superblock says so of its own plex: nothing is opened with it.
+   */
   plex0: u32,
   plex1: u32,
   mapIndexCount: u32,
@@ -45,8 +48,21 @@ export const Superblock = struct('Superblock', 4096, {
   writtenAtMs: u64,
   /** per index block of the free map: CRC32C and side (0 or 1) */
   mapIndex: bytes(MAP_INDEX_ENTRIES_MAX * 8),
-  rest: bytes(1880),
+  /** per plex that is not in sync: the last generation of which it has everything; 0: of none */
+  base0Epoch: u32,
+  base0Generation: u32,
+  base1Epoch: u32,
+  base1Generation: u32,
+  rest: bytes(1864),
 })
+
+/** What a generation knows of a plex. */
+export const plexWord = (superblock: { plex0: number; plex1: number }, plex: number): number =>
+  plex === 0 ? superblock.plex0 : superblock.plex1
+
+export const PLEX_IN_SYNC = 0
+export const PLEX_STALE = 1
+export const PLEX_FILLING = 2
 
 export function superblockSlot(epoch: number, generation: number): number {
   return ((epoch & 7) << 1) | (generation & 1)

@@ -7,9 +7,10 @@ import { FlapLimit } from './flap-limit.ts'
 import { Lease } from './lease.ts'
 import { type Claim, Observer } from './observer.ts'
 import type { View } from './plan.ts'
+import { type PlexWord, withPlexWords } from './plex-words.ts'
 import { Register } from './register.ts'
-import { RequestDesk, type TakeoverCommand } from './requests.ts'
-import { type Event, holdsLease, looks, nextState, type State, serves } from './transitions.ts'
+import { handoverObstacle, RequestDesk, type TakeoverCommand } from './requests.ts'
+import { type Event, holdsLease, looks, mayWrite, nextState, type State, serves } from './transitions.ts'
 import { isAlone, type Wishes, wishedRecord } from './wish.ts'
 
 /**
@@ -29,6 +30,8 @@ export class Course {
   log: LogFacts | undefined
   partnerFacts: PartnerFacts | undefined
   partnerIncarnation = ''
+  /** what the record is to say of each plex; undefined: what it says since before our claim */
+  #plexWords: readonly PlexWord[] | undefined
   #claim: Claim | undefined
   /** the epoch of our own claim */
   #claimedEpoch = 0
@@ -41,6 +44,8 @@ export class Course {
   isDropped = true
   #isHandoverFutile = false
   stopWanted: { readonly pair: boolean } | undefined
+  /** a keeper waits so long for an owner that stops, too */
+  stopByMs = Number.POSITIVE_INFINITY
   #told = ''
 
   constructor(settings: OwnershipSettings, arbiter: ArbiterPort, effects: OwnershipEffects) {
@@ -66,12 +71,31 @@ export class Course {
     return isNamed && this.register.isLeaseOurs
   }
 
+  /** Called every turn: costs some comparisons when nothing has changed. Only an owner has a say. */
+  plexesAre(now: number, words: readonly PlexWord[]): void {
+    if (!holdsLease(this.state)) return
+    const known = this.#plexWords
+    if (known && words[0] === known[0] && words[1] === known[1]) return
+    assert(words.length === this.settings.plexCount, 'each plex has its word')
+    assert(words.includes('in-sync'), 'an owner never calls every plex stale')
+    this.#plexWords = [...words]
+    // the lease may have ended since this turn began: that is noticed at the beginning of one
+    this.wakeMs = now
+  }
+
+  /** As the register says; but what is about to be called in sync is no longer missed. */
+  isPlexStale(plex: number): boolean {
+    if (!mayWrite(this.state) || !this.isOwner) return false
+    return this.#plexWords?.[plex] !== 'in-sync' && this.register.isPlexStale(plex)
+  }
+
   view(): View | undefined {
     const record = this.register.known
     if (!record || !this.log) return undefined
-    const { node, partner } = this.settings
+    const { node, partner, plexCount, plexesHere: plexes } = this.settings
     const diskEpoch = this.settings.diskEpoch()
-    return { node, partner, record, log: this.log, diskEpoch, partnerFacts: this.partnerFacts }
+    const { log, partnerFacts } = this
+    return { node, partner, record, log, diskEpoch, plexCount, plexes, partnerFacts }
   }
 
   #wishes(now: number): Wishes {
@@ -121,6 +145,7 @@ export class Course {
 
   #look(now: number): void {
     const register = this.register
+    if (this.stopWanted && this.#staysFor(now)) return
     if (this.stopWanted) return this.#end(now)
     if (register.isBusy) return
     const command = this.desk.takeoverCommand
@@ -162,6 +187,7 @@ export class Course {
   #stake(now: number, claim: Claim): void {
     this.#claim = claim
     this.#claimedEpoch = claim.next.epoch
+    this.#plexWords = undefined
     this.move('claim')
     this.reason = `${this.settings.node} claims ${this.settings.aggregate}`
     this.register.swap(now, claim.next)
@@ -225,14 +251,14 @@ export class Course {
     const record = register.known
     if (!record || !register.isLeaseOurs) return
     const wish = wishedRecord(this.state, record, this.#wishes(now))
-    if (!wish && now < this.lease.renewAtMs) return
-    const next = wish ?? record
+    const next = withPlexWords(wish ?? record, this.#plexWords)
+    if (next === record && now < this.lease.renewAtMs) return
     register.swap(now, { ...next, lease: next.lease && this.lease.words(this.settings.node) })
   }
 
   #end(now: number): void {
     const { leaseMs } = this.settings
-    const mayGive = this.state === 'serving-mirrored' && this.partnerFacts && !this.#isHandoverFutile
+    const mayGive = this.#handoverObstacle() === '' && !this.#isHandoverFutile
     if (mayGive && !this.stopWanted?.pair) return this.quiesce(now, 'hand over')
     if (serves(this.state)) return this.quiesce(now, 'stop')
     if (!this.move('stop')) return
@@ -240,6 +266,17 @@ export class Course {
     this.releaseByMs = now + leaseMs
     this.desk.refuse(new StoreError('STOPPING', `${this.settings.node} is shutting down`))
     this.#drop(this.reason)
+  }
+
+  /** The last consistency point of an owner that stops, too, needs the disks of this node. */
+  #staysFor(now: number): boolean {
+    const { plexesHere, plexCount } = this.settings
+    const isNeeded = plexesHere.length < plexCount && this.partnerFacts?.state === 'owner'
+    return this.stopWanted?.pair === true && isNeeded && now < this.stopByMs
+  }
+
+  #handoverObstacle(): string {
+    return handoverObstacle(this.settings, this.state, this.register.known, this.partnerFacts)
   }
 
   quiesce(now: number, why: 'hand over' | 'stop'): void {
@@ -307,6 +344,7 @@ export class Course {
     const register = this.register
     if (this.state === 'stopped' || this.state === 'fenced') return Number.POSITIVE_INFINITY
     const isLooking = looks(this.state)
+    if (isLooking && this.stopWanted) return this.stopByMs
     // nothing is decided by a record that is being read, or has to be: only its answer is waited for
     let wakeMs = isLooking ? Number.POSITIVE_INFINITY : this.#leaveMs
     if (register.isBusy) return Math.min(wakeMs, register.patienceEndsMs)
@@ -323,8 +361,8 @@ export class Course {
   }
 
   #tell(): void {
-    const { owner, epoch, log, clean } = this.register.known ?? {}
-    const facts = `${this.state}|${this.reason}|${owner}|${epoch}|${log}|${clean}`
+    const { owner, epoch, log, clean, plex0, plex1 } = this.register.known ?? {}
+    const facts = `${this.state}|${this.reason}|${owner}|${epoch}|${log}|${clean}|${plex0}|${plex1}`
     if (facts === this.#told) return
     this.#told = facts
     this.effects.changed()

@@ -42,6 +42,10 @@ export interface OwnershipSettings {
   /** how long a partner that may come by itself is given the precedence */
   readonly partnerGraceMs: number
   readonly takeover: 'automatic' | 'manual'
+  readonly plexCount: 1 | 2
+  /** plexes whose disks this node reaches without its partner, and those that the partner does */
+  readonly plexesHere: readonly number[]
+  readonly plexesThere: readonly number[]
   /** The highest epoch on the disks, 0 if they are only labelled; or why it is not known (yet). */
   diskEpoch(): number | string
 }

@@ -3,7 +3,8 @@ import { StoreError } from '../base/errors.ts'
 import type { OwnerRecord } from '../format/owner-record.ts'
 import type { LogFacts, LogSource, OpenReason, OwnershipSettings, TakeoverOptions } from './facts.ts'
 import type { Lease } from './lease.ts'
-import { forcedRemedy, planAsKeeper, planAsOwner, planForced, type View } from './plan.ts'
+import { forcedRemedy, planAsKeeper, planAsOwner, planForced, reached, type View } from './plan.ts'
+import { plexObstacle, reachObstacle } from './plex-words.ts'
 import type { Register } from './register.ts'
 import { claimOf, firstRecord } from './wish.ts'
 
@@ -94,6 +95,9 @@ export class Observer {
     const { node } = this.#settings
     const { record } = view
     if (!this.#lease.isDead(now)) return this.#livingOwner(now, view)
+    // not by force either: which plex is right is nothing that this node could guess
+    const plexless = plexObstacle(record) || reachObstacle(record, node, reached(view))
+    if (plexless) return impossible(plexless)
     const isOwn = record.owner === node
     const plan = isOwn ? planAsOwner(view) : planAsKeeper(view)
     if ('log' in plan) return this.#claim(record, isOwn ? 'restart' : 'takeover', plan.log)
@@ -190,11 +194,11 @@ export class Observer {
   }
 
   #first(how: OpenReason, epoch: number, log: LogFacts, source: LogSource): Claim {
-    const { node, aggregate } = this.#settings
+    const { node } = this.#settings
     const incarnations = source === 'ring' ? { [node]: log.incarnation } : {}
     const isClean = how === 'first'
     const lease = this.#lease.words(node)
-    return { next: firstRecord(aggregate, node, epoch, lease, incarnations, isClean), how, log: source }
+    return { next: firstRecord(this.#settings, epoch, lease, incarnations, isClean), how, log: source }
   }
 
   #claim(record: OwnerRecord, how: OpenReason, log: LogSource, above = record.epoch): Claim {

@@ -4,8 +4,12 @@ import type { OwnerRecord } from '../format/owner-record.ts'
 import type { ArbiterPort } from '../ports/arbiter.ts'
 import { Course } from './course.ts'
 import type { LogFacts, OwnershipEffects, OwnershipSettings, PartnerFacts, TakeoverOptions } from './facts.ts'
+import type { PlexWord } from './plex-words.ts'
 import { handoverObstacle, possibleTakeover } from './requests.ts'
 import { answersRequests, enters, looks, type State, serves } from './transitions.ts'
+
+/** An owner that stops has so long for its last consistency point. */
+const STOP_WAIT_MS = 15_000
 
 /**
  * Who may write one aggregate, as this node sees it. Times, facts and the arbiter's answers come in,
@@ -13,9 +17,10 @@ import { answersRequests, enters, looks, type State, serves } from './transition
  *
  * - The record alone makes an owner, and only while its lease is live by this node's clock (`fenceAtMs`).
  * - It is swapped to stale before anything is acknowledged without the partner, and to in-sync only when the
- *   partner has everything; while a swap is in doubt, the stricter of both holds.
- * - A claim leaves what the record says of the log; the new owner announces itself after replay. Dying in
- *   between loses nothing and changes nobody's right.
+ *   partner has everything; while a swap is in doubt, the stricter of both holds. So it is with each plex: no
+ *   consistency point counts without one before the record calls it stale (`isPlexStale`).
+ * - A claim leaves what the record says of log and plexes; the new owner announces itself after replay. Dying
+ *   in between loses nothing and changes nobody's right.
  */
 export class Ownership {
   readonly #course: Course
@@ -75,6 +80,19 @@ export class Ownership {
     return serves(this.#course.state)
   }
 
+  /**
+   * Whether a consistency point may count without this plex: our record says for sure that it is stale or
+   * absent. Never while a swap that calls it in sync is wanted, under way or in doubt.
+   */
+  isPlexStale(plex: number): boolean {
+    return this.#course.isPlexStale(plex)
+  }
+
+  /** For status: whether the record calls this plex in sync, and nothing is under way that changes that. */
+  isPlexInSync(plex: number): boolean {
+    return this.#course.register.isPlexInSync(plex)
+  }
+
   start(now: number, log: LogFacts): void {
     assert(!this.#course.log, 'it starts once')
     this.#course.log = log
@@ -119,6 +137,14 @@ export class Ownership {
     if (before === 'giving')
       this.#course.takeBack(now, `the link to ${this.#course.settings.partner} went down`)
     this.#course.step(now)
+  }
+
+  /**
+   * What the record is to say of each plex, by its number, from now on: said by the engine of an owner in
+   * every turn, from the moment it knows. Words end with the ownership; until then the record's stay.
+   */
+  plexesAre(now: number, words: readonly PlexWord[]): void {
+    this.#course.plexesAre(now, words)
   }
 
   /** The keeper has everything that was acknowledged, and from now on nothing is acknowledged without it. */
@@ -215,6 +241,7 @@ export class Ownership {
 
   /** The node ends. An owner hands over if its partner is in sync and stays, else leaves all on the disks. */
   stop(now: number, options: { readonly pair: boolean } = { pair: false }): void {
+    if (!this.#course.stopWanted) this.#course.stopByMs = now + STOP_WAIT_MS
     this.#course.stopWanted ??= options
     this.#course.step(now)
   }

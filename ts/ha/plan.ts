@@ -1,5 +1,6 @@
 import type { OwnerRecord } from '../format/owner-record.ts'
 import type { LogFacts, LogSource, PartnerFacts } from './facts.ts'
+import { plexObstacle, reachObstacle } from './plex-words.ts'
 
 /** What an image would be opened with, or what is missing, in words. */
 export type Plan = { readonly log: LogSource } | { readonly obstacle: string }
@@ -11,6 +12,10 @@ export interface View {
   readonly log: LogFacts
   /** the epoch on the disks, or why it is not known */
   readonly diskEpoch: number | string
+  /** as configured on this node */
+  readonly plexCount: number
+  /** those whose disks this node reaches */
+  readonly plexes: readonly number[]
   /** undefined while the link is down */
   readonly partnerFacts: PartnerFacts | undefined
 }
@@ -31,8 +36,21 @@ function ringObstacle(view: View): string {
   return `the log copy of ${node} does not have everything: the record does not list it as in sync`
 }
 
-/** An arbiter that was set back would let old data win. */
-function recordObstacle({ node, record, log, diskEpoch }: View): string {
+/** A keeper lets whoever is owner use its disks. */
+export const reached = ({ plexes, partnerFacts }: View): readonly number[] =>
+  partnerFacts?.state === 'keeper' ? [0, 1] : plexes
+
+/** Who does not know of a plex that counts would leave it behind, and nobody would hear of it. */
+function mirrorObstacle({ node, record, plexCount }: View): string {
+  if (plexCount === 2 || record.plex1 !== 'in-sync') return ''
+  return `${record.aggregate} is mirrored, and the configuration of ${node} has no mirror for it: add it`
+}
+
+/** An arbiter that was set back would let old data win; one with a mistake in it, too. */
+function recordObstacle(view: View): string {
+  const { node, record, log, diskEpoch } = view
+  const plexless = plexObstacle(record) || reachObstacle(record, node, reached(view)) || mirrorObstacle(view)
+  if (plexless) return plexless
   const logEpoch = log.usable ? log.epoch : 0
   const onDisk = typeof diskEpoch === 'number' ? diskEpoch : 0
   if (Math.max(logEpoch, onDisk) <= record.epoch) return ''
@@ -46,8 +64,8 @@ function recordObstacle({ node, record, log, diskEpoch }: View): string {
 /** For the node that the record names: its own ring, or what makes it unnecessary. */
 export function planAsOwner(view: View): Plan {
   const { node, partner, record } = view
-  const past = recordObstacle(view)
-  if (past) return { obstacle: past }
+  const mistake = recordObstacle(view)
+  if (mistake) return { obstacle: mistake }
   const missing = ringObstacle(view)
   if (!missing) return { log: 'ring' }
   if (record.clean) return { log: 'none' }
@@ -83,8 +101,8 @@ function partnerLog({ partner, record, partnerFacts }: View): 'there' | 'lost' |
  */
 export function planAsKeeper(view: View): Plan {
   const { node, record, log } = view
-  const past = recordObstacle(view)
-  if (past) return { obstacle: past }
+  const mistake = recordObstacle(view)
+  if (mistake) return { obstacle: mistake }
   if (!ringObstacle(view) && log.complete) return { log: 'ring' }
   if (record.clean) return { log: 'none' }
   if (record.log === 'stale' && record.incarnations[node] === undefined) {

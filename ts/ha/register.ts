@@ -1,6 +1,7 @@
 import { assert } from '../base/assert.ts'
 import type { OwnerRecord } from '../format/owner-record.ts'
 import type { ArbiterAnswer, ArbiterPort } from '../ports/arbiter.ts'
+import { callsInSync, hasBit, plexBits } from './plex-words.ts'
 
 interface Operation {
   readonly sentMs: number
@@ -34,6 +35,9 @@ export class Register {
   #operation: Operation | undefined
   #doubtSinceMs: number | undefined
   #doubtInSync = false
+  /** plexes, as bits, that a swap in doubt calls in sync; and that one calls stale or absent */
+  #doubtPlexesInSync = 0
+  #doubtPlexesStale = 0
   readonly #aggregate: string
   readonly #boot: string
   readonly #patienceMs: number
@@ -63,6 +67,20 @@ export class Register {
   /** Whether the record says in-sync, or might by a swap of ours that is not settled. */
   get mayBeInSync(): boolean {
     return this.known?.log === 'in-sync' || this.#doubtInSync || this.#operation?.next?.log === 'in-sync'
+  }
+
+  /** Whether the record says that the plex is not in sync, and no swap of ours that is not settled does. */
+  isPlexStale(plex: number): boolean {
+    if (!this.known || callsInSync(this.known, plex) || hasBit(this.#doubtPlexesInSync, plex)) return false
+    const next = this.#operation?.next
+    return !next || !callsInSync(next, plex)
+  }
+
+  /** Whether the record says that the plex is in sync, and no swap of ours may say otherwise. */
+  isPlexInSync(plex: number): boolean {
+    if (!this.known || !callsInSync(this.known, plex) || hasBit(this.#doubtPlexesStale, plex)) return false
+    const next = this.#operation?.next
+    return !next || callsInSync(next, plex)
   }
 
   get isLeaseOurs(): boolean {
@@ -114,6 +132,8 @@ export class Register {
     if (!operation.next) return
     this.#doubtSinceMs ??= operation.sentMs
     if (operation.next.log === 'in-sync') this.#doubtInSync = true
+    this.#doubtPlexesInSync |= plexBits(operation.next, true)
+    this.#doubtPlexesStale |= plexBits(operation.next, false)
   }
 
   #adopt(now: number, operation: Operation, answer: Exclude<ArbiterAnswer, { kind: 'unreachable' }>): void {
@@ -145,5 +165,7 @@ export class Register {
     this.holderGone = false
     this.#doubtSinceMs = undefined
     this.#doubtInSync = false
+    this.#doubtPlexesInSync = 0
+    this.#doubtPlexesStale = 0
   }
 }

@@ -2,6 +2,7 @@ import { StoreError } from '../base/errors.ts'
 import type { OwnerRecord } from '../format/owner-record.ts'
 import type { OwnershipEffects, OwnershipSettings, PartnerFacts, TakeoverOptions } from './facts.ts'
 import { planAsKeeper, type View } from './plan.ts'
+import { reachObstacle } from './plex-words.ts'
 import { type State, serves } from './transitions.ts'
 
 export interface TakeoverCommand {
@@ -65,13 +66,16 @@ export class RequestDesk {
 
 /** Why the owner cannot hand over now; empty if it can. */
 export function handoverObstacle(
-  { node, partner, aggregate }: OwnershipSettings,
+  { node, partner, aggregate, plexesThere }: OwnershipSettings,
   state: State,
   record: OwnerRecord | undefined,
   partnerFacts: PartnerFacts | undefined,
 ): string {
   const cannot = `${node} cannot hand ${aggregate} over to ${partner}`
-  if (state === 'serving-mirrored' && partnerFacts) return ''
+  if (state === 'serving-mirrored' && partnerFacts) {
+    const plexless = record === undefined ? '' : reachObstacle(record, partner, plexesThere)
+    return plexless && `${cannot}: ${plexless}; try again when it is in sync`
+  }
   if (state === 'syncing' || state === 'joining') {
     return `${cannot}: the log copy of ${partner} is still catching up; try again when it is in sync`
   }

@@ -187,9 +187,11 @@ export const serves = (state: State): boolean => serving.has(state)
 /** Whether requests may still be answered: while it serves, and those in flight while it quiesces. */
 export const answersRequests = (state: State): boolean => serving.has(state) || finishing.has(state)
 
+/** Whether the image may be written: it is owner, and does not give its lease up. */
+export const mayWrite = (state: State): boolean => answersRequests(state) || opening.has(state)
+
 /** Whether it is owner with a lease of its own that has to be renewed and may end. */
-export const holdsLease = (state: State): boolean =>
-  answersRequests(state) || opening.has(state) || leaving.has(state)
+export const holdsLease = (state: State): boolean => mayWrite(state) || leaving.has(state)
 
 /** Whether it is on its way to serving. */
 export const enters = (state: State): boolean => state === 'taking-over' || opening.has(state)

@@ -1,5 +1,6 @@
 import { assert } from '../base/assert.ts'
 import type { OwnerRecord } from '../format/owner-record.ts'
+import type { OwnershipSettings } from './facts.ts'
 import type { State } from './transitions.ts'
 
 /** What decides which record an owner wants next. */
@@ -70,10 +71,12 @@ export function claimOf(
   return { ...record, owner: node, epoch, lease }
 }
 
-/** The record of an aggregate that has none. Without an incarnation nothing was ever acknowledged: clean. */
+/**
+ * The record of an aggregate that has none. Without an incarnation nothing was ever acknowledged: clean. Two
+ * plexes were formatted together.
+ */
 export function firstRecord(
-  aggregate: string,
-  node: string,
+  { aggregate, node, plexCount }: OwnershipSettings,
   epoch: number,
   lease: NonNullable<OwnerRecord['lease']>,
   incarnations: Record<string, string>,
@@ -87,7 +90,7 @@ export function firstRecord(
     log: 'stale',
     incarnations,
     plex0: 'in-sync',
-    plex1: 'absent',
+    plex1: plexCount === 2 ? 'in-sync' : 'absent',
     lease,
     clean,
     forced: [],

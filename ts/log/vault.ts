@@ -19,7 +19,7 @@ export interface VaultZone {
 
 const GROUP_BYTES_MAX = 4 * MIB
 
-type Phase = 'idle' | 'writing' | 'flushing'
+type Phase = 'idle' | 'writing' | 'flushing' | 'refreshing'
 
 /**
  * What the marks in the vault say for sure: it has promised nothing yet, it has all that was promised, or
@@ -158,6 +158,32 @@ export class Vault implements Completion {
       throw new StoreError('DISK_FAILED', `the vault cannot be written (errno ${-pending.failure})`)
     this.#marksWritten += 1
     this.#standing = 'filling'
+  }
+
+  /**
+   * For a plex that has come back: the groups since have brought it all entries that the image does not
+   * contain; header and marks, in both places, are written again. Returns 0 or -errno.
+   */
+  *refresh(): Procedure<number> {
+    while (!this.isIdle) yield 'wait'
+    this.#phase = 'refreshing'
+    this.#groupFirst = Number.MAX_SAFE_INTEGER
+    const pending = new Pending()
+    const header = this.#gathers[0]!
+    header.clear()
+    header.add(this.#ring.memory.address, BLOCK_SIZE)
+    this.#zone.write(0, header, pending.expect())
+    const standing = this.#standing === 'unknown' ? this.#otherwise : this.#standing
+    for (let place = 0; place < MARKS_AT.length && pending.failure === 0; place += 1) {
+      this.#writeMarks(this.#gathers[1]!, standing, pending.expect())
+      yield* pending.all()
+      if (pending.failure === 0) this.#zone.flush(pending.expect())
+      yield* pending.all()
+      if (pending.failure === 0) this.#marksWritten += 1
+    }
+    this.#standing = pending.failure === 0 ? standing : 'unknown'
+    this.#phase = 'idle'
+    return pending.failure
   }
 
   /** Entries up to here are on disk by a consistency point; the vault need not hold them. */

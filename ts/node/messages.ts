@@ -134,8 +134,26 @@ export interface ScrubStatus {
   readonly readByteLength: number
   readonly byteRate: number
   readonly findingCount: number
+  /** of those, how many were written again from the other plex */
+  readonly mendedCount: number
   /** the first hundred */
-  readonly findings: readonly { readonly where: string; readonly physical: number; readonly why: string }[]
+  readonly findings: readonly {
+    readonly where: string
+    readonly physical: number
+    readonly why: string
+    readonly isMended: boolean
+  }[]
+}
+
+/** One plex of an aggregate, as its owner sees it. */
+export interface PlexStatus {
+  readonly plex: number
+  readonly state: 'in-sync' | 'filling' | 'missing'
+  /** what the arbiter's record says */
+  readonly recorded: 'in-sync' | 'stale' | 'absent'
+  /** why it is not in sync; empty if it is */
+  readonly because: string
+  readonly disks: readonly string[]
 }
 
 /** Counters only rise while the process lives; rates are made by whoever asks twice. */
@@ -180,6 +198,10 @@ export interface EngineStatus {
   readonly space: { readonly byteLength: number; readonly usedByteLength: number } | null
   /** null while this node is not the owner */
   readonly scrub: ScrubStatus | null
+  /** null: this node is not the owner */
+  readonly plexes: readonly PlexStatus[] | null
+  /** blocks that one plex had damaged, written again from the other one */
+  readonly mendedBlocks: number
   readonly clients: number
   readonly counters: EngineCounters
   readonly volumes: readonly VolumeStatus[]

@@ -94,6 +94,8 @@ export class FrameReader {
     }
     if (!KINDS.has(this.kind)) return `a frame of unknown kind ${this.kind}`
     if (this.payloadByteLength > FRAME_PAYLOAD_MAX) return 'a frame is longer than frames may be'
+    // what comes behind it is read as words
+    if (this.payloadByteLength % 8 !== 0) return 'a frame has a length that no frame has'
     return undefined
   }
 

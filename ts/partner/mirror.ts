@@ -126,6 +126,19 @@ export class Mirror {
     return undefined
   }
 
+  /** The page of the ring at this address, if the partner has the same in its ring; or -1. */
+  sharedPageAt(address: number): number {
+    const ring = this.#ring
+    const page = (address - ring.pageAddress(0)) / BLOCK_SIZE
+    if (page < 0 || page >= ring.layout.pageCount || this.acknowledged < ring.tail) return -1
+    const from = ring.firstPage(ring.tail)
+    const end = ring.firstPage(this.acknowledged) + ring.pageCount(this.acknowledged)
+    // none or all: which of both is not told apart, and all is rare
+    if (from === end) return -1
+    const isShared = from < end ? page >= from && page < end : page >= from || page < end
+    return isShared ? page : -1
+  }
+
   #writeHeader(first: number, count: number, firstPage: number, pageCount: number): void {
     const payload = count * LogEntry.byteLength + pageCount * BLOCK_SIZE
     const values = this.#frame

@@ -33,6 +33,7 @@ export class Session implements Completion {
   sentAtMs = 0
   bytesSent = 0
   readonly #user: SessionUser
+  readonly #port: MemoryPort
   readonly #input: Memory
   readonly #view: DataView
   readonly #outbox: Memory
@@ -52,6 +53,7 @@ export class Session implements Completion {
 
   constructor(memory: MemoryPort, user: SessionUser) {
     this.#user = user
+    this.#port = memory
     this.#input = memory.allocate(INPUT_BYTES)
     this.#view = new DataView(this.#input.bytes.buffer, this.#input.bytes.byteOffset, INPUT_BYTES)
     this.#outbox = memory.allocate(2 * OUTBOX_BYTES)
@@ -178,7 +180,8 @@ export class Session implements Completion {
   #take(payload: number, end: number): string | undefined {
     const frame = this.#frame
     if (frame.kind !== FrameKind.ENTRIES && frame.payloadByteLength > 0) {
-      if (crc32c(this.#input.bytes, payload, end) !== frame.payloadSeal) return 'a payload does not check'
+      const sum = this.#port.checksum(this.#input.address + payload, end - payload)
+      if (sum !== frame.payloadSeal) return 'a payload does not check'
     }
     return this.#user.frame(frame, this.#input, payload)
   }

@@ -2,15 +2,31 @@ import { assert } from '../base/assert.ts'
 import { Gather } from '../base/gather.ts'
 import type { Procedure } from '../base/procedure.ts'
 import { BLOCK_SIZE, roundUp } from '../base/units.ts'
-import type { LabelledDisk } from '../disk/labelled-disk.ts'
 import { sliceGather } from '../disk/slice-gather.ts'
 import { flushDisk, Transfers } from '../disk/transfers.ts'
+import type { DiskZones } from '../disk/zones.ts'
 import { AGGREGATE_BLOCKS_MAX, BITS_PER_MAP_BLOCK } from '../format/free-map.ts'
 import type { Completion } from '../ports/completion.ts'
+import type { Copy } from './copies.ts'
+
+/** A disk, or the disks at the same place of both plexes as one. */
+export interface PlexDisk {
+  readonly disk: {
+    readonly path: string
+    readonly failure: string | undefined
+    /** `copy`: of this plex alone */
+    read(at: number, into: Gather, done: Completion, copy?: Copy): void
+    write(at: number, from: Gather, done: Completion, copy?: Copy): void
+    flush(done: Completion): void
+    readmit(): void
+    close(whenClosed: () => void): void
+  }
+  readonly zones: DiskZones
+}
 
 /** The blocks [first, end) of the block space that lie on one disk. */
 export interface PlexSegment {
-  readonly labelled: LabelledDisk
+  readonly labelled: PlexDisk
   readonly first: number
   readonly end: number
 }
@@ -34,6 +50,8 @@ class Split implements Completion {
   }
 }
 
+type Kind = 'read' | 'write'
+
 /**
  * One complete copy of an aggregate's blocks: its disks, one behind the other, in one block space.
  * Each disk begins at a multiple of a map block's reach, so that each has map blocks of its own;
@@ -46,7 +64,7 @@ export class Plex {
   /** blocks that exist */
   readonly usableBlocks: number
 
-  constructor(disks: readonly LabelledDisk[]) {
+  constructor(disks: readonly PlexDisk[]) {
     assert(disks.length > 0, 'a plex has disks')
     const segments: PlexSegment[] = []
     let first = 0
@@ -61,7 +79,7 @@ export class Plex {
     this.usableBlocks = segments.reduce((sum, segment) => sum + segment.end - segment.first, 0)
   }
 
-  get disks(): readonly LabelledDisk[] {
+  get disks(): readonly PlexDisk[] {
     return this.segments.map((segment) => segment.labelled)
   }
 
@@ -77,13 +95,17 @@ export class Plex {
     return true
   }
 
-  /** Reads blocks from `first` on. A part that cannot be read fails the request; the rest still arrives. */
-  read(first: number, into: Gather, done: Completion): void {
-    this.#forEachDisk('read', first, into, done)
+  /**
+   * Reads blocks from `first` on, of one plex alone if it is named. A part that cannot be read fails the
+   * request; the rest still arrives.
+   */
+  read(first: number, into: Gather, done: Completion, copy?: Copy): void {
+    this.#forEachDisk('read', first, into, done, copy)
   }
 
-  write(first: number, from: Gather, done: Completion): void {
-    this.#forEachDisk('write', first, from, done)
+  /** Writes blocks from `first` on, to one plex alone if it is named. */
+  write(first: number, from: Gather, done: Completion, copy?: Copy): void {
+    this.#forEachDisk('write', first, from, done, copy)
   }
 
   flush(done: Completion): void {
@@ -98,9 +120,11 @@ export class Plex {
   }
 
   /** Reads blocks into memory and waits; returns the number of bytes or -errno. */
-  *readBlocks(first: number, address: number, blockCount: number): Procedure<number> {
+  *readBlocks(first: number, address: number, blockCount: number, copy?: Copy): Procedure<number> {
     const transfers = new Transfers(1)
-    yield* transfers.start(address, blockCount * BLOCK_SIZE, (gather, done) => this.read(first, gather, done))
+    yield* transfers.start(address, blockCount * BLOCK_SIZE, (gather, done) =>
+      this.read(first, gather, done, copy),
+    )
     return yield* transfers.drain()
   }
 
@@ -123,11 +147,11 @@ export class Plex {
     }
   }
 
-  #forEachDisk(kind: 'read' | 'write', first: number, gather: Gather, done: Completion): void {
+  #forEachDisk(kind: Kind, first: number, gather: Gather, done: Completion, copy: Copy | undefined): void {
     const blockCount = gather.byteLength / BLOCK_SIZE
     const segment = this.#segmentAt(first)
     assert(segment !== undefined, 'a request begins at a block that exists')
-    if (first + blockCount <= segment.end) return this.#one(kind, segment, first, gather, done)
+    if (first + blockCount <= segment.end) return this.#one(kind, segment, first, gather, done, copy)
     const split = new Split(done)
     let from = 0
     for (let block = first; block < first + blockCount; ) {
@@ -137,18 +161,25 @@ export class Plex {
       const slice = new Gather()
       sliceGather(gather, from, (end - block) * BLOCK_SIZE, slice)
       split.remaining += 1
-      this.#one(kind, part, block, slice, split)
+      this.#one(kind, part, block, slice, split, copy)
       from += (end - block) * BLOCK_SIZE
       block = end
     }
     split.remaining -= 1
   }
 
-  #one(kind: 'read' | 'write', segment: PlexSegment, first: number, gather: Gather, done: Completion): void {
+  #one(
+    kind: Kind,
+    segment: PlexSegment,
+    first: number,
+    gather: Gather,
+    done: Completion,
+    copy: Copy | undefined,
+  ): void {
     const { disk, zones } = segment.labelled
     const at = zones.blocksAt + (first - segment.first) * BLOCK_SIZE
-    if (kind === 'read') disk.read(at, gather, done)
-    else disk.write(at, gather, done)
+    if (kind === 'read') disk.read(at, gather, done, copy)
+    else disk.write(at, gather, done, copy)
   }
 
   #segmentAt(block: number): PlexSegment | undefined {

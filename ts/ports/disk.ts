@@ -12,6 +12,10 @@ export interface Disk {
   write(at: number, from: Gather, done: Completion): void
   /** Completes when all writes that completed before are on stable storage. */
   flush(done: Completion): void
+  /** Fails later, without touching the disk. */
+  refuse?(done: Completion): void
+  /** What failed before may be tried again: whoever had writes under way has given them up. */
+  readmit?(): void
   close(): void
 }
 

@@ -2,6 +2,7 @@ import { assert } from '../base/assert.ts'
 import { Gather } from '../base/gather.ts'
 import { BLOCK_SIZE } from '../base/units.ts'
 import { type MemoryPool, memoryPool } from '../disk/memory-pool.ts'
+import type { Copies, Copy } from '../plex/copies.ts'
 import type { Plex } from '../plex/plex.ts'
 import type { Completion } from '../ports/completion.ts'
 import type { Memory, MemoryPort } from '../ports/memory.ts'
@@ -14,6 +15,7 @@ export interface Waiter {
   wake(): void
 }
 
+const NO_PLEX = 255
 const FREE = 0
 const WANTED = 1
 const FETCHING = 2
@@ -41,6 +43,8 @@ class Fetch implements Completion {
   readonly frames = new Int32Array(FETCH_BLOCKS_MAX)
   count = 0
   first = 0
+  /** the one plex that is read; undefined: there is only one */
+  copy: Copy | undefined
   readonly #cache: BlockCache
 
   constructor(cache: BlockCache) {
@@ -63,12 +67,16 @@ export class BlockCache {
   readonly counters = { hits: 0, misses: 0, fetches: 0, checksumErrors: 0, readErrors: 0 }
   /** told of each block that could not be read or did not match its checksum, twice */
   onDamage: (physical: number, why: 'unreadable' | 'checksum' | 'pointer') => void = () => {}
+  /** told of each block that one plex could not give and another one could; the frame has it */
+  onFoundElsewhere: (physical: number, frame: number, copy: Copy) => void = () => {}
   /** set while a consistency point takes its step: it may have what clients leave free */
   isForPoint = false
-  readonly #memory: Memory
+  /** all frames, one after the other */
+  readonly memory: Memory
   readonly #port: MemoryPort
   readonly #pool: MemoryPool
   readonly #plex: Plex
+  readonly #copies: Copies | undefined
   readonly #table: FrameTable
   readonly #waiters: Waiters
   readonly #state: Uint8Array
@@ -77,6 +85,9 @@ export class BlockCache {
   readonly #turn: Uint32Array
   readonly #attempts: Uint8Array
   readonly #stale: Uint8Array
+  /** number of the plex that a frame is read from, and of the one that could not give it, or NONE */
+  readonly #source: Uint8Array
+  readonly #failedOn: Uint8Array
   #wanted: Int32Array
   #wantedCount = 0
   #turnNumber = 1
@@ -87,13 +98,14 @@ export class BlockCache {
   #inFlight = 0
   #busyFrames = 0
 
-  constructor(plex: Plex, port: MemoryPort, byteLength: number) {
+  constructor(plex: Plex, port: MemoryPort, byteLength: number, copies?: Copies) {
     this.frameCount = Math.max(CACHE_FRAMES_MIN, Math.floor(byteLength / BLOCK_SIZE))
     this.#plex = plex
+    this.#copies = copies
     this.#port = port
     this.#pool = memoryPool(port)
-    this.#memory = this.#pool.borrowAsIs(this.frameCount * BLOCK_SIZE)
-    this.u32 = this.#memory.u32
+    this.memory = this.#pool.borrowAsIs(this.frameCount * BLOCK_SIZE)
+    this.u32 = this.memory.u32
     this.#table = new FrameTable(this.frameCount)
     this.#waiters = new Waiters(this.frameCount)
     this.#state = new Uint8Array(this.frameCount)
@@ -102,6 +114,8 @@ export class BlockCache {
     this.#turn = new Uint32Array(this.frameCount)
     this.#attempts = new Uint8Array(this.frameCount)
     this.#stale = new Uint8Array(this.frameCount)
+    this.#source = new Uint8Array(this.frameCount)
+    this.#failedOn = new Uint8Array(this.frameCount)
     this.#wanted = new Int32Array(this.frameCount)
   }
 
@@ -127,7 +141,7 @@ export class BlockCache {
   }
 
   frameAddress(frame: number): number {
-    return this.#memory.address + frame * BLOCK_SIZE
+    return this.memory.address + frame * BLOCK_SIZE
   }
 
   /** Where the words of a frame begin in `u32`. */
@@ -136,7 +150,7 @@ export class BlockCache {
   }
 
   frameBytes(frame: number): Uint8Array {
-    return this.#memory.bytes.subarray(frame * BLOCK_SIZE, (frame + 1) * BLOCK_SIZE)
+    return this.memory.bytes.subarray(frame * BLOCK_SIZE, (frame + 1) * BLOCK_SIZE)
   }
 
   /** Takes a fresh block in, that is being written to `physical`. `source` holds it from byte `from` on. */
@@ -149,7 +163,7 @@ export class BlockCache {
     }
     frame = this.#take()
     if (frame === NO_FRAME) return
-    this.#memory.bytes.set(source.bytes.subarray(from, from + BLOCK_SIZE), frame * BLOCK_SIZE)
+    this.memory.bytes.set(source.bytes.subarray(from, from + BLOCK_SIZE), frame * BLOCK_SIZE)
     this.#enter(frame, physical, checksum, READY)
   }
 
@@ -189,7 +203,8 @@ export class BlockCache {
     const fetch = this.#startFetch(wanted[from]!)
     while (from + fetch.count < wanted.length && fetch.count < FETCH_BLOCKS_MAX) {
       const frame = wanted[from + fetch.count]!
-      const follows = this.#table.physical(frame) === fetch.first + fetch.count
+      const follows =
+        this.#table.physical(frame) === fetch.first + fetch.count && this.#copyOf(frame) === fetch.copy
       if (!follows || !this.#plex.holds(fetch.first, fetch.count + 1)) break
       this.#addToFetch(fetch, frame)
     }
@@ -206,7 +221,7 @@ export class BlockCache {
 
   /** To be called when nothing is in flight any more. */
   close(): void {
-    this.#pool.giveBack(this.#memory)
+    this.#pool.giveBack(this.memory)
   }
 
   #miss(physical: number, checksum: number, waiter: Waiter | undefined): number {
@@ -246,6 +261,8 @@ export class BlockCache {
 
   #want(frame: number): void {
     this.#state[frame] = WANTED
+    if (this.#copies !== undefined && this.#attempts[frame] === 0)
+      this.#source[frame] = this.#copies.reading[0]!.plex
     this.#busyFrames += 1
     this.#wanted[this.#wantedCount] = frame
     this.#wantedCount += 1
@@ -258,6 +275,7 @@ export class BlockCache {
     this.#attempts[frame] = 0
     this.#recent[frame] = 0
     this.#stale[frame] = 0
+    this.#failedOn[frame] = NO_PLEX
   }
 
   #abandon(frame: number): void {
@@ -275,6 +293,7 @@ export class BlockCache {
     fetch.gather.clear()
     fetch.count = 0
     fetch.first = this.#table.physical(frame)
+    fetch.copy = this.#copyOf(frame)
     this.#addToFetch(fetch, frame)
     return fetch
   }
@@ -290,7 +309,7 @@ export class BlockCache {
   #send(fetch: Fetch): void {
     this.counters.fetches += 1
     this.#inFlight += 1
-    this.#plex.read(fetch.first, fetch.gather, fetch)
+    this.#plex.read(fetch.first, fetch.gather, fetch, fetch.copy)
   }
 
   /** A failed read may still have brought this block: its checksum decides. */
@@ -300,17 +319,46 @@ export class BlockCache {
       this.#drop(frame)
     } else if (this.#port.checksum(this.frameAddress(frame), BLOCK_SIZE) === this.#checksum[frame]) {
       this.#state[frame] = READY
-    } else if (this.#attempts[frame] === 0) {
-      this.#attempts[frame] = 1
-      return this.#want(frame)
+      if (this.#failedOn[frame] !== NO_PLEX) this.#foundElsewhere(frame)
+    } else if (this.#attempts[frame]! < this.#attemptsMax) {
+      this.#attempts[frame] = this.#attempts[frame]! + 1
+      return this.#askAgain(frame)
     } else {
       this.#damaged(frame, result)
     }
     this.#waiters.wake(frame)
   }
 
+  /** Every plex that is in sync is asked twice. */
+  get #attemptsMax(): number {
+    return this.#copies === undefined ? 1 : 2 * this.#copies.reading.length - 1
+  }
+
+  #askAgain(frame: number): void {
+    if (this.#copies !== undefined) {
+      const source = this.#source[frame]!
+      this.#failedOn[frame] = source
+      this.#source[frame] = (
+        this.#copies.reading.find(({ plex }) => plex !== source) ?? { plex: source }
+      ).plex
+    }
+    this.#want(frame)
+  }
+
+  #copyOf(frame: number): Copy | undefined {
+    if (this.#copies === undefined) return undefined
+    const copy = this.#copies.all[this.#source[frame]!]!
+    return copy.state === 'in-sync' ? copy : this.#copies.reading[0]
+  }
+
+  #foundElsewhere(frame: number): void {
+    const copy = this.#copies!.all[this.#failedOn[frame]!]!
+    if (copy.plex !== this.#source[frame]) this.onFoundElsewhere(this.#table.physical(frame), frame, copy)
+  }
+
   #damaged(frame: number, result: number): void {
     this.#state[frame] = BAD
+    this.#attempts[frame] = 1
     this.#turn[frame] = this.#turnNumber
     if (result < 0) this.counters.readErrors += 1
     else this.counters.checksumErrors += 1

@@ -25,6 +25,8 @@ export interface CheckReport {
   readonly epoch: number
   readonly generation: number
   readonly lastSequence: number
+  /** one number that stands for the whole content of this generation */
+  readonly root: number
   readonly volumes: readonly {
     readonly volume: number
     readonly name: string
@@ -51,31 +53,43 @@ const NO_LIMIT = Number.POSITIVE_INFINITY
  * and needs nothing but the disks of one plex, or copies of them taken at any moment.
  */
 export function* check(disks: readonly Disk[], port: MemoryPort): Procedure<CheckReport> {
-  const problems = new CheckProblems()
-  const labelled = yield* openForCheck(disks, port, problems)
-  const { newest, problems: slotProblems } = yield* readSuperblocks(labelled, NO_LIMIT, port)
-  // slots that are not whole are normal while the image is written; without any good one they explain
-  if (newest === undefined) {
-    for (const text of slotProblems) problems.add('superblock', text)
-    problems.add('superblock', 'there is no valid superblock')
-    return emptyReport(labelled, problems)
+  const labelled = yield* openForCheck(disks, port)
+  try {
+    return yield* checkPlex(yield* readPlex(labelled, port), port)
+  } finally {
+    closeAfterCheck(labelled, port)
   }
-  const walk = new CheckWalk(new Plex(labelled), newest, port, problems)
-  const report = yield* walk.run()
-  for (const { scratch } of labelled) memoryPool(port).giveBack(scratch)
-  return { ...report, aggregate: labelled[0]!.label.aggregateName }
 }
 
-function* openForCheck(
-  disks: readonly Disk[],
-  port: MemoryPort,
-  problems: CheckProblems,
-): Procedure<LabelledDisk[]> {
+export function* openForCheck(disks: readonly Disk[], port: MemoryPort): Procedure<LabelledDisk[]> {
   const labelled: LabelledDisk[] = []
   for (const disk of disks) labelled.push(yield* openAnyLabelled(disk, port))
-  labelled.sort((a, b) => a.label.diskIndex - b.label.diskIndex)
-  const first = labelled[0]!.label
-  for (const [index, { disk, label, damaged }] of labelled.entries()) {
+  return labelled
+}
+
+export function closeAfterCheck(labelled: readonly LabelledDisk[], port: MemoryPort): void {
+  for (const { scratch } of labelled) memoryPool(port).giveBack(scratch)
+}
+
+/** One plex before its trees are checked. */
+export interface PlexToCheck {
+  /** in order */
+  readonly disks: readonly LabelledDisk[]
+  /** the newest of those that say that the plex is in sync */
+  readonly newest: SuperblockValues | undefined
+  /** the newest of all */
+  readonly latest: SuperblockValues | undefined
+  /** slots that hold something which is not whole, in words */
+  readonly slotProblems: readonly string[]
+  readonly problems: CheckProblems
+}
+
+/** Looks at labels and superblocks. */
+export function* readPlex(labelled: readonly LabelledDisk[], port: MemoryPort): Procedure<PlexToCheck> {
+  const disks = [...labelled].sort((a, b) => a.label.diskIndex - b.label.diskIndex)
+  const problems = new CheckProblems()
+  const first = disks[0]!.label
+  for (const [index, { disk, label, damaged }] of disks.entries()) {
     if (damaged !== undefined)
       problems.add('label', `${disk.path}: the label at its ${damaged} does not check`)
     if (!sameIdentity(label.aggregate, first.aggregate))
@@ -86,16 +100,32 @@ function* openForCheck(
       problems.add('label', `${disk.path}: one of ${label.diskCount} disks, and ${disks.length} were given`)
     }
   }
-  return labelled
+  const { newest, latest, problems: slotProblems } = yield* readSuperblocks(disks, NO_LIMIT, port)
+  return { disks, newest, latest, slotProblems, problems }
 }
 
-function emptyReport(labelled: readonly LabelledDisk[], problems: CheckProblems): CheckReport {
+/** Checks what the newest superblock reaches. */
+export function* checkPlex(plex: PlexToCheck, port: MemoryPort): Procedure<CheckReport> {
+  const { disks, newest, slotProblems, problems } = plex
+  if (newest !== undefined) {
+    const report = yield* new CheckWalk(new Plex(disks), newest, port, problems).run()
+    return { ...report, aggregate: disks[0]!.label.aggregateName }
+  }
+  // slots that are not whole are normal while the image is written; without any good one they explain
+  for (const text of slotProblems) problems.add('superblock', text)
+  problems.add('superblock', 'there is no valid superblock')
+  return uncheckedReport(plex)
+}
+
+/** What is known of a plex whose trees are not looked at. */
+export function uncheckedReport({ disks, latest, problems }: PlexToCheck): CheckReport {
   return {
     good: false,
-    aggregate: labelled[0]?.label.aggregateName ?? '',
-    epoch: 0,
-    generation: 0,
-    lastSequence: 0,
+    aggregate: disks[0]!.label.aggregateName,
+    epoch: latest?.epoch ?? 0,
+    generation: latest?.generation ?? 0,
+    lastSequence: latest?.lastSequence ?? 0,
+    root: latest?.root ?? 0,
     volumes: [],
     totals: { blocks: 0, used: 0, data: 0, pointers: 0, directory: 0 },
     problems: problems.list,
@@ -127,7 +157,7 @@ class CheckWalk {
   }
 
   *run(): Procedure<CheckReport> {
-    const { epoch, generation, lastSequence, blockCount, usedBlocks } = this.#superblock
+    const { epoch, generation, lastSequence, root, blockCount, usedBlocks } = this.#superblock
     if (blockCount !== this.#plex.blockCount) {
       this.#problems.add(
         'superblock',
@@ -156,6 +186,7 @@ class CheckWalk {
       epoch,
       generation,
       lastSequence,
+      root,
       volumes,
       totals: this.#totals,
       problems: this.#problems.list,

@@ -13,18 +13,23 @@ export function* loadDirectory(image: Image): Procedure {
   const { superblock, plex, world, directory } = image
   const path = plex.disks[0]!.disk.path
   const problems: string[] = []
-  const walk = new TreeWalk(plex, world.memory, {
-    enter: () => true,
-    damaged: (block, why) => problems.push(`block ${block.physical} of the volume directory: ${why}`),
-    data(block, memory, from) {
-      const bytes = memory.bytes.subarray(from, from + BLOCK_SIZE)
-      for (const volume of decodeVolumeBlock(bytes, block.firstBlock * VOLUME_RECORDS_PER_BLOCK)) {
-        const mistake = volumeMistake(volume, superblock.nextVolume, directory)
-        if (mistake === undefined) directory.load(volume)
-        else problems.push(`volume ${volume.volume} ${mistake}`)
-      }
+  const walk = new TreeWalk(
+    plex,
+    world.memory,
+    {
+      enter: () => true,
+      damaged: (block, why) => problems.push(`block ${block.physical} of the volume directory: ${why}`),
+      data(block, memory, from) {
+        const bytes = memory.bytes.subarray(from, from + BLOCK_SIZE)
+        for (const volume of decodeVolumeBlock(bytes, block.firstBlock * VOLUME_RECORDS_PER_BLOCK)) {
+          const mistake = volumeMistake(volume, superblock.nextVolume, directory)
+          if (mistake === undefined) directory.load(volume)
+          else problems.push(`volume ${volume.volume} ${mistake}`)
+        }
+      },
     },
-  })
+    image,
+  )
   yield* walk.run(bytesToWords(superblock.directory), superblock.directoryHeight)
   walk.close()
   if (problems.length > 0) {

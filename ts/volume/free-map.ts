@@ -7,6 +7,7 @@ import { Transfers } from '../disk/transfers.ts'
 import { mapBlockAt, mapIndexBlockAt } from '../disk/zones.ts'
 import { MAP_ENTRIES_PER_INDEX, mapBlocksFor, mapIndexBlocksFor } from '../format/free-map.ts'
 import { MAP_INDEX_ENTRIES_MAX } from '../format/superblock.ts'
+import type { Copy } from '../plex/copies.ts'
 import type { Plex, PlexSegment } from '../plex/plex.ts'
 import type { Memory, MemoryPort } from '../ports/memory.ts'
 import { type FreeBits, REGION_SHIFT, REGION_WORDS } from './free-bits.ts'
@@ -41,6 +42,8 @@ export class FreeMap {
   #currentTop: Uint32Array
   #nextTop: Uint32Array
   #isTrusted = true
+  /** what is being written is all of it */
+  #isWritingAll = false
 
   constructor(plex: Plex, port: MemoryPort) {
     this.#port = port
@@ -118,10 +121,10 @@ export class FreeMap {
   }
 
   /**
-   * Reads from the disks what the newest superblock names of the map, a part at a time. Returns what is not
-   * whole, in words; once another generation has been published, that says nothing.
+   * Reads from the disks of one plex what the newest superblock names of the map, a part at a time. Returns
+   * what is not whole, in words; once another generation has been published, that says nothing.
    */
-  *verify(): Procedure<string[]> {
+  *verify(copy: Copy): Procedure<string[]> {
     const [top, index] = [this.#currentTop, this.#pool.borrow(this.#current.byteLength)]
     index.bytes.set(this.#current.bytes)
     const scratch = this.#pool.borrow(VERIFIED_AT_ONCE * BLOCK_SIZE)
@@ -132,26 +135,28 @@ export class FreeMap {
         const entry = (map.firstIndex + at) * 2
         return { at: mapIndexBlockAt(zones, top[entry + 1]! & 1, at), checksum: top[entry]! }
       })
-      yield* this.#countBad(map, indexParts, scratch, bad)
+      yield* this.#countBad(map, copy, indexParts, scratch, bad)
       for (let from = 0; from < map.regionCount; from += VERIFIED_AT_ONCE) {
         const count = Math.min(VERIFIED_AT_ONCE, map.regionCount - from)
         const parts = Array.from({ length: count }, (_, place) => {
           const word = entryWord(map, from + place)
           return { at: mapBlockAt(zones, index.u32[word + 1]! & 1, from + place), checksum: index.u32[word]! }
         })
-        yield* this.#countBad(map, parts, scratch, bad)
+        yield* this.#countBad(map, copy, parts, scratch, bad)
       }
     }
     this.#pool.giveBack(scratch)
     this.#pool.giveBack(index)
     const problems: string[] = []
-    if (bad.damaged > 0) problems.push(`${bad.damaged} blocks of it do not check`)
-    if (bad.unread > 0) problems.push(`${bad.unread} blocks of it cannot be read`)
+    const where = `on plex ${copy.plex}`
+    if (bad.damaged > 0) problems.push(`${bad.damaged} blocks of it do not check ${where}`)
+    if (bad.unread > 0) problems.push(`${bad.unread} blocks of it cannot be read ${where}`)
     return problems
   }
 
   *#countBad(
     map: MapSegment,
+    copy: Copy,
     parts: readonly { readonly at: number; readonly checksum: number }[],
     scratch: Memory,
     bad: { unread: number; damaged: number },
@@ -165,7 +170,7 @@ export class FreeMap {
         yield* transfers.start(
           scratch.address + place * BLOCK_SIZE,
           BLOCK_SIZE,
-          (gather, done) => disk.read(at, gather, done),
+          (gather, done) => disk.read(at, gather, done, copy),
           (result) => result < 0 && unread.add(place),
         )
       }
@@ -188,11 +193,12 @@ export class FreeMap {
     this.#next.bytes.set(this.#current.bytes)
     this.#nextTop = this.#currentTop.slice()
     let written = 0
+    this.#isWritingAll = !this.#isTrusted
     for (const map of this.#segments) {
       const indexChanged = new Uint8Array(map.indexCount)
       for (let local = 0; local < map.regionCount; local += 1) {
         const region = map.firstRegion + local
-        if (this.#isTrusted && bits.changed[region] === 0) continue
+        if (!this.#isWritingAll && bits.changed[region] === 0) continue
         yield* this.#writeRegion(map, local, bits, transfers)
         indexChanged[Math.floor(local / MAP_ENTRIES_PER_INDEX)] = 1
         written += 1
@@ -215,7 +221,8 @@ export class FreeMap {
   publish(): void {
     this.#current.bytes.set(this.#next.bytes)
     this.#currentTop = this.#nextTop
-    this.#isTrusted = true
+    if (this.#isWritingAll) this.#isTrusted = true
+    this.#isWritingAll = false
   }
 
   /** The map of an empty aggregate, on side 0. */

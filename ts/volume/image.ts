@@ -1,35 +1,53 @@
 import { StoreError } from '../base/errors.ts'
+import type { PlexPlace } from '../base/plex-place.ts'
 import type { Procedure } from '../base/procedure.ts'
-import { repairLabels } from '../disk/label.ts'
-import { type ExpectedDisk, type LabelledDisk, openLabelled } from '../disk/labelled-disk.ts'
-import { memoryPool } from '../disk/memory-pool.ts'
+import { BLOCK_SIZE } from '../base/units.ts'
+import { type DiskLabelValues, repairLabels } from '../disk/label.ts'
+import type { LabelledDisk } from '../disk/labelled-disk.ts'
 import {
   eraseSuperblocks,
   readSuperblocks,
   type SuperblockValues,
   writeSuperblock,
 } from '../disk/superblock.ts'
-import { Transfers } from '../disk/transfers.ts'
-import { identityFromText } from '../format/identity.ts'
-import { SUPERBLOCK_MAGIC, SUPERBLOCK_VERSION, superblockSlot } from '../format/superblock.ts'
-import { Plex } from '../plex/plex.ts'
+import { flushDisk, Transfers } from '../disk/transfers.ts'
+import { PLEX_IN_SYNC, SUPERBLOCK_MAGIC, SUPERBLOCK_VERSION, superblockSlot } from '../format/superblock.ts'
+import { Copies, Copy } from '../plex/copies.ts'
+import { Mender } from '../plex/mender.ts'
+import type { Plex } from '../plex/plex.ts'
 import type { Disk } from '../ports/disk.ts'
 import type { World } from '../ports/world.ts'
 import { BlockCache } from './cache.ts'
 import { VolumeDirectory } from './directory.ts'
 import { loadDirectory } from './directory-load.ts'
 import { FreeMap } from './free-map.ts'
+import {
+  closeAll,
+  type FoundImage,
+  findImage,
+  giveBackScratch,
+  labelledPlex,
+  labelledPlexes,
+  noSuperblock,
+  openDisks,
+  type PlexDisks,
+  plexOf,
+  type RecordedPlex,
+  type Whose,
+} from './open-plexes.ts'
 import { Space } from './space.ts'
 import { loadSpace } from './space-load.ts'
 import { Tree } from './tree.ts'
 import { DiskZone } from './zone.ts'
 
+/** Blocks that are told one by one when they are mended. */
+const MENDS_TOLD = 100
+
 export type ImageWorld = Pick<World, 'memory' | 'clock' | 'host'>
 
-export interface ImageSettings {
-  /** identities of pair and aggregate, as texts */
-  readonly pair: string
-  readonly aggregate: string
+export interface ImageSettings extends Whose {
+  /** what the record says of each plex; without it, all are in sync */
+  readonly recorded?: readonly RecordedPlex[]
   /** superblocks of later epochs are not recognised */
   readonly allowedEpoch: number
   readonly cacheByteLength: number
@@ -48,15 +66,16 @@ export interface ImageCounters {
   damagedBlocks: number
 }
 
-const PLEX = 0
-
 /**
  * The on-disk image of an aggregate as its newest superblock has it: volumes, their trees, free
  * space. Only a consistency point changes it, all at once, from one generation to the next.
  */
 export class Image {
   readonly world: ImageWorld
+  readonly copies: Copies
+  /** the block space, on all plexes */
   readonly plex: Plex
+  readonly mender: Mender
   readonly cache: BlockCache
   readonly tree: Tree
   readonly space: Space
@@ -79,27 +98,28 @@ export class Image {
   avoidsUntilMs = 0
   /** the newest superblock */
   superblock: SuperblockValues
+  /** disks in sync that the newest superblock was not found on */
+  readonly #lacking: readonly LabelledDisk[]
   #isClosed = false
 
-  constructor(world: ImageWorld, plex: Plex, superblock: SuperblockValues, settings: ImageSettings) {
+  constructor(world: ImageWorld, { copies, newest, lacking }: FoundImage, settings: ImageSettings) {
+    const plex = plexOf(copies)
     this.world = world
+    this.copies = copies
     this.plex = plex
-    this.superblock = superblock
+    this.superblock = newest
+    this.#lacking = lacking
     this.logPages = settings.logPages
-    this.cache = new BlockCache(plex, world.memory, settings.cacheByteLength)
+    this.mender = new Mender(plex, copies, world.memory)
+    const mirrored = copies.isMirrored ? copies : undefined
+    this.cache = new BlockCache(plex, world.memory, settings.cacheByteLength, mirrored)
     this.tree = new Tree(this.cache, plex)
     this.space = new Space(plex.segments, plex.blockCount, world.memory)
     this.freeMap = new FreeMap(plex, world.memory)
     this.directory = new VolumeDirectory(this.space)
     const { disk, zones } = plex.segments[0]!.labelled
     this.vault = new DiskZone(disk, zones.vaultAt, zones.vaultByteLength)
-    this.cache.onDamage = (physical, why) => {
-      this.counters.damagedBlocks += 1
-      world.host.event('error', 'block damaged', `block ${physical} is damaged (${why})`, { physical, why })
-    }
-    for (const { disk } of plex.disks) {
-      disk.onFailure = (_, what) => world.host.event('error', 'disk failed', `${disk.path}: ${what}`)
-    }
+    this.#tell()
   }
 
   /** epoch in which the newest superblock was written */
@@ -121,57 +141,78 @@ export class Image {
     return this.superblock.root
   }
 
-  /** Makes an empty image on labelled disks: generation 1 of epoch 0. Refuses if there is one already. */
+  /**
+   * Makes an empty image on the labelled disks of all plexes: generation 1 of epoch 0. Refuses if there is
+   * one already. The disks stay open.
+   */
   static *format(
     world: ImageWorld,
-    disks: readonly Disk[],
-    settings: Pick<ImageSettings, 'pair' | 'aggregate'>,
+    plexes: readonly (readonly Disk[])[],
+    settings: Whose,
     options: { readonly force: boolean } = { force: false },
   ): Procedure {
-    const plex = new Plex(yield* openAll(world, disks, settings))
-    const found = yield* readSuperblocks(plex.disks, Number.POSITIVE_INFINITY, world.memory)
+    const opened: Copy[] = []
+    for (const [plex, disks] of plexes.entries()) {
+      opened.push(new Copy(plex, 'in-sync', yield* labelledPlex(world, plex, disks, settings)))
+    }
+    const copies = new Copies(opened)
+    // nothing waits for a record: all plexes have to be whole
+    copies.isRecordedStale = () => true
+    const plex = plexOf(copies)
+    const found = yield* readSuperblocks(copies.disks, Number.POSITIVE_INFINITY, world.memory)
     if (found.newest !== undefined && !options.force) {
-      const text = `${disks[0]!.path} holds an image of generation ${found.newest.generation} already`
+      const { path } = copies.disks[0]!.disk
+      const text = `${path} holds an image of generation ${found.newest.generation} already`
       throw new StoreError('DISK_FOREIGN', `${text}; to give it up, label its disks again with --force`)
     }
-    if (found.newest !== undefined) yield* succeeded(plex, eraseSuperblocks(plex.disks, world.memory))
+    if (found.newest !== undefined) yield* succeeded(copies, eraseSuperblocks(copies.disks, world.memory))
     const map = new FreeMap(plex, world.memory)
     const transfers = new Transfers()
     yield* map.format(transfers)
-    const superblock = emptySuperblock(plex, map, world.clock.wall())
-    yield* succeeded(plex, transfers.drain())
-    yield* succeeded(plex, plex.flushed())
-    yield* succeeded(plex, writeSuperblock(plex.disks, superblock, world.memory))
-    yield* succeeded(plex, plex.flushed())
+    const superblock = emptySuperblock(plex, copies.disks[0]!.label, map, world.clock.wall())
+    yield* succeeded(copies, transfers.drain())
+    yield* succeeded(copies, plex.flushed())
+    yield* succeeded(copies, writeSuperblock(copies.disks, superblock, world.memory))
+    yield* succeeded(copies, plex.flushed())
+    const missing = copies.all.find(({ state }) => state === 'missing')
+    if (missing !== undefined) throw new StoreError('DISK_FAILED', `${missing.because}; check the disk`)
     map.close()
-    giveBackScratch(world, plex)
+    giveBackScratch(world, copies.disks)
   }
 
   /**
-   * Opens the newest generation whose epoch is allowed. Throws DISK_* and IMAGE_UNREADABLE. Writes
-   * nothing. The disks belong to the image from here on: it closes them, also when it cannot be opened.
+   * Opens the newest generation whose epoch is allowed, on the plexes that the record calls in sync. Throws
+   * DISK_* and IMAGE_UNREADABLE. Writes nothing. The disks belong to the image from here on: it closes them,
+   * also when it cannot be opened.
    */
-  static *open(world: ImageWorld, disks: readonly Disk[], settings: ImageSettings): Procedure<Image> {
+  static *open(world: ImageWorld, plexes: readonly PlexDisks[], settings: ImageSettings): Procedure<Image> {
+    const opened = yield* labelledPlexes(world, plexes, settings)
     let image: Image | undefined
     try {
-      const labelled = yield* openAll(world, disks, settings)
-      const { newest, previous } = yield* newestSuperblock(world, labelled, settings.allowedEpoch)
-      image = new Image(world, new Plex(labelled), newest, settings)
+      const recorded = settings.recorded ?? plexes.map(() => 'in-sync' as const)
+      const found = yield* findImage(world, opened, recorded, settings.allowedEpoch)
+      image = new Image(world, found, settings)
       yield* loadDirectory(image)
-      yield* loadSpace(image, previous)
+      yield* loadSpace(image, found.previous)
       return image
     } catch (error) {
       if (image !== undefined) image.close()
-      else for (const disk of disks) disk.close()
+      else closeAll(world, opened)
       throw error
     }
   }
 
   /** Mends labels that were found damaged. For the owner, once it may write. */
   *repairLabels(): Procedure {
-    for (const { disk, label, damaged } of this.plex.disks) {
+    for (const { disk, label, damaged } of this.copies.disks) {
       if (damaged === undefined) continue
-      yield* repairLabels(disk, label, this.world.memory)
+      try {
+        yield* repairLabels(disk, label, this.world.memory)
+      } catch (error) {
+        if (!(error instanceof StoreError) || !this.copies.isMirrored) throw error
+        this.world.host.event('error', 'label not repaired', error.message)
+        continue
+      }
       this.world.host.event(
         'info',
         'label repaired',
@@ -180,9 +221,32 @@ export class Image {
     }
   }
 
+  /**
+   * The superblock that was found is all that the log is measured by from here on. Whoever wrote it may have
+   * died before it was on every disk, or out of a disk's cache: now it is. For the owner, once it may write.
+   */
+  *completeSuperblock(): Procedure {
+    const { copies, world, superblock } = this
+    const written = new Map<LabelledDisk, number>()
+    const failed = (disk: LabelledDisk, result: number): unknown => written.set(disk, result)
+    const lacking = copies.disks.filter((disk) => this.#lacking.includes(disk))
+    if (lacking.length > 0) yield* writeSuperblock(lacking, superblock, world.memory, failed)
+    for (const copy of [...copies.reading]) {
+      for (const labelled of copy.disks) {
+        const result = written.get(labelled) ?? (yield* flushDisk(labelled.disk))
+        if (result >= 0) continue
+        const why = `${labelled.disk.path} cannot be written (error ${-result}); check the disk`
+        if (copies.isLast(copy)) throw new StoreError('DISK_FAILED', why)
+        copies.failed(copy, why)
+        break
+      }
+    }
+  }
+
   /** A consistency point has made `superblock` durable. */
   published(superblock: SuperblockValues): void {
     this.superblock = superblock
+    this.copies.published(superblock)
     this.cache.forgetFailures()
   }
 
@@ -194,97 +258,68 @@ export class Image {
       this.cache.close()
       this.space.close()
       this.freeMap.close()
-      giveBackScratch(this.world, this.plex)
+      this.mender.close()
+      for (const { disks } of this.copies.all) giveBackScratch(this.world, disks)
     })
   }
+
+  #tell(): void {
+    const { host } = this.world
+    this.cache.onDamage = (physical, why) => {
+      this.counters.damagedBlocks += 1
+      host.event('error', 'block damaged', `block ${physical} is damaged (${why})`, { physical, why })
+    }
+    this.cache.onFoundElsewhere = (physical, frame, copy) => {
+      this.mender.mend(physical, this.cache.memory, frame * BLOCK_SIZE, copy)
+    }
+    this.mender.onMended = (physical, { plex }) => {
+      // the counter goes on
+      if (this.mender.mended > MENDS_TOLD) return
+      const text = `block ${physical} was damaged on plex ${plex}; it has the other's content again`
+      host.event('warn', 'block mended', text, { physical, plex })
+    }
+    this.copies.onMissing = ({ plex, because }) => {
+      host.event('error', 'plex missing', `plex ${plex} is left out: ${because}`, { plex })
+    }
+    for (const { disk } of this.copies.disks) {
+      disk.onFailure = (_, what) => host.event('error', 'disk failed', `${disk.path}: ${what}`)
+    }
+  }
 }
 
-/** The epoch of the newest superblock on these disks, whoever wrote it: for a node that is not the owner. */
+/** The highest epoch of the superblocks on these disks, whoever wrote them: for one that is not the owner. */
 export function* peekEpoch(
   world: Pick<World, 'memory' | 'disks'>,
-  paths: readonly string[],
-  whose: Pick<ImageSettings, 'pair' | 'aggregate'>,
+  plexes: readonly PlexPlace[],
+  whose: Whose,
 ): Procedure<number> {
-  const disks: Disk[] = []
+  const disks = plexes.map((paths) => openDisks(world.disks, paths))
+  const opened = yield* labelledPlexes(world, disks, whose)
   try {
-    for (const path of paths) disks.push(world.disks.open(path))
-    const plex = new Plex(yield* openAll(world, disks, whose))
-    const found = yield* readSuperblocks(plex.disks, Number.POSITIVE_INFINITY, world.memory)
-    giveBackScratch(world, plex)
-    if (found.newest === undefined) throw noSuperblock(disks.map((disk) => disk.path).join(', '))
+    const labelled = opened.flatMap((each) => (each instanceof StoreError ? [] : each))
+    const failure = opened.find((each) => each instanceof StoreError)
+    if (labelled.length === 0 && failure instanceof StoreError) throw failure
+    const found = yield* readSuperblocks(labelled, Number.POSITIVE_INFINITY, world.memory)
+    if (found.newest === undefined) throw noSuperblock(labelled.map(({ disk }) => disk.path).join(', '))
     return found.newest.epoch
   } finally {
-    for (const disk of disks) disk.close()
+    closeAll(world, opened)
   }
 }
 
-function* openAll(
-  world: Pick<World, 'memory'> & Partial<Pick<World, 'host'>>,
-  disks: readonly Disk[],
-  whose: Pick<ImageSettings, 'pair' | 'aggregate'>,
-): Procedure<LabelledDisk[]> {
-  const pair = identity('pair', whose.pair)
-  const aggregate = identity('aggregate', whose.aggregate)
-  const labelled: LabelledDisk[] = []
-  for (const [diskIndex, disk] of disks.entries()) {
-    const expected: ExpectedDisk = { pair, aggregate, plex: PLEX, diskIndex, diskCount: disks.length }
-    const opened = yield* openLabelled(disk, expected, world.memory)
-    if (opened.damaged !== undefined) {
-      world.host?.event(
-        'warn',
-        'label damaged',
-        `${disk.path}: the label at its ${opened.damaged} does not check`,
-      )
-    }
-    labelled.push(opened)
-  }
-  return labelled
-}
-
-function identity(of: string, text: string): Uint8Array {
-  const found = identityFromText(text)
-  if (found === undefined)
-    throw new StoreError('CONFIG_INVALID', `the identity of the ${of} is wrong: ${text}`)
-  return found
-}
-
-function giveBackScratch(world: Pick<World, 'memory'>, plex: Plex): void {
-  for (const { scratch } of plex.disks) memoryPool(world.memory).giveBack(scratch)
-}
-
-function* newestSuperblock(
-  world: ImageWorld,
-  disks: readonly LabelledDisk[],
-  allowedEpoch: number,
-): Procedure<{ newest: SuperblockValues; previous: SuperblockValues | undefined }> {
-  const { newest, previous, refusedEpoch, problems } = yield* readSuperblocks(
-    disks,
-    allowedEpoch,
-    world.memory,
-  )
-  for (const problem of problems) world.host.event('warn', 'superblock damaged', problem)
-  const where = disks.map(({ disk }) => disk.path).join(', ')
-  if (refusedEpoch >= 0) {
-    // an owner's epoch is in the record before it is on the disks: the record is from the past, or not theirs
-    const text = `${where}: a superblock is of epoch ${refusedEpoch}, the arbiter knows only ${allowedEpoch}`
-    const remedy = "restore the arbiter's data, or check that these disks belong to this arbiter"
-    throw new StoreError('IMAGE_UNREADABLE', `${text}; ${remedy}`)
-  }
-  if (newest === undefined) throw noSuperblock(where)
-  return { newest, previous }
-}
-
-const noSuperblock = (where: string): StoreError =>
-  new StoreError('IMAGE_UNREADABLE', `${where}: no valid superblock; look with: pollux check ${where}`)
-
-function* succeeded(plex: Plex, operation: Procedure<number>): Procedure {
+function* succeeded(copies: Copies, operation: Procedure<number>): Procedure {
   const result = yield* operation
-  if (result < 0) throw new StoreError('DISK_FAILED', `${plex.failure ?? `error ${-result}`}; check the disk`)
+  if (result < 0)
+    throw new StoreError('DISK_FAILED', `${copies.failure ?? `error ${-result}`}; check the disk`)
 }
 
-function emptySuperblock(plex: Plex, map: FreeMap, writtenAtMs: number): SuperblockValues {
+function emptySuperblock(
+  plex: Plex,
+  label: DiskLabelValues,
+  map: FreeMap,
+  writtenAtMs: number,
+): SuperblockValues {
   const [epoch, generation] = [0, 1]
-  const { label } = plex.disks[0]!
   return {
     magic: SUPERBLOCK_MAGIC,
     version: SUPERBLOCK_VERSION,
@@ -304,8 +339,12 @@ function emptySuperblock(plex: Plex, map: FreeMap, writtenAtMs: number): Superbl
     directoryBlocks: 0,
     blockCount: plex.blockCount,
     usedBlocks: 0,
-    plex0: 0,
-    plex1: 0,
+    plex0: PLEX_IN_SYNC,
+    plex1: PLEX_IN_SYNC,
+    base0Epoch: 0,
+    base0Generation: 0,
+    base1Epoch: 0,
+    base1Generation: 0,
     cursor: 0,
     writtenAtMs,
     rest: new Uint8Array(0),

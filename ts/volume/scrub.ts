@@ -1,13 +1,15 @@
 import type { Procedure } from '../base/procedure.ts'
 import { BLOCK_SIZE, roundDown } from '../base/units.ts'
 import { verifyLabels } from '../disk/label.ts'
+import type { LabelledDisk } from '../disk/labelled-disk.ts'
 import { verifySuperblock } from '../disk/superblock.ts'
 import { BIRTH, CHECKSUM, FLAGS, PHYSICAL, POINTER_PRESENT, POINTER_WORDS } from '../format/block-pointer.ts'
+import type { Copy } from '../plex/copies.ts'
 import { FAILED, HOLE, WAIT } from './answers.ts'
 import type { Volume } from './directory.ts'
 import type { Image } from './image.ts'
 import { nodeIndex, reachOf } from './tree.ts'
-import { TreeWalk, type WalkedBlock } from './walk.ts'
+import { type TreeVisitor, TreeWalk, type WalkedBlock } from './walk.ts'
 import { bytesToWords } from './words.ts'
 
 /** What does not check, and where; `physical` is -1 for what has no place among the blocks. */
@@ -15,6 +17,8 @@ export interface ScrubFinding {
   readonly where: string
   readonly physical: number
   readonly why: string
+  /** the other plex had it: it was written again where it was damaged */
+  readonly isMended: boolean
 }
 
 export interface ScrubUser {
@@ -23,7 +27,19 @@ export interface ScrubUser {
   /** Waits until more may be read, after so many bytes were. */
   pace(byteLength: number): Procedure
   found(finding: ScrubFinding): void
+  /** The free map is to be written anew. */
+  rewriteMap(): void
 }
+
+interface Suspect {
+  readonly block: WalkedBlock
+  readonly why: string
+  /** the plex that has it damaged, if another one has not */
+  readonly copy: Copy | undefined
+  readonly isMended: boolean
+}
+
+type Outcome = 'gone' | 'damaged' | 'mended'
 
 /** A part that consistency points keep changing is looked at so often; then it was just written. */
 const ATTEMPTS = 3
@@ -31,9 +47,11 @@ const ATTEMPTS = 3
 const FAILURES_MAX = 20
 
 /**
- * Reads everything that the image reaches from the disks, past the cache, and checks it: labels, superblocks,
- * free map, volume directory, every tree. Writes nothing. Consistency points go on meanwhile: what does not
- * check counts only if the newest generation still reaches it, since the blocks of older ones are used again.
+ * Reads everything that the image reaches from the disks of every plex in sync, past the cache, and checks
+ * it: labels, superblocks, free map, volume directory, every tree. Blocks that one plex has and another one
+ * has not are written again there; apart from that it writes nothing. Consistency points go on meanwhile:
+ * what does not check counts only if the newest generation still reaches it, since the blocks of older ones
+ * are used again.
  */
 export function* scrub(image: Image, user: ScrubUser): Procedure {
   const pass = new Pass(image, user)
@@ -49,7 +67,7 @@ class Pass {
   readonly #user: ScrubUser
   readonly #walk: TreeWalk
   readonly #waiter = { wake: (): void => {} }
-  #suspects: { block: WalkedBlock; why: string }[] = []
+  #suspects: Suspect[] = []
   #bytes = 0
   /** the node of each level that was looked at last */
   #seen: number[] = []
@@ -57,13 +75,18 @@ class Pass {
   constructor(image: Image, user: ScrubUser) {
     this.#image = image
     this.#user = user
-    this.#walk = new TreeWalk(image.plex, image.world.memory, {
+    const suspect = (block: WalkedBlock, why: string, copy?: Copy): void => {
+      this.#suspects.push({ block: { ...block }, why, copy, isMended: false })
+    }
+    const visitor: TreeVisitor = {
       enter: () => {
-        this.#bytes += BLOCK_SIZE
+        this.#bytes += BLOCK_SIZE * image.copies.reading.length
         return true
       },
-      damaged: (block, why) => this.#suspects.push({ block: { ...block }, why }),
-    })
+      damaged: (block, why) => suspect(block, why),
+      copyDamaged: (block, copy, why) => suspect(block, why, copy),
+    }
+    this.#walk = new TreeWalk(image.plex, image.world.memory, visitor, { copies: image.copies, isEach: true })
   }
 
   close(): void {
@@ -71,33 +94,42 @@ class Pass {
   }
 
   *run(): Procedure {
-    yield* this.#labels()
-    yield* this.#roots()
+    const { copies } = this.#image
+    copies.readers += 1
+    try {
+      yield* this.#labels()
+      yield* this.#roots()
+    } finally {
+      copies.readers -= 1
+    }
     yield* this.#directory()
     const volumes = this.#image.directory.list().map(({ volume }) => volume)
     for (const volume of volumes) yield* this.#volume(volume)
   }
 
   *#labels(): Procedure {
-    for (const { disk, label } of this.#image.plex.disks) {
+    for (const { disk, label } of inSyncDisks(this.#image)) {
       const problems = yield* verifyLabels(disk, label, this.#image.world.memory)
-      for (const why of problems) this.#user.found({ where: disk.path, physical: -1, why })
+      for (const why of problems) this.#found(disk.path, why)
     }
   }
 
   /** Superblock and free map of one generation: both are judged only while it is the newest. */
   *#roots(): Procedure {
-    const { plex, freeMap, world, counters } = this.#image
+    const { copies, freeMap, world, counters } = this.#image
     for (let attempt = 1; attempt <= ATTEMPTS && !this.#user.isOver(); attempt += 1) {
       const { superblock } = this.#image
       // what a crash has left of an earlier writer's superblock was enough to open the image
       const isOurs = counters.consistencyPoints > 0
-      const problems = isOurs ? yield* verifySuperblock(plex.disks, superblock, world.memory) : []
-      const mapProblems = yield* freeMap.verify()
+      const disks = inSyncDisks(this.#image)
+      const problems = isOurs ? yield* verifySuperblock(disks, superblock, world.memory) : []
+      const mapProblems: string[] = []
+      for (const copy of copies.reading) mapProblems.push(...(yield* freeMap.verify(copy)))
       if (superblock !== this.#image.superblock) continue
-      for (const why of problems) this.#user.found({ where: 'superblock', physical: -1, why })
+      for (const why of problems) this.#found('superblock', why)
       // a restart does without the map: it counts the free space afresh
-      for (const why of mapProblems) this.#user.found({ where: 'free map', physical: -1, why })
+      for (const why of mapProblems) this.#found('free map', why)
+      if (mapProblems.length > 0 && copies.isMirrored) this.#user.rewriteMap()
       return
     }
   }
@@ -109,7 +141,16 @@ class Pass {
       yield* this.#walk.run(bytesToWords(superblock.directory), superblock.directoryHeight)
       yield* this.#paced()
       if (superblock !== this.#image.superblock && this.#suspects.length > 0) continue
-      for (const { block, why } of this.#suspects) this.#report('the volume directory', block, why)
+      for (const suspect of this.#suspects) {
+        const { physical, checksum } = suspect.block
+        const reaches = (): number => {
+          this.#image.tree.checksum = checksum
+          return superblock === this.#image.superblock ? physical : HOLE
+        }
+        const outcome = yield* this.#mended(suspect, reaches)
+        if (outcome === 'gone') continue
+        this.#report('the volume directory', { ...suspect, isMended: outcome === 'mended' })
+      }
       return
     }
   }
@@ -134,7 +175,7 @@ class Pass {
       yield* this.#paced()
       const confirmed = yield* this.#confirmed(number)
       if (this.#suspects.length > confirmed.length) continue
-      for (const suspect of confirmed) this.#report(`volume ${volume.name}`, suspect.block, suspect.why)
+      for (const suspect of confirmed) this.#report(`volume ${volume.name}`, suspect)
       return next
     }
     return block + reachOf(1)
@@ -157,7 +198,9 @@ class Pass {
       // an inner node is read alone, as if it were data; the lowest one with all that it has
       yield* this.#walk.run(pointer, level > lowest ? 0 : lowest)
       this.#place(before, level > lowest ? level : 0, roundDown(block, reachOf(level)))
-      if (this.#suspects.length > before && level > lowest) return nextUnder(block, level)
+      // what only one plex has not is in memory all the same
+      const isLost = this.#suspects.slice(before).some(({ copy }) => copy === undefined)
+      if (isLost && level > lowest) return nextUnder(block, level)
     }
     return nextUnder(block, lowest)
   }
@@ -182,21 +225,53 @@ class Pass {
   }
 
   /** Those suspects that the newest generation still reaches at the same place. */
-  *#confirmed(number: number): Procedure<{ block: WalkedBlock; why: string }[]> {
-    const confirmed: { block: WalkedBlock; why: string }[] = []
+  *#confirmed(number: number): Procedure<Suspect[]> {
+    const confirmed: Suspect[] = []
     for (const suspect of this.#suspects) {
-      const volume = this.#image.directory.get(number)
-      if (volume === undefined) return confirmed
-      const { level, firstBlock, physical, checksum } = suspect.block
-      const now = yield* this.#locate(volume.root, volume.height, firstBlock, level)
-      if (now === physical && this.#image.tree.checksum === checksum) confirmed.push(suspect)
+      const { level, firstBlock } = suspect.block
+      const reaches = (): number => {
+        const volume = this.#image.directory.get(number)
+        if (volume === undefined) return HOLE
+        return this.#image.tree.locate(volume.root, volume.height, firstBlock, level, this.#waiter)
+      }
+      const outcome = yield* this.#mended(suspect, reaches)
+      if (outcome !== 'gone') confirmed.push({ ...suspect, isMended: outcome === 'mended' })
     }
     return confirmed
   }
 
-  #report(of: string, { physical, level, firstBlock }: WalkedBlock, why: string): void {
+  /**
+   * Whether the newest generation still reaches the block, which `reaches` tells, or it is gone; then it is
+   * mended, if that is possible. Reaching and mending are one step: nothing else may have been written there
+   * in between.
+   */
+  *#mended({ block, copy }: Suspect, reaches: () => number): Procedure<Outcome> {
+    const { cache, mender, tree } = this.#image
+    for (let failures = 0; ; ) {
+      const physical = reaches()
+      if (physical === WAIT && this.#user.isOver()) return 'gone'
+      if (physical === FAILED) failures += 1
+      if (failures > FAILURES_MAX) return 'gone'
+      if (physical >= 0 || physical === HOLE) {
+        if (physical !== block.physical || tree.checksum !== block.checksum) return 'gone'
+        if (copy?.state !== 'in-sync' || this.#user.isOver()) return 'damaged'
+        const frame = cache.get(physical, block.checksum, this.#waiter)
+        if (frame === FAILED) return 'damaged'
+        if (frame >= 0 && mender.mend(physical, cache.memory, frame * BLOCK_SIZE, copy)) return 'mended'
+      }
+      yield physical === FAILED ? 'again' : 'wait'
+    }
+  }
+
+  #found(where: string, why: string): void {
+    this.#user.found({ where, physical: -1, why, isMended: false })
+  }
+
+  #report(of: string, { block, why, copy, isMended }: Suspect): void {
+    const { physical, level, firstBlock } = block
     const what = level === 0 ? 'data' : `pointers of level ${level}`
-    this.#user.found({ where: `${of}, block ${firstBlock} (${what}, at ${physical})`, physical, why })
+    const where = `${of}, block ${firstBlock} (${what}, at ${physical}${copy ? ` of plex ${copy.plex}` : ''})`
+    this.#user.found({ where, physical, why, isMended })
   }
 
   *#paced(): Procedure {
@@ -205,6 +280,8 @@ class Pass {
     if (bytes > 0) yield* this.#user.pace(bytes)
   }
 }
+
+const inSyncDisks = ({ copies }: Image): LabelledDisk[] => copies.reading.flatMap(({ disks }) => disks)
 
 /** The first block that does not lie under the node of this level that `block` lies under. */
 const nextUnder = (block: number, level: number): number => roundDown(block, reachOf(level)) + reachOf(level)

@@ -37,7 +37,7 @@ function* rebuild(image: Image): Procedure {
       throw unreadable(image, `block ${block.physical} is damaged (${why}), so free space cannot be told`)
     },
   }
-  const walk = new TreeWalk(image.plex, world.memory, visitor)
+  const walk = new TreeWalk(image.plex, world.memory, visitor, image)
   try {
     yield* walk.run(bytesToWords(superblock.directory), superblock.directoryHeight)
     for (const volume of directory.list()) yield* walk.run(volume.root, volume.height)
@@ -67,26 +67,36 @@ function* holdPrevious(image: Image, previous: SuperblockValues): Procedure {
     space.hold(physical)
     return true
   }
-  const walk = new TreeWalk(plex, world.memory, {
-    enter: (block) => hold(block.physical) && block.level > 0,
-    damaged: () => {
-      damaged += 1
+  const walk = new TreeWalk(
+    plex,
+    world.memory,
+    {
+      enter: (block) => hold(block.physical) && block.level > 0,
+      damaged: () => {
+        damaged += 1
+      },
     },
-  })
+    image,
+  )
   // the directory is small: it is read as a whole, for the roots of all volumes
-  const directory = new TreeWalk(plex, world.memory, {
-    enter(block) {
-      hold(block.physical)
-      return true
+  const directory = new TreeWalk(
+    plex,
+    world.memory,
+    {
+      enter(block) {
+        hold(block.physical)
+        return true
+      },
+      damaged: () => {
+        damaged += 1
+      },
+      data(block, memory, from) {
+        const bytes = memory.bytes.subarray(from, from + BLOCK_SIZE)
+        volumes.push(...decodeVolumeBlock(bytes, block.firstBlock * VOLUME_RECORDS_PER_BLOCK))
+      },
     },
-    damaged: () => {
-      damaged += 1
-    },
-    data(block, memory, from) {
-      const bytes = memory.bytes.subarray(from, from + BLOCK_SIZE)
-      volumes.push(...decodeVolumeBlock(bytes, block.firstBlock * VOLUME_RECORDS_PER_BLOCK))
-    },
-  })
+    image,
+  )
   yield* directory.run(bytesToWords(previous.directory), previous.directoryHeight)
   directory.close()
   for (const { root, height } of volumes) yield* walk.run(root, Math.min(height, 4))

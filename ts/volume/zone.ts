@@ -1,15 +1,15 @@
 import { assert } from '../base/assert.ts'
 import type { Gather } from '../base/gather.ts'
-import type { GuardedDisk } from '../disk/guarded-disk.ts'
+import type { PlexDisk } from '../plex/plex.ts'
 import type { Completion } from '../ports/completion.ts'
 
 /** A stretch of one disk, addressed from its own beginning. */
 export class DiskZone {
   readonly byteLength: number
-  readonly #disk: GuardedDisk
+  readonly #disk: PlexDisk['disk']
   readonly #at: number
 
-  constructor(disk: GuardedDisk, at: number, byteLength: number) {
+  constructor(disk: PlexDisk['disk'], at: number, byteLength: number) {
     this.#disk = disk
     this.#at = at
     this.byteLength = byteLength

@@ -74,7 +74,7 @@ export function formattedPlatter(): Platter {
   }
   disk.drive(labelDisk(disk, facts, { force: false }, memory))
   const parts = { memory, clock: { now: () => 0, wall: () => 0 }, host: quiet }
-  disk.drive(Image.format(parts, [disk], identities))
+  disk.drive(Image.format(parts, [[disk]], identities))
   memory.giveBackAll()
   return platter
 }

@@ -164,7 +164,7 @@ export function settingsOf(
   durability: Durability,
 ): Omit<EngineSettings, 'boot'> {
   return {
-    aggregate: { name: 'aggregate', identity: identities.aggregate, home: 'castor', disks: ['disk0'] },
+    aggregate: { name: 'aggregate', identity: identities.aggregate, home: 'castor', plexes: [['disk0']] },
     node: { name, identity: identities[name] },
     partner: { name: partner, identity: identities[partner] },
     pair: identities.pair,

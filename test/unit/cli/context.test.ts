@@ -100,11 +100,28 @@ t.test('the settings that are written for both nodes are good, and fit each othe
       {
         name: 'castor',
         home: 'castor',
-        disks: ['/x/castor.disk'],
+        plexes: [['/x/castor.disk']],
         logByteLength: 2 ** 24,
         durability: 'pair',
       },
       { name: 'pollux', home: 'pollux', service: { host: '127.0.0.1', port: 1003 } },
     ],
   })
+})
+
+t.test('where nothing is shared, each node has a plex of each aggregate', async (t) => {
+  const [castor, pollux] = pair.nodes.map((one) => ({ ...one, mirror: `/y/${one.name}.disk` }))
+  const apart: PairFile = { ...pair, nodes: [castor!, pollux!] }
+  const plexesOf = (node: PairNode, partner: PairNode) =>
+    parseNodeConfig(configText('/x', apart, node, partner), 'node.toml').aggregates.map(
+      ({ plexes }) => plexes,
+    )
+  t.same(plexesOf(castor!, pollux!), [
+    [['/x/castor.disk'], 'partner'],
+    ['partner', ['/y/pollux.disk']],
+  ])
+  t.same(plexesOf(pollux!, castor!), [
+    ['partner', ['/y/castor.disk']],
+    [['/x/pollux.disk'], 'partner'],
+  ])
 })

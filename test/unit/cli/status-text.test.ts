@@ -1,6 +1,7 @@
 import t from 'tap'
 import { summarize } from '../../../ts/cli/pair-status.ts'
 import { statusText } from '../../../ts/cli/status-text.ts'
+import type { PlexStatus } from '../../../ts/node/messages.ts'
 import { answered, engine, serving, silent } from '../../support/statuses.ts'
 
 const well = () =>
@@ -53,4 +54,24 @@ t.test('rates are what has changed since the look before', async (t) => {
   const text = statusText(now, { status: well(), elapsedMs: 500 })
   t.match(text, /PER SECOND/)
   t.match(text, /1000 reads 2 MiB, 2000 writes 8 MiB/)
+})
+
+t.test('plexes are told of where some aggregate is mirrored, and what is wrong with one', async (t) => {
+  t.notMatch(statusText(well()), /PLEXES|plex/)
+  const plex = (number: number, state: PlexStatus['state'], because = ''): PlexStatus => {
+    return { plex: number, state, recorded: state === 'in-sync' ? state : 'stale', because, disks: [] }
+  }
+  const text = (plexes: PlexStatus[], mendedBlocks = 0) => {
+    const mirrored = serving('castor', { plexes, mendedBlocks })
+    return statusText(summarize('/x', [answered('castor', [mirrored, engine('pollux')]), silent('pollux')]))
+  }
+  const good = text([plex(0, 'in-sync'), plex(1, 'in-sync')])
+  t.match(good, /SPACE USED +PLEXES\n.* 1 MiB of 1 GiB +in-sync/)
+  t.notMatch(good, /aggregate castor/)
+  const missing = text([plex(0, 'missing', '/dev/a: write failed'), plex(1, 'in-sync')])
+  t.match(missing, / 1 of 2 in-sync/)
+  t.match(missing, /^aggregate castor: plex 0 is missing: \/dev\/a: write failed$/m)
+  const filling = text([plex(0, 'in-sync'), plex(1, 'filling', 'resync: 120 MiB copied')], 3)
+  t.match(filling, /^aggregate castor: plex 1 is being filled: resync: 120 MiB copied$/m)
+  t.match(filling, /^aggregate castor: 3 blocks were damaged on one plex and mended; check its disks$/m)
 })

@@ -65,7 +65,7 @@ t.test('settings without a mistake are read, with defaults', async (t) => {
     timing: { leaseMs: 2000, partnerGraceMs: 1500 },
     aggregates: [
       { name: 'one', logByteLength: 128 * 2 ** 20, cpIntervalMs: 10_000, takeover: 'automatic' },
-      { name: 'two', disks: ['/dev/two', '/dev/three'], durability: 'pair', service: { port: 10810 } },
+      { name: 'two', plexes: [['/dev/two', '/dev/three']], durability: 'pair', service: { port: 10810 } },
     ],
   })
 })
@@ -76,7 +76,7 @@ t.test('an engine is told what is for its aggregate', async (t) => {
   const found = { boot: 'b', nvramPersistent: false }
   const settings = engineSettings(config, one!, found)
   t.match(settings, {
-    aggregate: { name: 'one', home: 'castor', disks: ['/dev/one'] },
+    aggregate: { name: 'one', home: 'castor', plexes: [['/dev/one']] },
     partner: { name: 'pollux' },
     boot: 'b',
     durability: 'vault',
@@ -90,6 +90,65 @@ t.test('an engine is told what is for its aggregate', async (t) => {
   const denied = parseNodeConfig(good.replace('[arbiter]', 'persistent = false\n[arbiter]'), 'node.toml')
   t.equal(engineSettings(denied, one!, { boot: 'b', nvramPersistent: true }).durability, 'vault')
   t.same(structuredClone(settings), settings, 'it is plain data')
+})
+
+const twoDisks = 'disks = ["/dev/two", "/dev/three"]\n'
+const mirrored = (mirror: string): string => good.replace(twoDisks, `${twoDisks}mirror = ${mirror}\n`)
+
+t.test('an aggregate may have a mirror, disk by disk', async (t) => {
+  const config = parseNodeConfig(mirrored('["/dev/four", "/dev/five"]'), 'node.toml')
+  const plexes = [
+    ['/dev/two', '/dev/three'],
+    ['/dev/four', '/dev/five'],
+  ]
+  const found = { boot: 'b', nvramPersistent: false }
+  t.same(engineSettings(config, config.aggregates[1]!, found).aggregate.plexes, plexes)
+  const wrong: [string, string][] = [
+    ['["/dev/four", "five"]', 'must be an absolute path, not "five"'],
+    ['["/dev/four"]', 'must have one disk for each of disks: 2, not 1'],
+    ['["/dev/4", "/dev/5", "/dev/6"]', 'must have one disk for each of disks: 2, not 3'],
+    ['[]', 'must not be empty'],
+    ['["/dev/four", "/dev/four"]', 'repeats the disk of aggregate.1.mirror'],
+    ['["/dev/four", "/dev/two"]', 'repeats the disk of aggregate.1.disks'],
+    ['["/dev/four", "/dev/one"]', 'repeats the disk of aggregate.0.disks'],
+  ]
+  const line = mirrored('x').split('\n').indexOf('mirror = x') + 1
+  for (const [mirror, text] of wrong) {
+    t.same(mistakesOf(mirrored(mirror)), [`node.toml:${line}: aggregate[1].mirror ${text}`], mirror)
+  }
+})
+
+const apart = (disks: string, mirror: string): string =>
+  good.replace(twoDisks, `disks = ${disks}\nmirror = ${mirror}\n`)
+
+t.test('the disks of one plex may be attached to the partner', async (t) => {
+  const found = { boot: 'b', nvramPersistent: false }
+  const plexesOf = (text: string) => {
+    const config = parseNodeConfig(text, 'node.toml')
+    return engineSettings(config, config.aggregates[1]!, found).aggregate.plexes
+  }
+  t.same(plexesOf(apart('["/dev/two"]', '"partner"')), [['/dev/two'], 'partner'])
+  t.same(plexesOf(apart('"partner"', '["/dev/two", "/dev/three"]')), ['partner', ['/dev/two', '/dev/three']])
+  const list = 'must be a list of paths, or "partner" if the disks are attached to the partner'
+  const both = 'cannot be "partner" as well: with disks = "partner", it lists the disks that are attached'
+  const wrong: [string, string, string][] = [
+    ['"partner"', '"partner"', `aggregate[1].mirror ${both} to this node`],
+    ['"castor"', '["/dev/two"]', `aggregate[1].disks ${list}`],
+    ['["/dev/two"]', '"/dev/three"', `aggregate[1].mirror ${list}`],
+    ['["/dev/two"]', '7', `aggregate[1].mirror ${list}`],
+    ['"partner"', '["two"]', 'aggregate[1].mirror must be an absolute path, not "two"'],
+    ['"partner"', '["/dev/one"]', 'aggregate[1].mirror repeats the disk of aggregate.0.disks'],
+    ['["/dev/one"]', '"partner"', 'aggregate[1].disks repeats the disk of aggregate.0.disks'],
+  ]
+  for (const [disks, mirror, text] of wrong) {
+    const mistakes = mistakesOf(apart(disks, mirror))
+    t.equal(mistakes.length, 1, mistakes.join(' | '))
+    t.ok(mistakes[0]!.endsWith(`: ${text}`), `${mistakes[0]}`)
+  }
+  const alone = mistakesOf(good.replace('disks = ["/dev/one"]', 'disks = "partner"'))
+  const line = good.split('\n').indexOf('name = "one"')
+  const missing = 'is missing: with disks = "partner", it lists the disks that are attached to this node'
+  t.same(alone, [`node.toml:${line}: aggregate[0].mirror ${missing}`])
 })
 
 const listeners = `[[nbd]]

@@ -10,11 +10,11 @@ import { type MemoryDisk, MemoryWorld } from '../../support/memory-world.ts'
 const SIZE = 16 * MIB
 const expected = { pair, aggregate, plex: 0, diskIndex: 0, diskCount: 1 }
 
-function labelled(): { world: MemoryWorld; disk: MemoryDisk } {
+function labelled(): { world: MemoryWorld; disk: MemoryDisk; blockCount: number } {
   const world = new MemoryWorld()
   const disk = world.disk('/dev/a', SIZE)
-  world.run(labelDisk(disk, facts(0, 1), { force: false }, world.memory))
-  return { world, disk }
+  const { blockCount } = world.run(labelDisk(disk, facts(0, 1), { force: false }, world.memory))
+  return { world, disk, blockCount }
 }
 
 t.test('a labelled disk opens as what it is', async (t) => {
@@ -50,6 +50,35 @@ t.test('a disk that has grown still has its second label', async (t) => {
   const smaller = world.disk('/dev/a', SIZE - MIB)
   smaller.bytes.set(disk.bytes.subarray(0, SIZE - MIB))
   t.throws(() => world.run(openLabelled(smaller, expected, world.memory)), { code: 'DISK_TOO_SMALL' })
+})
+
+t.test(
+  'a disk that is larger than its mirror is laid out as that one, and has its second label there',
+  async (t) => {
+    const world = new MemoryWorld()
+    const disk = world.disk('/dev/a', SIZE + 5 * MIB)
+    const label = (byteLength: number, force = false) =>
+      world.run(labelDisk(disk, facts(0, 1), { force, byteLength }, world.memory))
+    const { byteLength, blockCount } = label(SIZE)
+    t.same({ byteLength, blockCount }, { byteLength: SIZE, blockCount: labelled().blockCount })
+    t.ok(
+      disk.bytes.subarray(SIZE).every((byte) => byte === 0),
+      'the rest is not used',
+    )
+    t.equal(world.run(openLabelled(disk, expected, world.memory)).damaged, undefined)
+    disk.bytes[SIZE - BLOCK_SIZE + 100]! ^= 1
+    t.equal(world.run(openLabelled(disk, expected, world.memory)).damaged, 'tail')
+    t.throws(() => label(disk.byteLength + BLOCK_SIZE, true), { message: /no further than it reaches/ })
+  },
+)
+
+t.test('a label that a larger layout left at the very end is not believed later', async (t) => {
+  const world = new MemoryWorld()
+  const disk = world.disk('/dev/a', SIZE + 5 * MIB)
+  world.run(labelDisk(disk, facts(0, 1), { force: false }, world.memory))
+  world.run(labelDisk(disk, facts(0, 1), { force: true, byteLength: SIZE }, world.memory))
+  disk.bytes.fill(0, 0, BLOCK_SIZE)
+  t.not(world.run(readLabel(disk, world.memory)).kind, 'good')
 })
 
 t.test('a disk of somebody else is refused by name', async (t) => {

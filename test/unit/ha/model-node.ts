@@ -97,6 +97,9 @@ export class ModelNode implements OwnershipEffects {
       marginMs: MARGIN_MS,
       partnerGraceMs: GRACE_MS,
       takeover: 'automatic',
+      plexCount: 1,
+      plexesHere: [0],
+      plexesThere: [0],
       diskEpoch: () => this.#pair.imageEpoch,
     } as const
     const port = this.#pair.arbiter.port(this.name, () => this.#boot === boot)

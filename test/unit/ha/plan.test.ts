@@ -19,6 +19,8 @@ const view = (
   record,
   log,
   diskEpoch,
+  plexCount: 2,
+  plexes: [0, 1],
   partnerFacts,
 })
 
@@ -99,6 +101,14 @@ t.test('disks that are ahead of the record show that the arbiter was set back', 
   t.match(planAsKeeper(view(givenToPollux, goodLog, undefined, 9)), past)
   t.same(planAsOwner(view(mirrored, goodLog, undefined, 4)), { log: 'ring' })
   t.same(planAsOwner(view(mirrored, goodLog, undefined, 'the disk is missing')), { log: 'ring' })
+})
+
+t.test('a record that calls no plex in sync stops everything: no owner has written it', async (t) => {
+  const none = { obstacle: /calls no plex of a in sync: restore the arbiter's data/ }
+  t.match(planAsOwner(view({ ...mirrored, plex0: 'stale' }, goodLog)), none)
+  t.match(planAsOwner(view({ ...clean, plex0: 'stale', plex1: 'stale' }, goodLog)), none)
+  t.match(planAsKeeper(view({ ...givenToPollux, plex0: 'stale' }, goodLog)), none)
+  t.same(planAsOwner(view({ ...mirrored, plex0: 'stale', plex1: 'in-sync' }, goodLog)), { log: 'ring' })
 })
 
 t.test('a keeper takes over only with a log that the record lists, whole and complete', async (t) => {

@@ -20,6 +20,9 @@ export const settingsOf = (more: Partial<OwnershipSettings> = {}): OwnershipSett
   marginMs: 100,
   partnerGraceMs: 500,
   takeover: 'automatic',
+  plexCount: 1,
+  plexesHere: [0, 1],
+  plexesThere: [0, 1],
   diskEpoch: () => 0,
   ...more,
 })

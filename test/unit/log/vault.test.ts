@@ -1,7 +1,6 @@
 import t from 'tap'
 import { isStoreError } from '../../../ts/base/errors.ts'
 import { LogEntry, LogMarks, MARKS_AT } from '../../../ts/format/log-ring.ts'
-import { writeHeader } from '../../../ts/log/copy.ts'
 import { Marks } from '../../../ts/log/marks.ts'
 import { recover } from '../../../ts/log/replay.ts'
 import { LogRing } from '../../../ts/log/ring.ts'
@@ -9,40 +8,9 @@ import { Vault } from '../../../ts/log/vault.ts'
 import { loadVault } from '../../../ts/log/vault-halves.ts'
 import { finish } from '../../support/finish.ts'
 import { MemoryTwin } from './memory-twin.ts'
-import { pageOf, ringOf, Writer } from './rings.ts'
+import { pageOf, ringOf } from './rings.ts'
+import { Owner } from './vault-owner.ts'
 import { ZoneTwin } from './zone-twin.ts'
-
-const identity = (byte: number) => new Uint8Array(16).fill(byte)
-const whose = { pair: identity(1), aggregate: identity(2), node: identity(3) }
-
-class Owner {
-  readonly memory = new MemoryTwin()
-  readonly writer = new Writer(ringOf(this.memory), this.memory, 5)
-  readonly marks = new Marks(this.writer.ring.memory)
-  readonly zone: ZoneTwin
-  readonly vault: Vault
-
-  constructor() {
-    const { ring } = this.writer
-    this.zone = new ZoneTwin(this.memory, ring.layout.byteLength)
-    this.marks.begin(5, 1, true)
-    writeHeader(ring.memory, ring.layout, whose, identity(4))
-    this.vault = new Vault(ring, this.marks, this.zone, this.memory.allocate(4096), 0)
-    this.zone.finish(this.vault.stamp(1))
-    this.commit()
-    this.zone.log.length = 0
-  }
-
-  commit(): void {
-    this.vault.start()
-    this.zone.settle()
-  }
-
-  release(sequence: number): void {
-    this.vault.contained(sequence)
-    this.writer.ring.release(sequence)
-  }
-}
 
 /** What another node finds that has only the zone. */
 function recovered(zone: ZoneTwin, contained = 0): LogRing {

@@ -34,11 +34,11 @@ t.test('an empty image has nothing in it', async (t) => {
 
 t.test('an image is not made over another one by accident', async (t) => {
   const { world, disks } = used()
-  t.throws(() => world.run(Image.format(world, disks, settings)), {
+  t.throws(() => world.run(Image.format(world, [disks], settings)), {
     code: 'DISK_FOREIGN',
     message: /generation 5/,
   })
-  world.run(Image.format(world, disks, settings, { force: true }))
+  world.run(Image.format(world, [disks], settings, { force: true }))
   t.match(openImage(world, disks), { generation: 1, epoch: 0 }, 'unless it is forced')
 })
 
@@ -66,7 +66,7 @@ t.test(
       ['index', mapIndexBlockAt],
     ] as const) {
       const { world, disks, model, image } = used()
-      for (const { disk, zones } of image.plex.disks) {
+      for (const { disk, zones } of image.copies.disks) {
         for (const side of [0, 1])
           (disk.inner as MemoryDisk).bytes.fill(0xdd, place(zones, side, 0), place(zones, side, 0) + 64)
       }
@@ -94,7 +94,7 @@ t.test('what the generation before reaches is held, from its map or from its tre
   t.same(fromMap.space.bits.before, image.space.bits.before)
   // as if the next consistency point had begun to write its map: the side that is not in use
   const word = new Uint32Array(2)
-  for (const [index, { disk, zones }] of image.plex.disks.entries()) {
+  for (const [index, { disk, zones }] of image.copies.disks.entries()) {
     word.set(new Uint32Array(image.superblock.mapIndex.slice(index * 8, index * 8 + 8).buffer))
     const at = mapIndexBlockAt(zones, 1 - word[1]!, 0)
     ;(disk.inner as MemoryDisk).bytes.fill(0x11, at, at + BLOCK_SIZE)
@@ -107,7 +107,7 @@ t.test('a damaged directory makes the image unreadable, with the block named', a
   const { world, disks, image } = used()
   const physical = new DataView(image.superblock.directory.slice().buffer).getUint32(0, true)
   const segment = image.plex.segments.find(({ end }) => physical < end)!
-  const { disk, zones } = segment.labelled
+  const { disk, zones } = image.copies.disks[image.plex.segments.indexOf(segment)]!
   ;(disk.inner as MemoryDisk).bytes[zones.blocksAt + (physical - segment.first) * BLOCK_SIZE] = 0xff
   t.throws(() => openImage(world, disks), { code: 'IMAGE_UNREADABLE', message: /volume directory: checksum/ })
 })
@@ -128,10 +128,10 @@ t.test('anybody may look which epoch wrote last', async (t) => {
   const byPath = { open: (path: string) => disks.find((disk) => disk.path === path)! }
   const peek = { memory: world.memory, disks: byPath }
   const paths = disks.map((disk) => disk.path)
-  t.equal(world.run(peekEpoch(peek, paths, settings)), 3)
+  t.equal(world.run(peekEpoch(peek, [paths], settings)), 3)
   t.ok(disks.every((disk) => disk.closed))
   const other = { ...settings, pair: settings.aggregate }
-  t.throws(() => world.run(peekEpoch(peek, paths, other)), { code: 'DISK_FOREIGN' })
+  t.throws(() => world.run(peekEpoch(peek, [paths], other)), { code: 'DISK_FOREIGN' })
 })
 
 t.test('memory is used again when an image is opened after another', async (t) => {

@@ -6,6 +6,7 @@ import type { Image } from '../../../ts/volume/image.ts'
 import { type ScrubFinding, scrub } from '../../../ts/volume/scrub.ts'
 import { ChangeLog, makeDisks, openImage } from '../../support/image-world.ts'
 import { type MemoryDisk, MemoryWorld, SeededRandom } from '../../support/memory-world.ts'
+import { differingBlocks, makePlexes, openMirror } from '../../support/mirror-world.ts'
 
 interface Setting {
   readonly world: MemoryWorld
@@ -19,31 +20,42 @@ interface Setting {
 function setting(): Setting {
   const world = new MemoryWorld()
   const disks = makeDisks(world, [64 * MIB])
-  const image = openImage(world, disks)
+  return filled(world, disks[0]!, openImage(world, disks))
+}
+
+function filled(world: MemoryWorld, disk: MemoryDisk, image: Image): Setting {
   const log = new ChangeLog(world, image)
   const volume = log.create('vol0', GIB)
   log.create('empty', GIB)
   const random = new SeededRandom(3)
   for (let count = 0; count < 3000; count += 1) log.write(volume, random.below(GIB / BLOCK_SIZE), 1)
-  log.write(volume, 70_000, 1)
+  for (const block of [70_000, 200_000]) log.write(volume, block, 1)
   log.commit()
-  return { world, disk: disks[0]!, image, log, volume }
+  return { world, disk, image, log, volume }
 }
 
 interface Seen {
   readonly findings: ScrubFinding[]
   byteLength: number
+  mapsWanted: number
 }
 
 /** Scrubs; `between` is called after every part. */
 function run({ world, image }: Setting, between: (seen: Seen) => void = () => {}): Seen {
-  const seen: Seen = { findings: [], byteLength: 0 }
+  const seen: Seen = { findings: [], byteLength: 0, mapsWanted: 0 }
   function* pace(byteLength: number): Procedure {
     seen.byteLength += byteLength
     between(seen)
     yield 'again'
   }
-  const user = { isOver: () => false, pace, found: (finding: ScrubFinding) => seen.findings.push(finding) }
+  const user = {
+    isOver: () => false,
+    pace,
+    found: (finding: ScrubFinding) => seen.findings.push(finding),
+    rewriteMap: () => {
+      seen.mapsWanted += 1
+    },
+  }
   world.run(scrub(image, user), () => image.cache.submit())
   return seen
 }
@@ -81,7 +93,7 @@ t.test('each damaged block of data is found, by volume and block', async (t) => 
   const physical = locate(here, 70_000, 0)
   damage(here.disk, placeOf(here, physical))
   const where = `volume vol0, block 70000 (data, at ${physical})`
-  t.same(run(here).findings, [{ where, physical, why: 'checksum' }])
+  t.same(run(here).findings, [{ where, physical, why: 'checksum', isMended: false }])
 })
 
 for (const level of [1, 2]) {
@@ -92,7 +104,7 @@ for (const level of [1, 2]) {
     damage(here.disk, placeOf(here, physical))
     const first = 70_000 - (70_000 % 256 ** level)
     const where = `volume vol0, block ${first} (pointers of level ${level}, at ${physical})`
-    t.same(run(here).findings, [{ where, physical, why: 'checksum' }])
+    t.same(run(here).findings, [{ where, physical, why: 'checksum', isMended: false }])
   })
 }
 
@@ -108,7 +120,7 @@ t.test('labels, superblocks and the free map are looked at, too', async (t) => {
     [
       /^.*disk0: the label at its tail does not check$/,
       /^superblock: .*disk0: superblock slot \d+ does not check$/,
-      /^free map: [1-9]\d* blocks of it do not check$/,
+      /^free map: [1-9]\d* blocks of it do not check on plex 0$/,
     ],
   )
 })
@@ -148,9 +160,123 @@ t.test('a scrub that is told to end does not wait for a cache that nobody reads 
       yield 'again'
     },
     found: () => {},
+    rewriteMap: () => {},
   }
   const pass = scrub(openImage(here.world, [here.disk]), user)
   for (; turns < 1000 && !pass.next().done; turns += 1) here.world.turn()
   t.ok(turns > 500, 'it waits for the cache while it goes on')
   t.ok(turns < 1000, `${turns} turns without the cache`)
+})
+
+interface Mirrored extends Setting {
+  readonly plexes: [MemoryDisk[], MemoryDisk[]]
+}
+
+/** The same on two plexes. */
+function mirrored(): Mirrored {
+  const world = new MemoryWorld()
+  const plexes = makePlexes(world, [64 * MIB])
+  return { ...filled(world, plexes[0][0]!, openMirror(world, plexes)), plexes }
+}
+
+/** One bit of a block on a plex; another one on each. */
+const flip = ({ plexes, image }: Mirrored, plex: number, physical: number): void => {
+  const { blocksAt } = image.plex.disks[0]!.zones
+  plexes[plex]![0]!.bytes[blocksAt + physical * BLOCK_SIZE + 100 + plex]! ^= 1
+}
+
+t.test('a scrub of two whole plexes finds nothing, and reads every block of both', async (t) => {
+  const here = mirrored()
+  const { findings, byteLength } = run(here)
+  t.same(findings, [])
+  t.equal(byteLength, 2 * here.image.space.used * BLOCK_SIZE)
+  t.equal(here.image.mender.mended, 0)
+})
+
+const told = ({ findings }: Seen): string[] =>
+  findings.map(({ physical, why, isMended }) => `${physical} ${why}${isMended ? ', mended' : ''}`).sort()
+
+t.test('what one plex has damaged is mended from the other, on whichever it is', async (t) => {
+  const here = mirrored()
+  const places = [0, 1].map((level) => locate(here, 70_000, level))
+  for (const [level, physical] of places.entries()) flip(here, level % 2, physical)
+  const alone = locate(here, 200_000, 0)
+  here.plexes[1][0]!.badBlocks.add(placeOf(here, alone) / BLOCK_SIZE)
+  const first = run(here)
+  t.same(
+    told(first),
+    [...places.map((physical) => `${physical} checksum, mended`), `${alone} unreadable, mended`].sort(),
+  )
+  const where = first.findings.find(({ physical }) => physical === places[0])!.where
+  t.equal(where, `volume vol0, block 70000 (data, at ${places[0]} of plex 0)`)
+  here.world.settle()
+  t.ok(here.image.mender.mended >= 3)
+  t.same(differingBlocks(here.world, here.image, here.plexes), [])
+  here.plexes[1][0]!.badBlocks.clear()
+  t.same(told(run(here)), [], 'all of it is good again')
+})
+
+t.test('what lies under a pointer block that is mended is looked at in the same scrub', async (t) => {
+  const here = mirrored()
+  const places = [0, 2].map((level) => locate(here, 70_000, level))
+  for (const physical of places) flip(here, 0, physical)
+  t.same(told(run(here)), places.map((physical) => `${physical} checksum, mended`).sort())
+})
+
+t.test('a damaged directory is mended, too', async (t) => {
+  const here = mirrored()
+  const physical = new DataView(here.image.superblock.directory.slice().buffer).getUint32(0, true)
+  flip(here, 0, physical)
+  t.same(told(run(here)), [`${physical} checksum, mended`])
+  here.world.settle()
+  t.same(told(run(here)), [])
+})
+
+t.test('what both plexes have damaged is found once, and again by the next scrub', async (t) => {
+  const here = mirrored()
+  const [both, one] = [locate(here, 70_000, 0), locate(here, 200_000, 0)]
+  flip(here, 0, both)
+  flip(here, 1, both)
+  flip(here, 1, one)
+  t.same(told(run(here)), [`${both} checksum`, `${one} checksum, mended`].sort())
+  here.world.settle()
+  t.same(told(run(here)), [`${both} checksum`])
+})
+
+t.test('a plex that is missing is not looked at, and nothing is written to it', async (t) => {
+  const here = mirrored()
+  const physical = locate(here, 70_000, 0)
+  flip(here, 1, physical)
+  here.image.copies.failed(here.image.copies.all[1]!, 'it is gone')
+  t.same(told(run(here)), [])
+  here.world.settle()
+  t.same(differingBlocks(here.world, here.image, here.plexes), [physical])
+})
+
+t.test('a free map that one plex has damaged is to be written anew', async (t) => {
+  const here = mirrored()
+  const [, [mirror]] = here.plexes
+  const { mapAt, vaultAt } = here.image.plex.disks[0]!.zones
+  t.equal(run(here).mapsWanted, 0)
+  for (let at = mapAt; at < vaultAt; at += BLOCK_SIZE) damage(mirror!, at)
+  const { findings, mapsWanted } = run(here)
+  t.match(findings, [{ where: 'free map', why: /do not check on plex 1/, isMended: false }])
+  t.equal(mapsWanted, 1)
+  here.image.freeMap.distrust()
+  here.log.write(here.volume, 1, 2)
+  here.log.commit()
+  t.same(told(run(here)), [])
+})
+
+t.test('what consistency points write meanwhile is never mended with older content', async (t) => {
+  const here = mirrored()
+  const { log, volume, image, plexes } = here
+  const random = new SeededRandom(6)
+  for (const [plex, level] of [0, 1].entries()) flip(here, plex, locate(here, 70_000, level))
+  run(here, () => {
+    for (let count = 0; count < 20; count += 1) log.write(volume, random.below(GIB / BLOCK_SIZE), 2)
+    log.commit()
+  })
+  here.world.settle()
+  t.same(differingBlocks(here.world, image, plexes), [])
 })

@@ -1,0 +1,376 @@
+import t from 'tap'
+import { StoreError } from '../../../ts/base/errors.ts'
+import type { Procedure } from '../../../ts/base/procedure.ts'
+import { BLOCK_SIZE, GIB, MIB } from '../../../ts/base/units.ts'
+import { consistencyPoint } from '../../../ts/consistency-point/consistency-point.ts'
+import { readSuperblocks, type SuperblockValues } from '../../../ts/disk/superblock.ts'
+import { Returning, type ReturningParts } from '../../../ts/engine/returning.ts'
+import { PLEX_FILLING, PLEX_IN_SYNC } from '../../../ts/format/superblock.ts'
+import type { Copy } from '../../../ts/plex/copies.ts'
+import type { Image } from '../../../ts/volume/image.ts'
+import { ImageModel } from '../../support/image-model.ts'
+import { ChangeLog, node, settings } from '../../support/image-world.ts'
+import { type MemoryDisk, MemoryWorld, SeededRandom } from '../../support/memory-world.ts'
+import {
+  differingBlocks,
+  labelPlexOf,
+  makePlexes,
+  openDisksOf,
+  openMirror,
+} from '../../support/mirror-world.ts'
+
+const DISK_BYTES = 16 * MIB
+
+const copiesOf = (disks: readonly MemoryDisk[]): MemoryDisk[] => disks.map((disk) => disk.copy())
+
+/** An owner of two plexes, as far as a plex that comes back needs one. */
+class Owner {
+  readonly world = new MemoryWorld()
+  readonly plexes: [MemoryDisk[], MemoryDisk[]]
+  readonly image: Image
+  readonly log: ChangeLog
+  readonly model = new ImageModel()
+  readonly returning: Returning
+  readonly consistency = {
+    isRunning: false,
+    forced: '',
+    force(why: string): void {
+      this.forced = why
+    },
+  }
+  readonly vault = { refreshed: 0, answer: 0 }
+  /** what was true of plex 1 when its vault was refreshed */
+  stateAtRefresh = ''
+  isStale = true
+  isOwner = true
+  isGone = false
+  opened = 0
+  /** a consistency point that the test has begun */
+  running: Procedure<unknown> | undefined
+  readonly #random = new SeededRandom(5)
+
+  constructor(byteRate = GIB, diskCount = 1) {
+    this.plexes = makePlexes(this.world, Array<number>(diskCount).fill(DISK_BYTES))
+    this.image = openMirror(this.world, this.plexes)
+    this.image.copies.isRecordedStale = (plex) => plex === 1 && this.isStale
+    this.log = new ChangeLog(this.world, this.image)
+    this.change(1)
+    this.fill(600, 1001)
+    this.returning = new Returning(this.#parts(byteRate))
+  }
+
+  #parts(byteRate: number): ReturningParts {
+    const vault = { refresh: () => this.#refresh() }
+    const open = (path: string): MemoryDisk => {
+      if (this.isGone) throw new StoreError('DISK_MISSING', `${path} is not there`)
+      this.opened += 1
+      const disk = this.plexes[1].find((each) => each.path === path)!
+      disk.closed = false
+      return disk
+    }
+    const parts = {
+      world: { ...this.world, memory: this.world.memory, disks: { open } },
+      image: this.image,
+      consistency: this.consistency,
+      vault,
+      plexes: this.plexes.map((disks) => disks.map(({ path }) => path)),
+      whose: settings,
+      byteRate,
+      stillOwner: () => this.isOwner,
+    }
+    return parts as unknown as ReturningParts
+  }
+
+  *#refresh(): Procedure<number> {
+    this.stateAtRefresh = `${this.copy.state}, ${this.copy.isWhole ? 'whole' : 'not whole'}`
+    yield 'wait'
+    this.vault.refreshed += 1
+    return this.vault.answer
+  }
+
+  get copy(): Copy {
+    return this.image.copies.all[1]!
+  }
+
+  get mirror(): MemoryDisk {
+    return this.plexes[1][0]!
+  }
+
+  change(steps: number): void {
+    for (let step = 0; step < steps; step += 1) this.model.step(this.#random, this.log, 1000)
+    this.log.commit()
+  }
+
+  /** One more generation, with so many blocks of each volume written. */
+  fill(count: number, version: number): void {
+    for (const [volume, { size, versions }] of this.model.volumes) {
+      for (let block = 0; block < Math.min(count, size / BLOCK_SIZE); block += 1)
+        if (this.log.write(volume, block, version)) versions.set(block, version)
+    }
+    this.log.commit()
+  }
+
+  lose(generations = 3): void {
+    this.image.copies.failed(this.copy, 'its cable is gone')
+    for (let generation = 0; generation < generations; generation += 1) this.change(10)
+  }
+
+  /** Blank disks in the place of those of plex 1. */
+  replace(): void {
+    const blank = this.plexes[1].map(({ path }) => this.world.disk(path, DISK_BYTES))
+    labelPlexOf(this.world, 1, blank)
+    this.plexes[1].splice(0, blank.length, ...blank)
+  }
+
+  /** Turns of the engine, until the condition holds or too many have passed; returns whether it does. */
+  turnUntil(condition: () => boolean, turns = 3000): boolean {
+    for (let turn = 0; turn < turns && !condition(); turn += 1) {
+      this.#stepPoint()
+      this.returning.step(this.world.clock.now())
+      if (this.consistency.forced !== '' && !this.consistency.isRunning) {
+        this.consistency.forced = ''
+        this.change(3)
+      }
+      this.image.cache.submit()
+      this.image.copies.step()
+      this.world.turn()
+    }
+    return condition()
+  }
+
+  #stepPoint(): void {
+    if (this.running === undefined) return
+    this.consistency.isRunning = this.running.next().done !== true
+    if (!this.consistency.isRunning) this.running = undefined
+  }
+
+  returns(): boolean {
+    return this.turnUntil(() => this.copy.state === 'in-sync')
+  }
+
+  /** The newest superblock on the disk of plex 1. */
+  get superblock(): SuperblockValues | undefined {
+    const opened = openDisksOf(this.world, 1, copiesOf(this.plexes[1]))
+    return this.world.run(readSuperblocks(opened, 1000, this.world.memory)).newestOf[0]
+  }
+
+  get kinds(): string[] {
+    return this.world.events.map(({ kind }) => kind)
+  }
+
+  differing(): number[] {
+    return differingBlocks(this.world, this.image, this.plexes)
+  }
+}
+
+t.test('a plex that was away for a while is in sync again, with what it has missed', async (t) => {
+  const owner = new Owner()
+  owner.lose(0)
+  owner.fill(10, 1002)
+  const used = owner.image.space.used * BLOCK_SIZE
+  t.ok(owner.returns())
+  t.same(owner.differing(), [])
+  const { copiedBytes, count } = owner.returning
+  t.ok(copiedBytes > 0 && copiedBytes < used / 2, `${copiedBytes} of ${used} bytes`)
+  t.equal(count, 1)
+  t.match(owner.copy, { base: { generation: owner.image.generation }, because: '' })
+  t.match(owner.superblock, { generation: owner.image.generation, plex1: PLEX_IN_SYNC })
+  t.same(owner.kinds, ['plex missing', 'resync', 'plex in sync'])
+  t.match(owner.world.events.at(-2)!.text, /plex 1 gets what was born after \d+$/)
+})
+
+t.test('blank disks in its place get everything, and can be opened alone', async (t) => {
+  const owner = new Owner(GIB, 2)
+  owner.lose()
+  owner.replace()
+  t.ok(owner.returns())
+  t.match(owner.world.events.at(-2)!.text, /plex 1 gets everything$/)
+  t.same(owner.differing(), [])
+  const gone = new StoreError('DISK_MISSING', 'it is gone')
+  const recorded = ['stale', 'in-sync'] as const
+  owner.world.events.length = 0
+  const alone = openMirror(owner.world, [gone, copiesOf(owner.plexes[1])], { recorded })
+  t.notOk(owner.kinds.includes('free map damaged'), 'it has the free map, too')
+  t.same(owner.model.differences(owner.world, alone), [])
+})
+
+t.test('nothing is written to it before the record calls it stale', async (t) => {
+  const owner = new Owner()
+  owner.isStale = false
+  owner.image.copies.failed(owner.copy, 'its cable is gone')
+  t.notOk(owner.turnUntil(() => owner.opened > 0))
+  owner.isStale = true
+  t.ok(owner.returns())
+})
+
+t.test(
+  'while it is filled its own superblock says so, and it says so before anything is copied',
+  async (t) => {
+    const owner = new Owner(MIB)
+    owner.lose()
+    const { base } = owner.copy
+    t.ok(owner.turnUntil(() => owner.copy.state === 'filling'))
+    t.match(owner.superblock, {
+      generation: owner.image.generation,
+      plex0: PLEX_IN_SYNC,
+      plex1: PLEX_FILLING,
+      base1Epoch: base.epoch,
+      base1Generation: base.generation,
+    })
+    owner.change(5)
+    t.match(owner.superblock, { generation: owner.image.generation, plex1: PLEX_FILLING })
+    t.match(owner.image.superblock, { base1Generation: base.generation }, 'and so does that of the other one')
+    t.match(owner.returning.progressOf(owner.copy), /^resync: \d+ MiB copied$/)
+    t.equal(owner.returning.progressOf(owner.image.copies.all[0]!), '')
+    t.ok(owner.returns())
+    t.equal(owner.returning.progressOf(owner.copy), '')
+  },
+)
+
+t.test('a resync keeps to its rate', async (t) => {
+  const owner = new Owner(MIB)
+  owner.lose()
+  owner.replace()
+  const { clock } = owner.world
+  owner.turnUntil(() => owner.copy.state === 'filling')
+  const startedMs = clock.now()
+  t.ok(owner.returns())
+  const tookMs = clock.now() - startedMs
+  const leastMs = (owner.returning.copiedBytes / MIB) * 1000 - 200
+  t.ok(tookMs > leastMs, `${tookMs} ms for ${owner.returning.copiedBytes} bytes`)
+})
+
+t.test('it begins between two consistency points', async (t) => {
+  const owner = new Owner()
+  owner.lose()
+  owner.consistency.isRunning = true
+  t.notOk(
+    owner.turnUntil(() => owner.copy.state === 'filling'),
+    'the one under way has begun without it',
+  )
+  owner.consistency.isRunning = false
+  t.ok(owner.returns())
+})
+
+t.test('the vault gets its marks when all else is there, and only then is the plex in sync', async (t) => {
+  const owner = new Owner()
+  owner.lose()
+  t.ok(owner.returns())
+  t.equal(owner.vault.refreshed, 1)
+  t.equal(owner.stateAtRefresh, 'filling, whole')
+})
+
+t.test('a vault that cannot be written there leaves it missing', async (t) => {
+  const owner = new Owner()
+  owner.lose()
+  owner.vault.answer = -5
+  t.ok(owner.turnUntil(() => owner.kinds.includes('plex still missing')))
+  t.equal(owner.copy.state, 'missing')
+  owner.vault.answer = 0
+  t.ok(owner.returns())
+})
+
+t.test('a disk that is not there is asked for again, and less and less often', async (t) => {
+  const owner = new Owner()
+  owner.lose()
+  owner.isGone = true
+  owner.turnUntil(() => false, 5000)
+  const tries = owner.kinds.filter((kind) => kind === 'plex still missing').length
+  t.ok(tries >= 3 && tries <= 5, `${tries} times in 5 seconds`)
+  t.match(owner.copy, { state: 'missing', because: '/dev/mirror0 is not there' })
+  t.ok(owner.returning.nextWakeMs() > owner.world.clock.now())
+  owner.isGone = false
+  t.ok(owner.turnUntil(() => owner.copy.state === 'in-sync', 12_000))
+})
+
+t.test('a plex that fails while it is filled comes back later, from the same base on', async (t) => {
+  const owner = new Owner(MIB)
+  owner.lose()
+  const { base } = owner.copy
+  owner.turnUntil(() => owner.copy.state === 'filling' && owner.returning.copiedBytes > 0)
+  owner.mirror.failWrite = () => true
+  t.ok(owner.turnUntil(() => owner.copy.state === 'missing'))
+  t.same(owner.copy.base, base)
+  t.match(owner.superblock, { plex1: PLEX_FILLING, base1Generation: base.generation })
+  owner.mirror.failWrite = () => false
+  t.ok(owner.turnUntil(() => owner.copy.state === 'in-sync', 5000))
+  t.same(owner.differing(), [])
+})
+
+t.test('a disk of another branch is refused, and not written to', async (t) => {
+  const owner = new Owner()
+  const { generation } = owner.image
+  for (let more = 0; more < 3; more += 1) owner.change(3)
+  const ahead = owner.mirror.bytes.slice()
+  const before = new Owner()
+  before.lose(0)
+  before.mirror.bytes.set(ahead)
+  t.equal(before.image.generation, generation)
+  t.ok(before.turnUntil(() => before.kinds.includes('plex still missing')))
+  t.match(
+    before.copy.because,
+    /mirror0 has generation \d+, the plex in sync only \d+: it comes from another branch/,
+  )
+  t.equal(Buffer.compare(before.mirror.bytes, ahead), 0)
+})
+
+t.test('what cannot be read from the plex in sync is tried again, until it is there', async (t) => {
+  const owner = new Owner()
+  owner.lose()
+  owner.replace()
+  const [disk] = owner.plexes[0]
+  const { blocksAt, blockCount } = owner.image.plex.disks[0]!.zones
+  const places = Array.from({ length: blockCount }, (_, block) => blocksAt / BLOCK_SIZE + block)
+  owner.turnUntil(() => owner.copy.state === 'filling')
+  const half = places.filter((_, index) => index % 2 === 1)
+  for (const place of half) disk!.badBlocks.add(place)
+  t.ok(owner.turnUntil(() => owner.kinds.includes('plex still missing'), 6000))
+  t.match(owner.copy.because, /^\d+ blocks cannot be read from the plex in sync: it is tried again/)
+  disk!.badBlocks.clear()
+  owner.image.cache.forgetFailures()
+  t.ok(owner.turnUntil(() => owner.copy.state === 'in-sync', 8000))
+  t.same(owner.differing(), [])
+})
+
+t.test('when the ownership ends, it ends without a change of what the plex is', async (t) => {
+  const owner = new Owner(MIB)
+  owner.lose()
+  owner.turnUntil(() => owner.copy.state === 'filling')
+  const closing = owner.returning.close()
+  owner.world.run(closing, () => owner.image.cache.submit())
+  t.equal(owner.copy.state, 'filling')
+  t.notOk(owner.kinds.includes('plex still missing'))
+  owner.image.close()
+  owner.world.settle()
+  t.ok([...owner.plexes[0], ...owner.plexes[1]].every(({ closed }) => closed))
+})
+
+t.test('one that is not the owner any more does not mark a plex', async (t) => {
+  const owner = new Owner()
+  owner.lose()
+  const before = owner.mirror.bytes.slice()
+  owner.isOwner = false
+  t.ok(owner.turnUntil(() => owner.kinds.includes('plex still missing')))
+  t.equal(Buffer.compare(owner.mirror.bytes, before), 0)
+})
+
+t.test('a consistency point under way lends a disk that is replaced meanwhile no base', async (t) => {
+  const owner = new Owner()
+  const { image, log } = owner
+  for (let step = 0; step < 30; step += 1) owner.model.step(new SeededRandom(step), log, 1000)
+  const { changes, directory } = log.freeze()
+  let mayPublish = false
+  const options = { epoch: 1, node, wallMs: 1, stillOwner: () => true, mayPublish: () => mayPublish }
+  owner.running = consistencyPoint(image, changes, directory, options)
+  // its superblock calls both plexes in sync, and waits for the partner
+  owner.turnUntil(() => false, 100)
+  image.copies.failed(owner.copy, 'its cable is gone')
+  owner.replace()
+  owner.turnUntil(() => false, 1000)
+  t.equal(owner.opened, 0, 'its superblock may yet call the plex in sync')
+  mayPublish = true
+  t.ok(owner.turnUntil(() => owner.copy.state === 'filling'))
+  t.equal(owner.copy.base.generation, 0, 'it is blank all the same')
+  t.ok(owner.returns())
+  t.same(owner.differing(), [])
+})

@@ -1,0 +1,279 @@
+import { StoreError } from '../base/errors.ts'
+import type { PlexPlace } from '../base/plex-place.ts'
+import type { Procedure } from '../base/procedure.ts'
+import { MIB } from '../base/units.ts'
+import type { LabelledDisk } from '../disk/labelled-disk.ts'
+import { readSuperblocks, type SuperblockValues, writeSuperblock } from '../disk/superblock.ts'
+import { flushDisk } from '../disk/transfers.ts'
+import type { Consistency } from '../flow/consistency.ts'
+import { PLEX_FILLING } from '../format/superblock.ts'
+import type { Vault } from '../log/vault.ts'
+import type { Copy } from '../plex/copies.ts'
+import type { World } from '../ports/world.ts'
+import type { Image } from '../volume/image.ts'
+import {
+  confirmedBase,
+  differentZones,
+  giveBackScratch,
+  labelledPlex,
+  openDisks,
+  type PlexDisks,
+  type Whose,
+} from '../volume/open-plexes.ts'
+import { resync } from '../volume/resync.ts'
+import { mustOwn, type Right } from './owning.ts'
+
+export interface ReturningParts extends Right {
+  readonly world: World
+  readonly image: Image
+  readonly consistency: Consistency
+  readonly vault: Vault
+  readonly plexes: readonly PlexPlace[]
+  /** opens the disks of the partner */
+  readonly openRemote: () => Procedure<PlexDisks>
+  readonly whose: Whose
+  /** bytes per second that are copied at most */
+  readonly byteRate: number
+}
+
+const RETRY_FIRST_MS = 500
+const RETRY_MAX_MS = 10_000
+/** What a resync may be behind its rate, so that a stall is not followed by a burst. */
+const BEHIND_MAX_MS = 100
+
+/**
+ * Brings a plex that is missing back into sync, while clients run: its disks are opened anew, marked as being
+ * filled, written by every consistency point from then on, and a resync copies the rest. Then a consistency
+ * point makes the plex whole, the vault gets its marks there, and the record may call it in sync.
+ */
+export class Returning {
+  /** of the resync that is under way, or was last */
+  copiedBytes = 0
+  count = 0
+  /** the ownership is about to be handed over: what is under way ends, and nothing is begun */
+  isQuiet = false
+  #running: Procedure | undefined
+  #returning: Copy | undefined
+  #isOver = false
+  #isPacing = false
+  #nextCopyMs = 0
+  #dueMs = Number.POSITIVE_INFINITY
+  #delayMs = RETRY_FIRST_MS
+  readonly #parts: ReturningParts
+
+  constructor(parts: ReturningParts) {
+    this.#parts = parts
+  }
+
+  get isRunning(): boolean {
+    return this.#running !== undefined
+  }
+
+  /** The partner is there: its disks may be, too. */
+  hurry(): void {
+    this.#delayMs = RETRY_FIRST_MS
+    this.#dueMs = 0
+  }
+
+  /** Called once per turn. Returns whether there is more to do at once. */
+  step(nowMs: number): boolean {
+    if (this.#running === undefined && !this.#begin(nowMs)) return false
+    try {
+      const { done, value } = this.#running!.next()
+      if (done === true) this.#ended()
+      return done !== true && value === 'again'
+    } catch (error) {
+      if (!(error instanceof StoreError)) throw error
+      this.#failed(nowMs, error)
+      return false
+    }
+  }
+
+  nextWakeMs(): number {
+    if (this.#running === undefined) return this.#dueMs
+    if (!this.#isPacing) return Number.POSITIVE_INFINITY
+    return this.isQuiet ? 0 : this.#nextCopyMs
+  }
+
+  /** The ownership ends: what is left to be done until nothing is in flight. */
+  *close(): Procedure {
+    this.#isOver = true
+    while (this.#running !== undefined) {
+      this.step(this.#parts.world.clock.now())
+      if (this.#running !== undefined) yield 'wait'
+    }
+  }
+
+  /** Of the plex that is being brought back: what is done at the moment, in words. */
+  progressOf(copy: Copy): string {
+    if (copy !== this.#returning) return ''
+    return copy.state === 'filling' ? `resync: ${Math.floor(this.copiedBytes / MIB)} MiB copied` : ''
+  }
+
+  #begin(nowMs: number): boolean {
+    if (this.#isOver || this.isQuiet) return false
+    const copy = this.#parts.image.copies.all.find(({ state }) => state === 'missing')
+    if (copy === undefined) {
+      this.#dueMs = Number.POSITIVE_INFINITY
+      return false
+    }
+    if (this.#dueMs === Number.POSITIVE_INFINITY) this.#dueMs = nowMs + this.#delayMs
+    if (nowMs < this.#dueMs) return false
+    this.#returning = copy
+    this.#running = this.#bringBack(copy)
+    return true
+  }
+
+  #ended(): void {
+    this.#running = undefined
+    this.#returning = undefined
+    this.#isPacing = false
+    this.#dueMs = Number.POSITIVE_INFINITY
+  }
+
+  #failed(nowMs: number, error: StoreError): void {
+    const copy = this.#returning!
+    this.#ended()
+    if (this.#isOver) return
+    if (this.isQuiet) this.#delayMs = RETRY_FIRST_MS / 2
+    if (copy.state === 'filling') this.#parts.image.copies.setState(copy, 'missing')
+    if (copy.state === 'missing') copy.because = error.message
+    this.#delayMs = Math.min(this.#delayMs * 2, RETRY_MAX_MS)
+    this.#dueMs = nowMs + this.#delayMs
+    const text = `plex ${copy.plex} did not come back: ${error.message}`
+    this.#parts.world.host.event('warn', 'plex still missing', text, { plex: copy.plex })
+  }
+
+  *#bringBack(copy: Copy): Procedure {
+    const { image, consistency, world, vault } = this.#parts
+    const { copies } = image
+    // one that is under way may still call the plex in sync in its superblock, as it was when it was lost
+    while (!copies.isRecordedStale(copy.plex) || consistency.isRunning) {
+      this.#mustGoOn()
+      yield 'wait'
+    }
+    yield* this.#reopen(copy)
+    this.#mustGoOn()
+    yield* this.#mark(copy)
+    // and this one has begun without it
+    while (consistency.isRunning) {
+      this.#mustGoOn()
+      yield 'wait'
+    }
+    this.#mustGoOn()
+    copies.setState(copy, 'filling', 'a resync brings it what it has missed')
+    const from = copy.base.generation === 0 ? 'everything' : `what was born after ${copy.base.generation}`
+    world.host.event('info', 'resync', `plex ${copy.plex} gets ${from}`, { plex: copy.plex })
+    this.copiedBytes = 0
+    const { isThrough, unreadCount } = yield* resync(image, copy, this.#user())
+    this.#mustGoOn()
+    if (!isThrough) throw new StoreError('DISK_FAILED', copy.because)
+    if (unreadCount > 0) {
+      const text = `${unreadCount} blocks cannot be read from the plex in sync`
+      throw new StoreError('DISK_FAILED', `${text}: it is tried again, until they are, or are written anew`)
+    }
+    copy.isCopied = true
+    consistency.force('a plex is whole again')
+    while (copy.state === 'filling' && !copy.isWhole) {
+      this.#mustGoOn()
+      yield 'wait'
+    }
+    this.#mustGoOn()
+    const failure = yield* vault.refresh()
+    this.#mustGoOn()
+    if (copy.state !== 'filling' || failure < 0) throw new StoreError('DISK_FAILED', copy.because)
+    copies.setState(copy, 'in-sync')
+    this.#delayMs = RETRY_FIRST_MS
+    this.count += 1
+    const text = `plex ${copy.plex} is in sync again: ${this.copiedBytes} bytes were copied`
+    world.host.event('info', 'plex in sync', text, { plex: copy.plex, copiedBytes: this.copiedBytes })
+  }
+
+  #mustGoOn(): void {
+    if (this.#isOver || this.isQuiet) throw new StoreError('FENCED', 'the ownership has ended')
+    mustOwn(this.#parts)
+  }
+
+  #user(): Parameters<typeof resync>[2] {
+    const { world } = this.#parts
+    this.#nextCopyMs = world.clock.now()
+    return {
+      isOver: () => this.#isOver || this.isQuiet || !this.#parts.stillOwner(),
+      pace: (byteLength) => this.#pace(byteLength),
+      damaged: (physical) => {
+        const text = `block ${physical} is damaged on every plex in sync; it is not copied`
+        world.host.event('error', 'block damaged', text, { physical })
+      },
+    }
+  }
+
+  *#pace(byteLength: number): Procedure {
+    const { clock } = this.#parts.world
+    this.copiedBytes += byteLength
+    const earliestMs = clock.now() - BEHIND_MAX_MS
+    this.#nextCopyMs = Math.max(this.#nextCopyMs, earliestMs) + (byteLength * 1000) / this.#parts.byteRate
+    this.#isPacing = true
+    while (clock.now() < this.#nextCopyMs && !this.#isOver && !this.isQuiet) yield 'wait'
+    this.#isPacing = false
+  }
+
+  /** Its disks may be other ones by now, or may have been mended; what they have decides what is copied. */
+  *#reopen(copy: Copy): Procedure {
+    const { world, image, plexes, whose, openRemote } = this.#parts
+    const { plex } = copy
+    yield* this.#closeDisks(copy)
+    const place = plexes[plex]!
+    const disks = place === 'partner' ? yield* openRemote() : openDisks(world.disks, place)
+    if (disks instanceof StoreError) throw disks
+    const labelled = yield* labelledPlex(world, plex, disks, whose)
+    copy.disks = labelled
+    for (const { disk } of labelled) {
+      disk.onFailure = (_, what) => world.host.event('error', 'disk failed', `${disk.path}: ${what}`)
+    }
+    const difference = differentZones(labelled, image.copies.reading[0]!.disks)
+    if (difference !== undefined) throw new StoreError('DISK_FOREIGN', difference)
+    const { newestOf } = yield* readSuperblocks(labelled, Number.POSITIVE_INFINITY, world.memory)
+    this.#mustNotBeAhead(labelled, newestOf)
+    copy.base = confirmedBase(copy.base, labelled, newestOf)
+  }
+
+  #mustNotBeAhead(disks: readonly LabelledDisk[], newestOf: readonly (SuperblockValues | undefined)[]): void {
+    const { generation } = this.#parts.image
+    const ahead = newestOf.findIndex((found) => found !== undefined && found.generation > generation + 1)
+    if (ahead < 0) return
+    const { path } = disks[ahead]!.disk
+    const text = `${path} has generation ${newestOf[ahead]!.generation}, the plex in sync only ${generation}`
+    const remedy = 'to give up what it has: pollux disk label --force'
+    throw new StoreError('DISK_FOREIGN', `${text}: it comes from another branch; ${remedy}`)
+  }
+
+  *#closeDisks(copy: Copy): Procedure {
+    // a scrub looks at labels and superblocks of what it found open
+    while (this.#parts.image.copies.readers > 0) yield 'wait'
+    const { disks } = copy
+    copy.disks = []
+    let open = disks.length
+    for (const { disk } of disks) {
+      disk.close(() => {
+        open -= 1
+      })
+    }
+    while (open > 0) yield 'wait'
+    giveBackScratch(this.#parts.world, disks)
+  }
+
+  /** From the first write of the resync on, nobody may take what is on these disks for an image. */
+  *#mark(copy: Copy): Procedure {
+    const { image, world } = this.#parts
+    const { superblock, copies } = image
+    const words = copies.words(superblock.generation)
+    const own = copy.plex === 0 ? { plex0: PLEX_FILLING } : { plex1: PLEX_FILLING }
+    const marker = { ...superblock, ...words, ...own }
+    const written = yield* writeSuperblock(copy.disks, marker, world.memory)
+    if (written < 0) throw new StoreError('DISK_FAILED', `a superblock cannot be written (error ${-written})`)
+    for (const { disk } of copy.disks) {
+      const flushed = yield* flushDisk(disk)
+      if (flushed < 0) throw new StoreError('DISK_FAILED', `${disk.path}: a flush failed (error ${-flushed})`)
+    }
+  }
+}

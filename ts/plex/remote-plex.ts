@@ -1,0 +1,400 @@
+import { assert } from '../base/assert.ts'
+import { StoreError } from '../base/errors.ts'
+import { Gather } from '../base/gather.ts'
+import { MemoryBatch } from '../base/memory-batch.ts'
+import type { Procedure } from '../base/procedure.ts'
+import { BLOCK_SIZE, KIB } from '../base/units.ts'
+import { sliceGather } from '../disk/slice-gather.ts'
+import { sameIdentity } from '../format/identity.ts'
+import { DISK_BLOCKS_MAX, DISK_SLOTS, FrameKind, NO_PAGE, OpenedDisk } from '../format/link-frame.ts'
+import { encodeFrame, FRAME_BYTES, type FrameReader } from '../partner/frame.ts'
+import type { Completion } from '../ports/completion.ts'
+import type { Disk } from '../ports/disk.ts'
+import type { Memory, MemoryPort } from '../ports/memory.ts'
+
+/** Disk frames of one send: more would make log entries wait behind them. */
+const BYTES_AT_ONCE = 256 * KIB
+const PIECES_MAX = 900
+/** A frame's header and its table of pages. */
+const HEAD_BYTES = FRAME_BYTES + DISK_BLOCKS_MAX * 4
+const LINK_FAILED = -107
+
+export interface RemotePlexUser {
+  /** the page of the ring at this address, if the partner has it, too; or -1 */
+  sharedPageAt(address: number): number
+  /** the block may change while it is sent: what leaves is a copy of it, as it is when it is sealed */
+  isChanging(address: number): boolean
+  /** of the ownership, and of this node's ring: every frame bears them */
+  epoch(): number
+  /** nobody else has what is read: reads wait for the link, as they would for a disk that does not answer */
+  isOnlyPlex(): boolean
+  incarnation(): Uint8Array
+  readonly partner: string
+}
+
+/** What somebody has asked for; long transfers go in parts. */
+class Request {
+  remaining = 0
+  failure = 0
+  byteLength = 0
+  readonly #done: Completion
+
+  constructor(done: Completion) {
+    this.#done = done
+  }
+
+  ended(result: number): void {
+    if (result < 0) this.failure ||= result
+    else this.byteLength += result
+    this.remaining -= 1
+    if (this.remaining === 0) this.#done.complete(this.failure || this.byteLength)
+  }
+}
+
+interface Part {
+  readonly request: Request
+  readonly kind: number
+  readonly disk: number
+  readonly at: number
+  readonly gather: Gather | undefined
+}
+
+/**
+ * The owner's side of a plex on the partner's disks: reads, writes and flushes go over the link, and the
+ * keeper carries them out (`PlexService`). A block that the partner's copy of the log has already is named,
+ * not sent. With the link down, everything fails: the plex is missing then, as with a disk that has died.
+ */
+export class RemotePlex {
+  bytesByValue = 0
+  bytesByReference = 0
+  readonly #port: MemoryPort
+  readonly #user: RemotePlexUser
+  readonly #heads: Memory
+  readonly #batch = new MemoryBatch()
+  readonly #copies: (Memory | undefined)[] = []
+  readonly #slots: (Part | undefined)[] = Array.from({ length: DISK_SLOTS }, () => undefined)
+  #waiting: Part[] = []
+  #failed: Part[] = []
+  #isUp = false
+  /** the partner has its disks open in this session of the link */
+  #isReady = false
+  #opening: Part | undefined
+  /** the opening that nobody has asked for */
+  #again: Part | undefined
+  #opened: Uint8Array | undefined
+  /** rises with every link session */
+  session = 0
+  /** which disks they were when they were opened by `open` */
+  #identities: readonly Uint8Array[] = []
+
+  constructor(port: MemoryPort, user: RemotePlexUser) {
+    this.#port = port
+    this.#user = user
+    this.#heads = port.allocate(DISK_SLOTS * HEAD_BYTES)
+  }
+
+  get isUp(): boolean {
+    return this.#isUp
+  }
+
+  linkUp(): void {
+    this.#isUp = true
+    this.#isReady = false
+    this.session += 1
+    if (this.#waiting.length > 0) this.#openAgain()
+  }
+
+  #openAgain(): void {
+    this.#open({ complete: () => {} })
+    this.#again = this.#opening
+  }
+
+  /** Nobody answers any more what is under way. */
+  linkDown(): void {
+    const pending = this.#slots.filter((part) => part !== undefined)
+    if (this.#opening !== undefined && !pending.includes(this.#opening)) pending.push(this.#opening)
+    pending.push(...this.#waiting.splice(0))
+    this.#isUp = false
+    this.#isReady = false
+    this.#opening = undefined
+    this.#slots.fill(undefined)
+    const waits = this.#user.isOnlyPlex()
+    for (const part of pending)
+      (waits && part.kind === FrameKind.DISK_READ ? this.#waiting : this.#failed).push(part)
+  }
+
+  /** The ownership is over: nobody waits for the link any more. */
+  giveUp(): void {
+    this.#failed.push(...this.#waiting.splice(0))
+  }
+
+  /** What has failed may be tried again: the partner opens its disks anew. */
+  readmit(): void {
+    this.#isReady = false
+    if (this.#isUp && this.#waiting.length > 0 && this.#opening === undefined) this.#openAgain()
+  }
+
+  /** Called once per turn: tells of what has failed, never inside the call that asked for it. */
+  step(): void {
+    for (const { request } of this.#failed.splice(0)) request.ended(LINK_FAILED)
+  }
+
+  get hasWork(): boolean {
+    return this.#failed.length > 0
+  }
+
+  /** Has the partner open its disks, again if they were open. */
+  *open(): Procedure<readonly Disk[] | StoreError> {
+    const { partner } = this.#user
+    if (!this.#isUp)
+      return new StoreError('DISK_AWAY', `its disks are those of ${partner}, and the link is down`)
+    let result: number | undefined
+    while (this.#opening !== undefined) yield 'wait'
+    this.#open({
+      complete: (answer) => {
+        result = answer
+      },
+    })
+    while (result === undefined) yield 'wait'
+    const opened = this.#opened as Uint8Array | undefined
+    if (result < 0 || opened === undefined) {
+      const why =
+        opened === undefined ? `error ${-result}` : new TextDecoder().decode(opened).replaceAll('\0', '')
+      return new StoreError('DISK_MISSING', `the plex of ${partner} cannot be opened: ${why}`)
+    }
+    if (opened.length === 0 || opened.length % OpenedDisk.byteLength !== 0)
+      return new StoreError('DISK_MISSING', `${partner} answers with ${opened.length} bytes of disks`)
+    const disks = disksIn(opened)
+    this.#identities = disks.map(({ disk }) => disk)
+    return disks.map(({ path, byteLength }, at) => new RemoteDisk(this, at, `${partner}:${path}`, byteLength))
+  }
+
+  /** Something was opened again: whether it is what it was. */
+  #isSame(opened: Uint8Array): boolean {
+    const disks = disksIn(opened)
+    const before = this.#identities
+    return disks.length === before.length && disks.every(({ disk }, at) => sameIdentity(disk, before[at]!))
+  }
+
+  transfer(kind: number, disk: number, at: number, gather: Gather, done: Completion): void {
+    const request = new Request(done)
+    const partBytes = DISK_BLOCKS_MAX * BLOCK_SIZE
+    request.remaining = Math.ceil(gather.byteLength / partBytes)
+    for (let from = 0; from < gather.byteLength; from += partBytes) {
+      const part = new Gather()
+      sliceGather(gather, from, Math.min(partBytes, gather.byteLength - from), part)
+      this.#start({ request, kind, disk, at: at + from, gather: part })
+    }
+  }
+
+  flush(disk: number, done: Completion): void {
+    const request = new Request(done)
+    request.remaining = 1
+    this.#start({ request, kind: FrameKind.DISK_FLUSH, disk, at: 0, gather: undefined })
+  }
+
+  /** Tells of a failure, later. */
+  fail(done: Completion): void {
+    const request = new Request(done)
+    request.remaining = 1
+    this.#failed.push({ request, kind: FrameKind.DISK_FLUSH, disk: 0, at: 0, gather: undefined })
+  }
+
+  #open(done: Completion): void {
+    const request = new Request(done)
+    request.remaining = 1
+    const part = { request, kind: FrameKind.DISK_OPEN, disk: 0, at: 0, gather: undefined }
+    this.#isReady = false
+    this.#opened = undefined
+    if (this.#isUp) this.#opening = part
+    else this.#failed.push(part)
+  }
+
+  /** In a new session of the link, the partner is asked to open its disks before anything else. */
+  #start(part: Part): void {
+    const waits = part.kind === FrameKind.DISK_READ && this.#user.isOnlyPlex()
+    if (!this.#isUp) {
+      ;(waits ? this.#waiting : this.#failed).push(part)
+      return
+    }
+    this.#waiting.push(part)
+    if (!this.#isReady && this.#opening === undefined) this.#openAgain()
+  }
+
+  /** Adds frames to what is sent next. */
+  addFrames(gather: Gather): void {
+    const before = gather.byteLength
+    if (!this.#isReady) return this.#addOpening(gather)
+    while (this.#waiting.length > 0 && gather.byteLength - before < BYTES_AT_ONCE) {
+      const slot = this.#slots.indexOf(undefined)
+      const [part] = this.#waiting
+      const pieces = part!.kind === FrameKind.DISK_WRITE ? DISK_BLOCKS_MAX : 0
+      if (slot < 0 || gather.count + pieces + 1 > PIECES_MAX) return
+      this.#waiting.shift()
+      this.#slots[slot] = part
+      this.#addFrame(gather, slot, part!)
+    }
+  }
+
+  #addOpening(gather: Gather): void {
+    const slot = this.#slots.indexOf(undefined)
+    if (this.#opening === undefined || this.#slots.includes(this.#opening) || slot < 0) return
+    this.#slots[slot] = this.#opening
+    this.#addFrame(gather, slot, this.#opening)
+  }
+
+  #addFrame(gather: Gather, slot: number, part: Part): void {
+    const from = slot * HEAD_BYTES
+    const blocks = (part.gather?.byteLength ?? 0) / BLOCK_SIZE
+    const isWrite = part.kind === FrameKind.DISK_WRITE
+    const tableBytes = isWrite ? roundUpTo8(blocks * 4) : 0
+    const values = isWrite ? this.#fillTable(slot, tableBytes, part.gather!) : undefined
+    const payload = tableBytes + (values?.byteLength ?? 0)
+    const seal = payload === 0 ? 0 : this.#sealOf(from + FRAME_BYTES, tableBytes, values!)
+    encodeFrame(
+      this.#heads.bytes,
+      from,
+      {
+        kind: part.kind,
+        epoch: this.#user.epoch(),
+        sequence: part.at,
+        count: slot,
+        firstPage: part.disk,
+        pageCount: blocks,
+      },
+      this.#user.incarnation(),
+      payload,
+      seal,
+    )
+    gather.add(this.#heads.address + from, FRAME_BYTES + tableBytes)
+    if (values === undefined) return
+    for (let i = 0; i < values.count; i += 1) gather.add(values.addresses[i]!, values.lengths[i]!)
+  }
+
+  /** Writes which page has each block. Returns those that no page has. */
+  #fillTable(slot: number, tableBytes: number, { addresses, lengths, count }: Gather): Gather {
+    const values = new Gather()
+    const at = slot * HEAD_BYTES + FRAME_BYTES
+    let copied = 0
+    const { u32 } = this.#heads
+    u32.fill(NO_PAGE, at / 4, (at + tableBytes) / 4)
+    let word = at / 4
+    for (let piece = 0; piece < count; piece += 1) {
+      for (let offset = 0; offset < lengths[piece]!; offset += BLOCK_SIZE) {
+        const address = addresses[piece]! + offset
+        const page = this.#user.sharedPageAt(address)
+        if (page < 0 && this.#user.isChanging(address)) {
+          const copy = this.#copyOf(slot).address + copied
+          this.#batch.copy(address, copy, BLOCK_SIZE)
+          values.add(copy, BLOCK_SIZE)
+          copied += BLOCK_SIZE
+        } else if (page < 0) values.add(address, BLOCK_SIZE)
+        else {
+          u32[word] = page
+          this.bytesByReference += BLOCK_SIZE
+        }
+        word += 1
+      }
+    }
+    if (copied > 0) this.#port.run(this.#batch)
+    this.bytesByValue += values.byteLength
+    return values
+  }
+
+  /** Memory for blocks of this slot that are copied; few slots ever need it. */
+  #copyOf(slot: number): Memory {
+    this.#copies[slot] ??= this.#port.allocate(DISK_BLOCKS_MAX * BLOCK_SIZE)
+    return this.#copies[slot]!
+  }
+
+  #sealOf(at: number, tableBytes: number, { addresses, lengths, count }: Gather): number {
+    let sum = this.#port.checksum(this.#heads.address + at, tableBytes)
+    for (let i = 0; i < count; i += 1) sum = this.#port.checksum(addresses[i]!, lengths[i]!, sum)
+    return sum
+  }
+
+  /** An answer. A text: it does not fit, the session must end. */
+  take(frame: FrameReader, input: Memory, payload: number): string | undefined {
+    const part = this.#slots[frame.count]
+    if (part === undefined) return 'a disk answers what nobody has asked'
+    const { payloadByteLength, generation: errno } = frame
+    const isGood = errno === 0
+    if (part.kind === FrameKind.DISK_OPEN) {
+      if (payloadByteLength > 0) this.#opened = input.bytes.slice(payload, payload + payloadByteLength)
+      const isAsked = this.#opening !== this.#again
+      this.#isReady = isGood && (isAsked || this.#isSame(this.#opened ?? new Uint8Array(0)))
+      this.#opening = undefined
+      if (!this.#isReady) this.#failed.push(...this.#waiting.splice(0))
+    } else if (part.kind === FrameKind.DISK_READ && isGood) {
+      if (payloadByteLength !== part.gather!.byteLength) return 'a disk answers with a wrong length'
+      this.#copyOut(input.address + payload, part.gather!)
+    }
+    this.#slots[frame.count] = undefined
+    part.request.ended(isGood ? (part.gather?.byteLength ?? 0) : -errno)
+    return undefined
+  }
+
+  #copyOut(from: number, { addresses, lengths, count }: Gather): void {
+    let done = 0
+    for (let i = 0; i < count; i += 1) {
+      this.#batch.copy(from + done, addresses[i]!, lengths[i]!)
+      done += lengths[i]!
+    }
+    this.#port.run(this.#batch)
+  }
+}
+
+/** One disk of the partner's host. */
+class RemoteDisk implements Disk {
+  readonly path: string
+  readonly byteLength: number
+  readonly #plex: RemotePlex
+  readonly #disk: number
+  #isOpen = true
+  #session: number
+
+  constructor(plex: RemotePlex, disk: number, path: string, byteLength: number) {
+    this.#plex = plex
+    this.#session = plex.session
+    this.#disk = disk
+    this.path = path
+    this.byteLength = byteLength
+  }
+
+  read(at: number, into: Gather, done: Completion): void {
+    this.#plex.transfer(FrameKind.DISK_READ, this.#disk, at, into, done)
+  }
+
+  /** What was written before the link went down may be lost with that host: a flush cannot vouch. */
+  write(at: number, from: Gather, done: Completion): void {
+    if (this.#session !== this.#plex.session) return this.#plex.fail(done)
+    this.#plex.transfer(FrameKind.DISK_WRITE, this.#disk, at, from, done)
+  }
+
+  flush(done: Completion): void {
+    if (this.#session !== this.#plex.session) return this.#plex.fail(done)
+    this.#plex.flush(this.#disk, done)
+  }
+
+  refuse(done: Completion): void {
+    this.#plex.fail(done)
+  }
+
+  readmit(): void {
+    this.#session = this.#plex.session
+    this.#plex.readmit()
+  }
+
+  /** The partner closes its disks when it opens them again, or when the link goes down. */
+  close(): void {
+    assert(this.#isOpen, `${this.path} is closed once`)
+    this.#isOpen = false
+  }
+}
+
+function disksIn(opened: Uint8Array): { byteLength: number; path: string; disk: Uint8Array }[] {
+  const count = Math.floor(opened.length / OpenedDisk.byteLength)
+  return Array.from({ length: count }, (_, at) => OpenedDisk.decode(opened, at * OpenedDisk.byteLength))
+}
+
+const roundUpTo8 = (byteLength: number): number => Math.ceil(byteLength / 8) * 8

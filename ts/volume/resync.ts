@@ -1,0 +1,256 @@
+import type { Procedure } from '../base/procedure.ts'
+import { BLOCK_SIZE, roundDown } from '../base/units.ts'
+import { type MemoryPool, memoryPool } from '../disk/memory-pool.ts'
+import { Transfers } from '../disk/transfers.ts'
+import {
+  BIRTH,
+  CHECKSUM,
+  FLAGS,
+  PHYSICAL,
+  POINTER_PRESENT,
+  POINTER_WORDS,
+  POINTERS_PER_BLOCK,
+} from '../format/block-pointer.ts'
+import type { Copy } from '../plex/copies.ts'
+import type { Completion } from '../ports/completion.ts'
+import type { Memory } from '../ports/memory.ts'
+import { FAILED, HOLE, WAIT } from './answers.ts'
+import type { Image } from './image.ts'
+import { nodeIndex, reachOf } from './tree.ts'
+import { bytesToWords } from './words.ts'
+
+export interface ResyncUser {
+  /** Whether the resync shall end now. */
+  readonly isOver: () => boolean
+  /** Waits until more may be copied, after so many bytes were. */
+  pace(byteLength: number): Procedure
+  /** A block that no plex in sync has any more: it stays damaged. */
+  damaged(physical: number): void
+}
+
+export interface ResyncOutcome {
+  /** whether it has come to its end */
+  readonly isThrough: boolean
+  /** what could not be read, and perhaps can be another time */
+  readonly unreadCount: number
+}
+
+/** A leaf, what it points to, and the nodes above it. */
+const BATCH_BLOCKS = POINTERS_PER_BLOCK + 8
+const TRANSFERS = 16
+const RUN_BLOCKS_MAX = 256
+/** The cache remembers a failure for a while; the disk has been asked again after so many. */
+const FAILURES_MAX = 20
+/** Leaves looked at before others get a turn. */
+const LEAVES_PER_STEP = 32
+
+interface LiveTree {
+  readonly root: Uint32Array
+  readonly height: number
+  readonly blockCount: number
+}
+
+interface Wanted {
+  readonly physical: number
+  readonly checksum: number
+}
+
+/**
+ * Copies to a plex that is being filled what was born after its base and before it was written again: from
+ * then on every consistency point has written to it, too. Runs while clients and consistency points do. What
+ * a batch copies is reached by the newest generation, and pinned, so that nobody writes to its places at the
+ * same time.
+ */
+export function* resync(image: Image, copy: Copy, user: ResyncUser): Procedure<ResyncOutcome> {
+  const pass = new Resync(image, copy, user)
+  try {
+    return yield* pass.run()
+  } finally {
+    pass.close()
+  }
+}
+
+class Resync {
+  readonly #image: Image
+  readonly #copy: Copy
+  readonly #user: ResyncUser
+  readonly #pool: MemoryPool
+  readonly #memory: Memory
+  readonly #waiter = { wake: (): void => {} }
+  /** blocks born from here on are written to this plex by consistency points */
+  readonly #writtenFrom: number
+  #wanted: Wanted[] = []
+  /** the node of each level that was looked at last */
+  #seen: number[] = []
+  #leaves = 0
+  #unreadCount = 0
+
+  constructor(image: Image, copy: Copy, user: ResyncUser) {
+    this.#image = image
+    this.#copy = copy
+    this.#user = user
+    this.#pool = memoryPool(image.world.memory)
+    this.#memory = this.#pool.borrowAsIs(BATCH_BLOCKS * BLOCK_SIZE)
+    this.#writtenFrom = image.generation + 1
+  }
+
+  close(): void {
+    this.#pool.giveBack(this.#memory)
+  }
+
+  *run(): Procedure<ResyncOutcome> {
+    const { directory } = this.#image
+    yield* this.#tree(() => this.#directory())
+    for (const { volume: number } of directory.list()) {
+      yield* this.#tree(() => {
+        const volume = directory.get(number)
+        return volume && { ...volume, blockCount: volume.size / BLOCK_SIZE }
+      })
+    }
+    return { isThrough: this.#mayGoOn, unreadCount: this.#unreadCount }
+  }
+
+  get #mayGoOn(): boolean {
+    return this.#copy.state === 'filling' && !this.#user.isOver()
+  }
+
+  #directory(): LiveTree {
+    const { directory, directoryHeight: height } = this.#image.superblock
+    return { root: bytesToWords(directory), height, blockCount: reachOf(height) }
+  }
+
+  /** `live`: the tree as the newest generation has it; undefined: it has been deleted. */
+  *#tree(live: () => LiveTree | undefined): Procedure {
+    this.#seen = []
+    let block = 0
+    let failures = 0
+    while (this.#mayGoOn) {
+      const tree = live()
+      if (tree === undefined || block >= tree.blockCount) return
+      this.#wanted = []
+      const skips = failures > FAILURES_MAX
+      if (skips) this.#unreadCount += 1
+      const next = this.#collect(tree, block, skips)
+      if (next >= 0) {
+        yield* this.#copyWanted()
+        block = next
+        this.#leaves += 1
+      } else if (next === FAILED) failures += 1
+      if (next >= 0) failures = 0
+      if (next === WAIT) yield 'wait'
+      else if (next === FAILED || this.#leaves % LEAVES_PER_STEP === 0) yield 'again'
+    }
+  }
+
+  /**
+   * Collects the leaf over a block, what it points to and the nodes above it, as far as the plex lacks them.
+   * Returns the next block, or WAIT or FAILED. `skips`: what cannot be read is left out.
+   */
+  #collect({ root, height }: LiveTree, block: number, skips: boolean): number {
+    const { tree, cache } = this.#image
+    if (height === 0) {
+      this.#want(root, 0)
+      return Number.POSITIVE_INFINITY
+    }
+    for (let level = height; ; level -= 1) {
+      const physical = tree.locate(root, height, block, level, this.#waiter)
+      if (physical === HOLE) return this.#saw(block, height, level, Math.max(tree.holeLevel, 1))
+      if (physical === FAILED && skips) return this.#saw(block, height, level, level)
+      if (physical === FAILED || physical === WAIT) return physical
+      if (tree.birth <= this.#copy.base.generation) return this.#saw(block, height, level, level)
+      if (this.#seen[level] !== nodeIndex(block, level)) this.#add(physical, tree.checksum, tree.birth)
+      if (level > 1) continue
+      const frame = cache.get(physical, tree.checksum, this.#waiter)
+      if (frame === FAILED && skips) return this.#saw(block, height, 0, 1)
+      if (frame < 0) return frame
+      for (let child = 0; child < POINTERS_PER_BLOCK; child += 1)
+        this.#want(cache.u32, cache.frameWord(frame) + child * POINTER_WORDS)
+      return this.#saw(block, height, 0, 1)
+    }
+  }
+
+  /** The nodes over a block, down to above `level`, are taken. Returns what comes after those under `under`. */
+  #saw(block: number, height: number, level: number, under: number): number {
+    for (let each = level + 1; each <= height; each += 1) this.#seen[each] = nodeIndex(block, each)
+    return nextUnder(block, under)
+  }
+
+  #want(words: Uint32Array, at: number): void {
+    if (words[at + FLAGS] !== POINTER_PRESENT) return
+    this.#add(words[at + PHYSICAL]!, words[at + CHECKSUM]!, words[at + BIRTH]!)
+  }
+
+  #add(physical: number, checksum: number, birth: number): void {
+    if (birth <= this.#copy.base.generation || birth >= this.#writtenFrom) return
+    if (this.#image.plex.holds(physical)) this.#wanted.push({ physical, checksum })
+  }
+
+  *#copyWanted(): Procedure {
+    if (this.#wanted.length === 0) return
+    const { copies, generation } = this.#image
+    const wanted = this.#wanted.sort((a, b) => a.physical - b.physical)
+    copies.pins.pin(generation)
+    try {
+      const { plex } = this.#image
+      const read = yield* this.#transfer(wanted, (first, gather, done) => plex.read(first, gather, done))
+      const good = wanted.map(({ checksum }, place) => this.#checksum(place) === checksum)
+      for (const [place, isGood] of good.entries()) {
+        if (isGood) continue
+        if (read < 0) this.#unreadCount += 1
+        else this.#user.damaged(wanted[place]!.physical)
+      }
+      if (!this.#mayGoOn) return
+      const failure = yield* this.#transfer(
+        wanted,
+        (first, gather, done) => this.#image.plex.write(first, gather, done, this.#copy),
+        good,
+      )
+      if (failure < 0) copies.failed(this.#copy, `a write of the resync failed with error ${-failure}`)
+    } finally {
+      copies.pins.unpin(generation)
+    }
+    yield* this.#user.pace(wanted.length * BLOCK_SIZE)
+  }
+
+  #checksum(place: number): number {
+    return this.#image.world.memory.checksum(this.#memory.address + place * BLOCK_SIZE, BLOCK_SIZE)
+  }
+
+  /** One request for neighbours; `only`: for these alone. Returns the first failure, or 0. */
+  *#transfer(
+    wanted: readonly Wanted[],
+    start: (first: number, gather: Parameters<Image['plex']['read']>[1], done: Completion) => void,
+    only?: readonly boolean[],
+  ): Procedure<number> {
+    const transfers = new Transfers(TRANSFERS)
+    for (let from = 0; from < wanted.length; ) {
+      const count = this.#runFrom(wanted, from, only)
+      const { physical } = wanted[from]!
+      if (only?.[from] !== false) {
+        const address = this.#memory.address + from * BLOCK_SIZE
+        while (transfers.inFlight === TRANSFERS) yield 'wait'
+        if (!this.#mayGoOn) break
+        yield* transfers.start(address, count * BLOCK_SIZE, (gather, done) => start(physical, gather, done))
+      }
+      from += count
+    }
+    return yield* transfers.drain()
+  }
+
+  #runFrom(wanted: readonly Wanted[], from: number, only: readonly boolean[] | undefined): number {
+    const first = wanted[from]!.physical
+    if (only?.[from] === false) return 1
+    let count = 1
+    while (
+      count < RUN_BLOCKS_MAX &&
+      wanted[from + count]?.physical === first + count &&
+      only?.[from + count] !== false &&
+      this.#image.plex.holds(first, count + 1)
+    )
+      count += 1
+    return count
+  }
+}
+
+/** The first block that does not lie under the node of this level that `block` lies under. */
+const nextUnder = (block: number, level: number): number => roundDown(block, reachOf(level)) + reachOf(level)
