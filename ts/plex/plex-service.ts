@@ -202,8 +202,11 @@ export class PlexService {
     this.#session += 1
     this.#nextOpening = undefined
     for (const slot of this.#replies.splice(0)) slot.isBusy = false
-    for (const [number, { isBusy }] of this.#slots.entries()) {
-      if (isBusy) this.#slots[number] = new Slot(this, number)
+    for (const [number, slot] of this.#slots.entries()) {
+      if (!slot.isBusy) continue
+      this.#slots[number] = new Slot(this, number)
+      // an opening uses none of its memory
+      if (slot.kind === FrameKind.DISK_OPEN) this.#slots[number].memory = slot.memory
     }
   }
 
@@ -230,6 +233,7 @@ export class PlexService {
     const isAsked = this.#opening?.session === this.#session || this.#nextOpening !== undefined
     if (isAsked) return 'disks are asked to be opened twice'
     slot.isBusy = true
+    slot.kind = FrameKind.DISK_OPEN
     slot.session = this.#session
     if (this.#opening === undefined) this.#begin(slot)
     else this.#nextOpening = slot
@@ -271,8 +275,9 @@ export class PlexService {
     const bytes = new Uint8Array(this.#disks.length * OpenedDisk.byteLength)
     for (const [index, { disk, identity }] of this.#disks.entries()) {
       const { path, byteLength } = disk
-      // a path that is too long is told by its end
-      const told = path.length > 200 ? `..${path.slice(-50)}` : path
+      // a path that is too long is told by its end: in UTF-8, a character has up to four bytes
+      const isLong = new TextEncoder().encode(path).length > 250
+      const told = isLong ? `..${[...path].slice(-60).join('')}` : path
       OpenedDisk.encode(
         { path: told, byteLength, disk: identity },
         bytes.subarray(index * OpenedDisk.byteLength),

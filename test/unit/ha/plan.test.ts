@@ -111,6 +111,53 @@ t.test('a record that calls no plex in sync stops everything: no owner has writt
   t.same(planAsOwner(view({ ...mirrored, plex0: 'stale', plex1: 'in-sync' }, goodLog)), { log: 'ring' })
 })
 
+t.test('a node opens the image only where it reaches a plex in sync', async (t) => {
+  const plexes = { plex0: 'stale', plex1: 'in-sync' } as const
+  const reaching = (of: View, ...reached: number[]): View => ({ ...of, plexes: reached })
+  const stale = { obstacle: 'plex 0 on castor is stale: changes are missing that the other plex has' }
+  const own = view({ ...mirrored, ...plexes }, goodLog)
+  t.same(planAsOwner(reaching(own, 0)), stale)
+  t.same(planAsOwner(reaching(own, 1)), { log: 'ring' })
+  t.same(planAsOwner(reaching(own, 0, 1)), { log: 'ring' }, 'one of them is enough')
+  t.match(planAsOwner(reaching(view({ ...clean, ...plexes }, goodLog), 0)), stale, 'a clean end or not')
+  const other = view({ ...givenToPollux, ...plexes }, goodLog)
+  t.same(planAsKeeper(reaching(other, 0)), stale)
+  t.same(planAsKeeper(reaching(other, 1)), { log: 'ring' })
+  t.same(planAsKeeper(reaching(view(givenToPollux, goodLog), 1)), {
+    obstacle: 'plex 1 on castor is stale: changes are missing that the other plex has',
+  })
+  t.same(planForced(reaching(own, 0)), 'ring', 'what an operator may do is decided elsewhere')
+})
+
+t.test('a node reaches the disks of its partner as long as that is keeper', async (t) => {
+  const stale = { ...mirrored, plex0: 'stale', plex1: 'in-sync' } as const
+  const seen = (record: View['record'], facts?: PartnerFacts): View => ({
+    ...view(record, goodLog, facts),
+    plexes: [0],
+  })
+  t.same(planAsOwner(seen(stale, keeperFacts)), { log: 'ring' })
+  const obstacle = /plex 0 on castor is stale/
+  t.match(planAsOwner(seen(stale)), { obstacle }, 'the link is down')
+  t.match(planAsOwner(seen(stale, { ...keeperFacts, state: 'owner' })), { obstacle })
+  const given = { ...stale, owner: 'pollux' }
+  t.same(planAsKeeper(seen(given, keeperFacts)), { log: 'ring' })
+  t.match(planAsKeeper(seen(given, { ...keeperFacts, state: 'owner' })), { obstacle })
+})
+
+t.test('who does not know of a mirror that counts does not open the image', async (t) => {
+  const obstacle = 'a is mirrored, and the configuration of castor has no mirror for it: add it'
+  const unaware = (record: View['record']): View => ({ ...view(record, goodLog), plexCount: 1, plexes: [0] })
+  const both = { ...mirrored, plex1: 'in-sync' } as const
+  t.same(planAsOwner(unaware(both)), { obstacle })
+  t.same(planAsOwner(unaware({ ...both, clean: true })), { obstacle })
+  t.same(planAsKeeper(unaware({ ...both, owner: 'pollux' })), { obstacle })
+  for (const plex1 of ['stale', 'absent'] as const)
+    t.same(planAsOwner(unaware({ ...both, plex1 })), { log: 'ring' }, plex1)
+  t.same(planAsOwner(view(both, goodLog)), { log: 'ring' })
+  const only = unaware({ ...both, plex0: 'stale' })
+  t.match(planAsOwner(only), { obstacle: /plex 0 on castor is stale/ }, 'what it has is told first')
+})
+
 t.test('a keeper takes over only with a log that the record lists, whole and complete', async (t) => {
   t.same(planAsKeeper(view(givenToPollux, goodLog)), { log: 'ring' })
   t.match(planAsKeeper(view(givenToPollux, lostLog)), { obstacle: /castor has lost its log/ })

@@ -126,6 +126,44 @@ t.test('a handover that cannot be is refused with what is missing', async (t) =>
   t.match(keeper.answers.get(3)?.error, { message: /pollux owns it/ })
 })
 
+t.test('a handover waits for a plex in sync that the partner reaches', async (t) => {
+  const apart = { plexCount: 2, plexesHere: [0], plexesThere: [1] } as const
+  const rig = new Rig({ ...alone, plex1: 'stale' }, apart).serveMirrored()
+  const because =
+    'castor cannot hand a over to pollux: plex 1 on pollux is stale: changes are missing that the ' +
+    'other plex has; try again when it is in sync'
+  rig.ownership.handover(rig.nowMs, 1, { dryRun: true })
+  t.same(rig.answers.get(1)?.result, { possible: false, because })
+  rig.ownership.handover(rig.nowMs, 2, { dryRun: false })
+  t.match(rig.answers.get(2)?.error, { code: 'GIVEBACK_IMPOSSIBLE', message: because })
+  t.equal(rig.ownership.serves, true)
+  rig.ownership.plexesAre(rig.nowMs, ['in-sync', 'in-sync'])
+  rig.ownership.handover(rig.nowMs, 3, { dryRun: true })
+  t.match(rig.answers.get(3)?.result, { possible: false }, 'not before the record says so')
+  rig.settle()
+  rig.ownership.handover(rig.nowMs, 4, { dryRun: true })
+  t.same(rig.answers.get(4)?.result, { possible: true, because: '' })
+})
+
+t.test('with shared disks one plex in sync is enough for a handover', async (t) => {
+  const rig = new Rig({ ...alone, plex1: 'stale' }, { plexCount: 2 }).serveMirrored()
+  rig.ownership.handover(rig.nowMs, 1, { dryRun: true })
+  t.same(rig.answers.get(1)?.result, { possible: true, because: '' })
+})
+
+t.test('a keeper whose plex is stale says that it cannot take over', async (t) => {
+  const rig = new Rig({ ...byPollux, plex1: 'stale' }, { plexCount: 2, plexesHere: [1], plexesThere: [0] })
+  rig.start().pass(5000)
+  t.match(rig.ownership.takeoverPossible(), {
+    possible: false,
+    because: 'plex 1 on castor is stale: changes are missing that the other plex has',
+  })
+  t.equal(rig.ownership.state, 'keeper')
+  rig.arbiter.change({ plex0: 'stale', plex1: 'in-sync' })
+  rig.pass(1000)
+  t.equal(rig.ownership.state, 'opening', 'it has what counts')
+})
+
 t.test('a handover that fails on the way is taken back, and requests are served again', async (t) => {
   const rig = new Rig(alone).serveMirrored()
   rig.ownership.handover(rig.nowMs, 1, { dryRun: false })

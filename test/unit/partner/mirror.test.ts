@@ -144,3 +144,94 @@ t.test('entries that were released before they were sent cannot be sent', async 
   t.notOk(mirror.hasFallenBehind)
   t.match(batch(side).frame, { sequence: 5, count: 6 })
 })
+
+/** Which pages of the ring the partner has, too. */
+function sharedPages({ end }: { end: OwnerEnd }): number[] {
+  const { ring } = end.writer
+  const pages = Array.from({ length: ring.layout.pageCount }, (_, page) => page)
+  return pages.filter((page) => {
+    const found = end.mirror.sharedPageAt(ring.pageAddress(page))
+    if (found >= 0 && found !== page) throw new Error(`page ${page} is taken for ${found}`)
+    return found >= 0
+  })
+}
+
+const from = (first: number, end: number): number[] =>
+  Array.from({ length: end - first }, (_, index) => first + index)
+
+t.test('a page is shared from its acknowledgement until it is released', async (t) => {
+  const side = owner()
+  const { mirror, writer } = side.end
+  t.same(sharedPages(side), [], 'there is nothing yet')
+  for (const pages of [3, 0, 2]) writer.write(pages)
+  t.same(sharedPages(side), [])
+  batch(side)
+  t.same(sharedPages(side), [], 'it is on its way')
+  mirror.take(acknowledgement(2))
+  t.same(sharedPages(side), [0, 1, 2])
+  mirror.take(acknowledgement(3))
+  t.same(sharedPages(side), [0, 1, 2, 3, 4])
+  writer.write(1)
+  t.same(sharedPages(side), [0, 1, 2, 3, 4], 'the next one is not there yet')
+  writer.ring.release(1)
+  t.same(sharedPages(side), [3, 4])
+  writer.ring.release(3)
+  t.same(sharedPages(side), [], 'what is kept was not acknowledged')
+  batch(side)
+  mirror.take(acknowledgement(4))
+  t.same(sharedPages(side), [5])
+  writer.ring.release(4)
+  t.same(sharedPages(side), [])
+})
+
+t.test('memory next to the pages of the ring is no page', async (t) => {
+  const side = owner()
+  const { mirror, writer } = side.end
+  const { ring } = writer
+  for (let i = 0; i < 4; i += 1) writer.write(60)
+  batch(side)
+  mirror.take(acknowledgement(4))
+  t.equal(mirror.sharedPageAt(ring.pageAddress(0)), 0)
+  for (const page of [-1, -100, 256, 257, 2 ** 30])
+    t.equal(mirror.sharedPageAt(ring.pageAddress(page)), -1, `${page}`)
+  t.equal(mirror.sharedPageAt(side.memory.allocate(4096).address), -1)
+})
+
+t.test('the pages that are shared wrap with the ring', async (t) => {
+  const side = owner()
+  const { mirror, writer } = side.end
+  for (let i = 0; i < 4; i += 1) writer.write(60)
+  batch(side)
+  mirror.take(acknowledgement(4))
+  writer.ring.release(3)
+  for (const pages of [16, 20, 0, 30]) writer.write(pages)
+  batch(side)
+  batch(side)
+  mirror.take(acknowledgement(5))
+  t.same(sharedPages(side), from(180, 256), 'up to the end of the ring')
+  mirror.take(acknowledgement(6))
+  t.same(sharedPages(side), [...from(0, 20), ...from(180, 256)])
+  mirror.take(acknowledgement(7))
+  t.same(sharedPages(side), [...from(0, 20), ...from(180, 256)], 'an entry may have no pages')
+  mirror.take(acknowledgement(8))
+  writer.ring.release(4)
+  t.same(sharedPages(side), [...from(0, 50), ...from(240, 256)])
+  writer.ring.release(6)
+  t.same(sharedPages(side), from(20, 50))
+})
+
+t.test('a partner whose copy begins again has nothing of what the one before had', async (t) => {
+  const side = owner()
+  const { mirror, writer } = side.end
+  for (let i = 0; i < 3; i += 1) writer.write(2)
+  batch(side)
+  mirror.take(acknowledgement(3))
+  t.equal(sharedPages(side).length, 6)
+  mirror.restart()
+  t.same(sharedPages(side), [])
+  batch(side)
+  mirror.take(acknowledgement(1))
+  t.same(sharedPages(side), [0, 1])
+  mirror.start(identity(8))
+  t.same(sharedPages(side), [])
+})
