@@ -270,6 +270,8 @@ export class Image {
       host.event('error', 'block damaged', `block ${physical} is damaged (${why})`, { physical, why })
     }
     this.cache.onFoundElsewhere = (physical, frame, copy) => {
+      // what was under way when the image was let go of still arrives
+      if (this.#isClosed) return
       this.mender.mend(physical, this.cache.memory, frame * BLOCK_SIZE, copy)
     }
     this.mender.onMended = (physical, { plex }) => {

@@ -280,3 +280,24 @@ t.test('what consistency points write meanwhile is never mended with older conte
   here.world.settle()
   t.same(differingBlocks(here.world, image, plexes), [])
 })
+
+t.test('what is found on the other plex after the image was let go of mends nothing', async (t) => {
+  const here = mirrored()
+  flip(here, 0, locate(here, 70_000, 0))
+  const image = openMirror(here.world, here.plexes)
+  const volume = image.directory.get(here.volume)!
+  const waiter = { wake: () => {} }
+  let physical = image.tree.resolve(volume.root, volume.height, 70_000, waiter)
+  for (; physical < 0; physical = image.tree.resolve(volume.root, volume.height, 70_000, waiter)) {
+    image.cache.submit()
+    here.world.settle()
+  }
+  image.cache.get(physical, image.tree.checksum, waiter)
+  image.cache.submit()
+  here.world.settle()
+  image.cache.submit()
+  image.close()
+  here.world.settle()
+  t.equal(image.mender.inFlight, 0)
+  t.ok(here.plexes.flat().every(({ closed }) => closed))
+})
