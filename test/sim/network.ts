@@ -45,22 +45,23 @@ export class Network {
     for (const link of this.#links.values()) link[side]!.reset()
   }
 
-  /** The two main threads: they dial each other for as long as both engines want a link. */
+  /** The main thread of pollux dials for its engines that want a link: one wish is one connection. */
   #keepLinked(): void {
-    const { aggregates, castor, pollux, scheduler } = this.#world
+    const { aggregates, castor, pollux, scheduler, random } = this.#world
     if (this.isWhole) {
       for (const { place } of aggregates) {
         const [one, two] = [castor.hosts[place], pollux.hosts[place]]
-        if (one?.isAwake && two?.isAwake && one.wantsLink && two.wantsLink) this.#link(place, one, two)
+        if (one?.isAwake && two?.isAwake && two.wantsLink) this.#link(place, one, two)
       }
     }
-    scheduler.after(LINK_RETRY_MS, () => this.#keepLinked())
+    // sometimes before what was under way over the last connection has come back
+    const isAtOnce = random.chance(0.2)
+    scheduler.after(isAtOnce ? random.between(0.02, 0.2) : LINK_RETRY_MS, () => this.#keepLinked())
   }
 
   #link(place: number, one: SimEngine, two: SimEngine): void {
     const { scheduler, random } = this.#world
-    const before = this.#links.get(place)
-    if (before?.every((stream) => !stream.isClosed && stream.ended === 'no')) return
+    two.wantsLink = false
     const ends = SimStream.pair(
       ['pollux', one.holder()],
       ['castor', two.holder()],

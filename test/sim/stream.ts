@@ -119,7 +119,9 @@ export class SimStream implements Stream {
     const receiving = this.#receiving
     this.#receiving = undefined
     if (receiving !== undefined)
-      this.#scheduler.after(0, () => this.#holder.deliver(receiving.done, ECANCELED))
+      this.#scheduler.after(this.#random.between(0, 0.1), () =>
+        this.#holder.deliver(receiving.done, ECANCELED),
+      )
     this.#tell(how)
   }
 

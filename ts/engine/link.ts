@@ -57,8 +57,12 @@ export class Link implements SessionUser {
   /** A connection to whom the engine hopes is the partner. A newer one replaces an older one. */
   open(stream: Stream, leftover: Uint8Array, nowMs: number): void {
     this.#session.close('a newer connection replaces it')
-    // completions of the old connection are still under way: the partner dials again
-    if (!this.#session.isFree) return stream.close()
+    // completions of the old connection are still under way
+    if (!this.#session.isFree) {
+      stream.close()
+      return this.#host.wantLink(true)
+    }
+    this.#host.wantLink(false)
     this.#session.open(stream, leftover, nowMs)
     const facts = this.#user.helloFacts()
     this.#incarnation = facts.incarnation.slice()

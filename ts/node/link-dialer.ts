@@ -3,11 +3,11 @@ import { type Address, addressText } from '../config/address.ts'
 import type { LinkConnection } from './link-listener.ts'
 import { type SocketTools, takeOffLoop } from './sockets.ts'
 
-const RETRY_MIN_MS = 100
+const RETRY_MIN_MS = 10
 const RETRY_MAX_MS = 1000
 const CONNECT_TIMEOUT_MS = 1000
 
-/** A connection that lasted this long was good: the next dial comes soon again. */
+/** A connection that lasted this long was good: the next dial comes at once again. */
 const GOOD_AFTER_MS = 2000
 
 /**
@@ -64,12 +64,14 @@ export class LinkDialer {
       this.#later()
     })
     socket.once('connect', () => {
+      // not read from so far, so nothing of what the partner says stays behind
+      const taken = takeOffLoop(socket, new Uint8Array(0), this.#tools)
+      // it was reset meanwhile: its end is noticed like that of any other dial
+      if (!taken) return
       this.#socket = undefined
       this.#wanted = false
       this.#connectedMs = performance.now()
-      // not read from so far, so nothing of what the partner says stays behind
-      const taken = takeOffLoop(socket, new Uint8Array(0), this.#tools)
-      if (taken) this.#connected({ peer: addressText(this.#address), ...taken })
+      this.#connected({ peer: addressText(this.#address), ...taken })
     })
   }
 }

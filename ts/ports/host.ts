@@ -8,7 +8,7 @@ export interface HostPort {
   serving(state: ServingState): void
   /** The answer to a request of the control path. */
   answer(request: number, result: unknown, error?: StoreError): void
-  /** The engine wants a link connection (again), or none. */
+  /** The engine wants a link connection (again), or none. One wish is one connection: it may be of no use. */
   wantLink(wanted: boolean): void
 }
 

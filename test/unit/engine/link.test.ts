@@ -30,6 +30,7 @@ function identityOf(name: string, change: Partial<LinkIdentity> = {}): LinkIdent
 class Side implements LinkUser {
   readonly log: string[] = []
   readonly events: string[] = []
+  readonly wishes: boolean[] = []
   readonly link: Link
   readonly memory: MemoryTwin
   stream: StreamTwin
@@ -38,6 +39,7 @@ class Side implements LinkUser {
   constructor(memory: MemoryTwin, stream: StreamTwin, who: LinkIdentity) {
     const host = {
       event: (_level: string, kind: string, text: string) => this.events.push(`${kind}: ${text}`),
+      wantLink: (wanted: boolean) => this.wishes.push(wanted),
     }
     this.memory = memory
     this.stream = stream
@@ -174,6 +176,7 @@ t.test('a newer connection takes the place of an older one when that has ended',
   const late = new StreamTwin(a.memory)
   a.link.open(late, nowhere, 20)
   t.ok(late.isClosed, 'a receive of the older one is still under way')
+  t.same(a.wishes, [false, true], 'so another one is wished for: nobody dials unasked')
   t.equal(a.log.at(-1), 'down: a newer connection replaces it')
   turns(4, 21, a, b)
   const [c, d] = connected(a.memory)
@@ -183,6 +186,7 @@ t.test('a newer connection takes the place of an older one when that has ended',
   b.open(30)
   turns(4, 31, a, b)
   t.ok(a.link.isUp && b.link.isUp)
+  t.same(a.wishes, [false, true, false])
   a.link.close('done')
   t.notOk(a.link.isUp)
 })
