@@ -253,8 +253,8 @@ export class Engine implements OwnershipEffects, LinkUser {
     this.changed()
   }
 
-  handover(record: OwnerRecord): void {
-    this.link.queue({ kind: FrameKind.HANDOVER, epoch: record.epoch })
+  handover(record: OwnerRecord, stays: boolean): void {
+    this.link.queue({ kind: FrameKind.HANDOVER, epoch: record.epoch, count: stays ? 1 : 0 })
     this.link.pump()
   }
 
@@ -323,7 +323,7 @@ export class Engine implements OwnershipEffects, LinkUser {
         this.keeper.release(frame)
         return undefined
       case FrameKind.HANDOVER:
-        this.ownership.handedOver(this.world.clock.now())
+        this.ownership.handedOver(this.world.clock.now(), frame.epoch, frame.count === 1)
         return undefined
       case FrameKind.DISK_OPEN:
         if (this.#opening.isLeaving) return 'this node still has I/O of an earlier ownership in flight'

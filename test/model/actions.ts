@@ -156,8 +156,9 @@ function addOwner(state: PairState, index: number, turn: Turn): void {
   const nowMs = localMs(state, node)
   const ownership = node.ownership!
   const isLive = ownership.fenceAtMs > nowMs
-  if (!isLive || !(ownership.serves || node.quiescing)) return
+  if (!isLive) return
   addCatchUp(state, index, turn)
+  if (!(ownership.serves || node.quiescing)) return
   addPlex(state, index, turn)
   const isDemanding = ownership.mirrorRequired || node.joining
   const safe = isDemanding ? node.mirrored : ownership.maySoloAck ? node.ring.entries : 0
@@ -194,15 +195,15 @@ function logWrite(own: NodeState, next: PairState, index: number): void {
   if (own.mirroring) send(next, index, { kind: 'entries', epoch: own.ownership!.epoch, entries: bit })
 }
 
-/** As `#catchUp` in ts/engine.ts: begin, send, wait for it, say so to the arbiter. */
+/** As ts/engine/catch-up.ts: begin, send, wait for it, say so to the arbiter. */
 function addCatchUp(state: PairState, index: number, turn: Turn): void {
   const { partner, mirroring, joining, ownership, ring, mirrored } = state.nodes[index]!
   const { acknowledged, image } = state
   const nowMs = localMs(state, state.nodes[index]!)
   if (partner?.state !== 'keeper') return
-  if (!mirroring && ownership!.maySoloAck)
+  if (!mirroring && ownership!.mayFillPartner(nowMs))
     turn('begins a copy', true, (own, next) => {
-      if (own.partner === undefined || !own.ownership!.maySoloAck) return
+      if (own.partner === undefined || !own.ownership!.mayFillPartner(nowMs)) return
       own.mirroring = true
       own.mirrored = 0
       own.answered = false
@@ -211,15 +212,15 @@ function addCatchUp(state: PairState, index: number, turn: Turn): void {
       send(next, index, { kind: 'entries', epoch, entries: own.ring.entries })
     })
   if (!mirroring || ownership!.mirrorRequired) return
-  if (!joining && ownership!.state === 'syncing')
+  if (!joining && ownership!.wantsPartner(nowMs))
     turn('waits for the copy from now on', true, (own) => {
-      if (own.mirroring && own.ownership!.state === 'syncing') own.joining = true
+      if (own.mirroring && own.ownership!.wantsPartner(nowMs)) own.joining = true
     })
   if (joining && !(acknowledged & ring.entries & ~image & ~mirrored))
     turn('has brought the copy up to date', true, (own) => {
       if (!own.joining || own.partner === undefined) return
       own.ownership!.partnerComplete(nowMs, own.partner.incarnation)
-      if (own.ownership!.mirrorRequired) own.joining = false
+      if (own.ownership!.mirrorRequired || own.ownership!.state === 'pairing') own.joining = false
     })
 }
 

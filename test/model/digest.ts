@@ -103,6 +103,8 @@ class Digest {
         return `e${this.#since(message.epoch)}.${message.entries}`
       case 'acknowledge':
         return `a${this.#since(message.epoch)}${this.#names.of(message.incarnation)}.${message.entries}`
+      case 'handover':
+        return `o${this.#since(message.epoch)}${message.stays}`
       default:
         return message.kind
     }
@@ -147,6 +149,7 @@ class Digest {
       course.partnerIncarnation ? this.#names.of(course.partnerIncarnation) : '',
       `${course.stopWanted !== undefined}${course.own_isHandoverFutile}${course.own_plexWords?.[1]?.[0]}`,
       past && claim ? `${this.#record(claim.next)}${claim.how}${claim.log}` : '',
+      this.#meeting(course, nowMs),
       `${this.#since(claimed)} ${kept < 0 ? 'k' : this.#since(kept)} ${ahead(course.own_retryAtMs, nowMs)}`,
       facts,
       this.#facts(partnerFacts),
@@ -154,6 +157,14 @@ class Digest {
       ...this.#times(course, nowMs),
     ]
     return parts.join(' ')
+  }
+
+  /** What the giver said counts for the next epoch only, and once the image is open. */
+  #meeting({ state, meeting, own_claimedEpoch: claimed }: Opened['own_course'], nowMs: number): string {
+    const { own_toldEpoch: told, untilMs } = meeting
+    const isEntering = state === 'taking-over' || state === 'opening'
+    const counts = told >= this.#epoch || (isEntering && told === claimed - 1)
+    return `${counts ? this.#since(told) : ''}m${state === 'announcing' ? ahead(untilMs, nowMs) : ''}`
   }
 
   #register({ register }: Opened['own_course'], nowMs: number): string[] {

@@ -101,8 +101,8 @@ class ModelEffects implements OwnershipEffects {
     hangUp(now(), this.#index)
   }
 
-  handover(): void {
-    send(now(), this.#index, { kind: 'handover' })
+  handover({ epoch }: OwnerRecord, stays: boolean): void {
+    send(now(), this.#index, { kind: 'handover', epoch, stays })
   }
 
   changed(): void {}
@@ -222,7 +222,8 @@ export function receive(state: PairState, index: number, message: Message): void
     return
   }
   if (node.owner) return hangUp(state, index)
-  if (message.kind === 'handover') return ownership.handedOver(localMs(state, node))
+  if (message.kind === 'handover')
+    return ownership.handedOver(localMs(state, node), message.epoch, message.stays)
   if (message.epoch < ownership.epoch) return hangUp(state, index)
   if (message.kind === 'base') beginCopy(state, node, message.epoch)
   else node.ring = { ...node.ring, entries: node.ring.entries | message.entries }

@@ -90,10 +90,20 @@ export interface OpenedCourse {
     own_reopenDelayMs: number
   }
   desk: { own_takeover: unknown; own_handover: unknown }
+  meeting: { untilMs: number; own_toldEpoch: number }
   flaps: { joinAtMs: number; own_delayMs: number; own_partedAtMs: number }
 }
 
-const MUTABLE = new Set(['Ownership', 'Course', 'Register', 'Lease', 'Observer', 'RequestDesk', 'FlapLimit'])
+const MUTABLE = new Set([
+  'Ownership',
+  'Course',
+  'Register',
+  'Lease',
+  'Observer',
+  'RequestDesk',
+  'FlapLimit',
+  'Meeting',
+])
 
 /** A copy that goes its own way. Records, facts and claims are never changed in place, so they are shared. */
 export function copyOwnership(ownership: Ownership): Ownership {

@@ -63,7 +63,7 @@ export type Message =
       readonly incarnation: string
       readonly entries: number
     }
-  | { readonly kind: 'handover' }
+  | { readonly kind: 'handover'; readonly epoch: number; readonly stays: boolean }
   | { readonly kind: 'end' }
 
 /** What a node has asked of the arbiter, and has no answer to. */

@@ -115,5 +115,7 @@ async function duringGiveback(pair: Pair, random: Random, victim: NodeName): Pro
   const giveback = pair.command('giveback', 'castor')
   await sleep(random.between(250, 500))
   await pair.kill(victim)
+  // whichever of the two has it at that moment, the other one can have it at once
+  await pair.serving('castor', partnerOf(victim))
   await giveback
 }

@@ -33,7 +33,7 @@ export class CatchUp {
     if (partner === undefined || partner.state !== 'keeper') return
     const ownership = this.#ownership
     if (!this.isMirroring) {
-      if (!ownership.maySoloAck) return
+      if (!ownership.mayFillPartner(nowMs)) return
       this.isMirroring = true
       owner.mirror.start(partner.incarnation)
       this.#sendBase(owner)
@@ -45,10 +45,10 @@ export class CatchUp {
       this.#sendBase(owner)
     }
     if (ownership.mirrorRequired) return
-    if (!this.isJoining && owner.mirror.isCaughtUp && ownership.state === 'syncing') this.isJoining = true
+    if (!this.isJoining && owner.mirror.isCaughtUp && ownership.wantsPartner(nowMs)) this.isJoining = true
     if (this.isJoining && owner.mirror.acknowledged >= owner.aggregate.acknowledged) {
       ownership.partnerComplete(nowMs, identityText(partner.incarnation))
-      if (ownership.mirrorRequired) this.isJoining = false
+      if (ownership.mirrorRequired || ownership.state === 'pairing') this.isJoining = false
     }
   }
 

@@ -19,7 +19,7 @@ export const LinkFrame = struct('LinkFrame', 64, {
   payloadSeal: u32,
   /** ENTRIES: first of the batch; ACKNOWLEDGE: received through; RELEASE: on the disks through */
   sequence: u64,
-  /** ENTRIES: number of entries */
+  /** ENTRIES: number of entries; others: see the kind */
   count: u32,
   firstPage: u32,
   pageCount: u32,
@@ -42,7 +42,7 @@ export const FrameKind = {
   HEARTBEAT: 6,
   /** owner to keeper: your copy starts afresh at `sequence`, in this epoch */
   BASE: 7,
-  /** owner to keeper: the record names you owner now */
+  /** owner to keeper: the record names you owner now. `count`: 1 if the sender stays, and keeps your log */
   HANDOVER: 8,
   /** owner to keeper: open the disks of the plex on your host. `count`: slot, which the answer names */
   DISK_OPEN: 9,

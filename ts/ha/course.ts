@@ -5,13 +5,14 @@ import type { ArbiterPort } from '../ports/arbiter.ts'
 import type { LogFacts, OwnershipEffects, OwnershipSettings, PartnerFacts } from './facts.ts'
 import { FlapLimit } from './flap-limit.ts'
 import { Lease } from './lease.ts'
+import { Meeting } from './meeting.ts'
 import { type Claim, Observer } from './observer.ts'
 import type { View } from './plan.ts'
 import { type PlexWord, withPlexWords } from './plex-words.ts'
 import { Register } from './register.ts'
 import { handoverObstacle, RequestDesk, type TakeoverCommand } from './requests.ts'
 import { type Event, holdsLease, looks, mayWrite, nextState, type State, serves } from './transitions.ts'
-import { isAlone, type Wishes, wishedRecord } from './wish.ts'
+import { isAlone, isTogether, type Wishes, wishedRecord } from './wish.ts'
 
 /**
  * The course of one node's ownership: what the state, the record and the time set off. Inputs come from
@@ -25,6 +26,7 @@ export class Course {
   readonly observer: Observer
   readonly desk: RequestDesk
   readonly flaps = new FlapLimit()
+  readonly meeting = new Meeting()
   state: State = 'starting'
   reason = 'it has not started yet'
   log: LogFacts | undefined
@@ -98,6 +100,18 @@ export class Course {
     return { node, partner, record, log, diskEpoch, plexCount, plexes, partnerFacts }
   }
 
+  /** Nothing is acknowledged, no log is needed, and the giver may come: its copy may be begun and listed. */
+  isMeeting(now: number): boolean {
+    const isOpen = this.state === 'announcing' && now < this.meeting.untilMs
+    return isOpen && this.isOwner && this.register.known?.clean === true
+  }
+
+  /** The image is open; if it was given, the giver's copy is waited for. */
+  meet(now: number): void {
+    if (this.#claim?.how === 'handover') this.meeting.begin(now, this.#claimedEpoch)
+    else this.meeting.end()
+  }
+
   #wishes(now: number): Wishes {
     return {
       node: this.settings.node,
@@ -107,6 +121,7 @@ export class Course {
       isLinked: this.partnerFacts !== undefined,
       mayBeInSync: this.register.mayBeInSync,
       isClean: this.isClean,
+      isMeeting: this.isMeeting(now),
       mayJoin: now >= this.flaps.joinAtMs,
     }
   }
@@ -230,17 +245,21 @@ export class Course {
     const record = this.#live(now)
     const wishes = this.#wishes(now)
     const { partner } = this.settings
-    if (this.state === 'announcing' && isAlone(record, wishes)) {
-      this.move('announced')
-      this.reason = ''
-      this.effects.serve(record)
-      this.desk.fulfil(this.outcome())
-    } else if (this.state === 'parting' && isAlone(record, wishes)) this.move('parted')
+    if (this.state === 'announcing' && isAlone(record, wishes)) this.#begin(record, 'announced')
+    else if (this.state === 'pairing' && isTogether(record, wishes)) this.#begin(record, 'in sync')
+    else if (this.state === 'parting' && isAlone(record, wishes)) this.move('parted')
     else if (this.state === 'serving-solo' && wishes.isLinked) this.move('link up')
     else if (this.state === 'joining' && record.log === 'in-sync') {
       assert(record.incarnations[partner] === this.partnerIncarnation, 'in-sync is about this ring')
       this.move('in sync')
     }
+  }
+
+  #begin(record: OwnerRecord, event: 'announced' | 'in sync'): void {
+    this.move(event)
+    this.reason = ''
+    this.effects.serve(record)
+    this.desk.fulfil(this.outcome())
   }
 
   /** Sends the swap that the state wants, or the renewal that is due. */
@@ -297,7 +316,7 @@ export class Course {
   #handed(record: OwnerRecord): void {
     this.move('handed over')
     this.reason = `${record.owner} owns ${record.aggregate}`
-    this.effects.handover(record)
+    this.effects.handover(record, this.stopWanted === undefined)
     this.#drop(`${record.aggregate} was handed over to ${record.owner}`)
     this.#keep(record)
     this.desk.fulfil({ owner: record.owner, epoch: record.epoch })
@@ -351,6 +370,7 @@ export class Course {
     if (register.mustRead || this.state === 'taking-over') return Math.min(wakeMs, this.#retryAtMs)
     if (isLooking) return Math.min(this.observer.decideAtMs, this.observer.lookAtMs)
     if (this.state === 'joining' && now < this.flaps.joinAtMs) wakeMs = Math.min(wakeMs, this.flaps.joinAtMs)
+    if (this.isMeeting(now)) wakeMs = Math.min(wakeMs, this.meeting.untilMs)
     return Math.min(wakeMs, Math.max(this.lease.renewAtMs, this.#retryAtMs))
   }
 

@@ -69,8 +69,8 @@ export interface OwnershipEffects {
   quiesce(): void
   /** Not owner any more: close clients with nothing answered, write nothing, close the image. */
   drop(reason: string): void
-  /** Tell the partner that the record names it now. */
-  handover(record: OwnerRecord): void
+  /** Tell the partner that the record names it now, and whether this node stays and keeps its log. */
+  handover(record: OwnerRecord, stays: boolean): void
   /** State, reason or record have changed. */
   changed(): void
   answer(request: number, result: unknown, error?: StoreError): void

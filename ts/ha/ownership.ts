@@ -75,6 +75,19 @@ export class Ownership {
     return answersRequests(this.#course.state) && !this.mirrorRequired
   }
 
+  /**
+   * Whether the partner's copy may be begun afresh: by the record for sure, this node has everything that was
+   * acknowledged without it.
+   */
+  mayFillPartner(now: number): boolean {
+    return this.maySoloAck || this.#course.isMeeting(now)
+  }
+
+  /** Whether a partner's copy that has everything changes what the record says. */
+  wantsPartner(now: number): boolean {
+    return this.state === 'syncing' || this.#course.isMeeting(now)
+  }
+
   /** Whether clients are served, as long as `fenceAtMs` has not come. */
   get serves(): boolean {
     return serves(this.#course.state)
@@ -133,6 +146,7 @@ export class Ownership {
     this.#course.step(now)
     const before = this.#course.state
     this.#course.move('link down')
+    if (before === 'pairing') this.#course.meeting.end()
     if (before === 'serving-mirrored' || before === 'joining') this.#course.flaps.parted(now)
     if (before === 'giving')
       this.#course.takeBack(now, `the link to ${this.#course.settings.partner} went down`)
@@ -150,13 +164,17 @@ export class Ownership {
   /** The keeper has everything that was acknowledged, and from now on nothing is acknowledged without it. */
   partnerComplete(now: number, incarnation: string): void {
     this.#course.step(now)
-    if (this.#course.move('partner complete')) this.#course.partnerIncarnation = incarnation
+    const isTooLate = this.state === 'announcing' && !this.#course.isMeeting(now)
+    if (!isTooLate && this.#course.move('partner complete')) this.#course.partnerIncarnation = incarnation
     this.#course.step(now)
   }
 
   opened(now: number): void {
     this.#course.step(now)
-    if (this.#course.move('opened')) this.#course.observer.opened()
+    if (this.#course.move('opened')) {
+      this.#course.observer.opened()
+      this.#course.meet(now)
+    }
     this.#course.step(now)
   }
 
@@ -190,8 +208,9 @@ export class Ownership {
     this.#course.step(now)
   }
 
-  /** The keeper was told that the record names it. */
-  handedOver(now: number): void {
+  /** The keeper was told that the record, of this epoch, names it; and whether the giver stays. */
+  handedOver(now: number, epoch: number, stays: boolean): void {
+    if (stays) this.#course.meeting.expect(epoch)
     this.#course.observer.lookNow(now)
     this.#course.step(now)
   }

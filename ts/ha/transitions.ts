@@ -9,6 +9,7 @@ export const states = [
   'taking-over',
   'opening',
   'announcing',
+  'pairing',
   'serving-solo',
   'syncing',
   'joining',
@@ -93,8 +94,22 @@ export const transitions: { readonly [state in State]: Row } = {
     ignores: ['quiesced', 'quiesce failed', 'partner complete', ...link],
   },
   announcing: {
-    moves: { announced: 'serving-solo', 'lease lost': 'fenced', stop: 'releasing' },
-    ignores: [...late, ...link],
+    moves: {
+      announced: 'serving-solo',
+      'partner complete': 'pairing',
+      'lease lost': 'fenced',
+      stop: 'releasing',
+    },
+    ignores: ['opened', 'open failed', 'quiesced', 'quiesce failed', ...link],
+  },
+  pairing: {
+    moves: {
+      'in sync': 'serving-mirrored',
+      'link down': 'announcing',
+      'lease lost': 'fenced',
+      stop: 'releasing',
+    },
+    ignores: [...late, 'link up'],
   },
   'serving-solo': {
     moves: { 'link up': 'syncing', 'lease lost': 'fenced', stop: 'stopping' },
@@ -179,7 +194,7 @@ const serving: ReadonlySet<State> = new Set<State>([
 
 const finishing: ReadonlySet<State> = new Set<State>(['giving', 'stopping'])
 const leaving: ReadonlySet<State> = new Set<State>(['handing', 'releasing', 'withdrawing'])
-const opening: ReadonlySet<State> = new Set<State>(['opening', 'announcing'])
+const opening: ReadonlySet<State> = new Set<State>(['opening', 'announcing', 'pairing'])
 
 /** Whether clients are served, as long as the lease is live. */
 export const serves = (state: State): boolean => serving.has(state)

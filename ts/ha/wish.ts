@@ -14,26 +14,26 @@ export interface Wishes {
   readonly mayBeInSync: boolean
   /** quiesced, and all is on the disks */
   readonly isClean: boolean
+  /** nothing is announced yet: the partner's copy may come in time */
+  readonly isMeeting: boolean
   /** a link that comes and goes does not wear out the arbiter */
   readonly mayJoin: boolean
 }
 
 /** The record that the state calls for, but for its lease; undefined: as it is, only renewed in time. */
 export function wishedRecord(state: State, record: OwnerRecord, wishes: Wishes): OwnerRecord | undefined {
-  const { node, partner } = wishes
+  const { partner } = wishes
   switch (state) {
     case 'announcing':
+      return wishes.isMeeting ? undefined : alone(record, wishes)
     case 'parting':
       return alone(record, wishes)
     case 'stopping':
       return !wishes.isLinked && wishes.mayBeInSync ? alone(record, wishes) : undefined
     case 'joining':
-      if (!wishes.mayJoin) return undefined
-      return {
-        ...record,
-        log: 'in-sync',
-        incarnations: { [node]: wishes.incarnation, [partner]: wishes.partnerIncarnation },
-      }
+      return wishes.mayJoin ? together(record, wishes) : undefined
+    case 'pairing':
+      return together(record, wishes)
     case 'handing':
       assert(record.log === 'in-sync' && partner in record.incarnations, 'only a mirrored log is handed over')
       return { ...record, owner: partner, lease: null, clean: true }
@@ -52,6 +52,21 @@ const alone = (record: OwnerRecord, { node, incarnation }: Wishes): OwnerRecord 
   incarnations: { [node]: incarnation },
   clean: false,
 })
+
+const together = (record: OwnerRecord, wishes: Wishes): OwnerRecord => ({
+  ...record,
+  log: 'in-sync',
+  incarnations: { [wishes.node]: wishes.incarnation, [wishes.partner]: wishes.partnerIncarnation },
+  clean: false,
+})
+
+/** Whether the record says, for sure, that both rings are the log, and that a log is needed. */
+export function isTogether(record: OwnerRecord, wishes: Wishes): boolean {
+  const { node, partner, incarnation, partnerIncarnation } = wishes
+  const { log, clean, incarnations } = record
+  const isListed = incarnations[node] === incarnation && incarnations[partner] === partnerIncarnation
+  return log === 'in-sync' && isListed && !clean
+}
 
 /** Whether the record says, for sure, that only this node's ring is the log. */
 export function isAlone(record: OwnerRecord, { node, incarnation, mayBeInSync }: Wishes): boolean {

@@ -151,6 +151,7 @@ export class ModelNode implements OwnershipEffects {
     // a process that was stopped does not know it: whatever it had on its mind comes first
     for (const run of waiting) run()
     if (this.localMs >= ownership.nextWakeMs) ownership.tick(this.localMs)
+    if (this.#mirroring !== this.session && ownership.wantsPartner(this.localMs)) this.#catchUp()
     if (ownership.serves) this.#serveClients(ownership)
   }
 
@@ -212,12 +213,12 @@ export class ModelNode implements OwnershipEffects {
     })
   }
 
-  handover(): void {
+  handover({ epoch }: OwnerRecord, stays: boolean): void {
     this.#pair.count('handed over')
     const session = this.session
     const other = this.#pair.other(this)
     this.#pair.time.after(this.#pair.random() * 10, () => {
-      if (session?.isUp) other.#soon(0, () => other.ownership?.handedOver(other.localMs))
+      if (session?.isUp) other.#soon(0, () => other.ownership?.handedOver(other.localMs, epoch, stays))
     })
   }
 
@@ -226,7 +227,6 @@ export class ModelNode implements OwnershipEffects {
     if (state === this.#state) return
     this.#state = state
     this.#pair.count(state)
-    if (state === 'syncing') this.#catchUp()
     this.#pair.onState(this, state)
     if (state === 'stopped') this.crash(false)
   }
@@ -333,7 +333,7 @@ export class ModelNode implements OwnershipEffects {
     })
   }
 
-  /** What an owner does while `syncing`: the keeper's copy starts afresh, gets all and is called complete. */
+  /** What an owner does that wants its partner: that copy starts afresh, gets all and is called complete. */
   #catchUp(): void {
     const session = this.session
     const epoch = this.ownership?.epoch ?? 0
@@ -346,7 +346,7 @@ export class ModelNode implements OwnershipEffects {
     }
     this.#mirroring = session
     this.#send(session, base, () => {
-      if (this.ownership?.state !== 'syncing') return
+      if (!this.ownership?.wantsPartner(this.localMs)) return
       const complete = (other: ModelNode) => {
         other.ring.complete = true
         incarnation = other.ring.incarnation

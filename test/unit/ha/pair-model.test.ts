@@ -109,7 +109,14 @@ t.test(
       'takeover none',
       'handover ring',
     ]
-    mustOccur.push('fenced', 'open failed', 'acknowledged solo', 'acknowledged mirrored', 'accepted loss')
+    mustOccur.push(
+      'pairing',
+      'fenced',
+      'open failed',
+      'acknowledged solo',
+      'acknowledged mirrored',
+      'accepted loss',
+    )
     for (const what of mustOccur) t.ok((seen.get(what) ?? 0) > 0, `${what} occurred`)
     t.ok(forcedCount < RUNS / 2, 'most troubles end without the operator')
   },

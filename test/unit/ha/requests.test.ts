@@ -109,7 +109,7 @@ t.test('who was handed the ownership takes it at once', async (t) => {
   rig.arbiter.isHolderGone = false
   rig.start()
   rig.arbiter.change({ owner: 'castor', lease: null, clean: true })
-  rig.ownership.handedOver(rig.nowMs)
+  rig.ownership.handedOver(rig.nowMs, 4, true)
   rig.settle()
   t.same(rig.done, ['keep pollux 4', 'open handover ring 5'])
 })
@@ -186,7 +186,7 @@ t.test(
     giving.ownership.stop(giving.nowMs)
     giving.ownership.quiesced(giving.nowMs)
     giving.settle()
-    t.same(giving.done, ['quiesce', 'handover pollux', 'drop', 'keep pollux 5', 'drop'])
+    t.same(giving.done, ['quiesce', 'handover pollux and leaves', 'drop', 'keep pollux 5', 'drop'])
     t.equal(giving.ownership.state, 'stopped')
     for (const rig of [new Rig(alone).serveMirrored(), new Rig(alone).serveAlone()]) {
       rig.done.length = 0

@@ -194,8 +194,8 @@ export class Rig implements OwnershipEffects {
   drop(): void {
     this.done.push('drop')
   }
-  handover(record: OwnerRecord): void {
-    this.done.push(`handover ${record.owner}`)
+  handover(record: OwnerRecord, stays: boolean): void {
+    this.done.push(`handover ${record.owner}${stays ? '' : ' and leaves'}`)
   }
   changed(): void {}
   answer(request: number, result: unknown, error?: StoreError): void {
