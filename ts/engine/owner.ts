@@ -94,7 +94,6 @@ export class Owner {
   /** no new requests are taken up: ownership is about to be handed over, or the node stops */
   isQuiet = false
   #releaseThrough: number
-  readonly #words: PlexWord[]
   readonly #readmission: Readmission
   readonly #parts: OwnerParts
 
@@ -105,7 +104,6 @@ export class Owner {
     this.vault = vault
     this.recovery = recovery
     this.#readmission = new Readmission(aggregate.image.plex)
-    this.#words = aggregate.image.copies.all.map(() => 'in-sync')
     this.#releaseThrough = aggregate.image.lastSequence
     const scrubs = { intervalMs: settings.scrubIntervalMs, byteRate: settings.scrubByteRate }
     this.scrubbing = new Scrubbing(aggregate.image, scrubs, world.clock, world.host)
@@ -279,8 +277,7 @@ export class Owner {
   #attendPlexes(): void {
     const { copies } = this.aggregate.image
     if (!copies.isMirrored) return
-    for (const { plex, state } of copies.all) this.#words[plex] = state === 'in-sync' ? 'in-sync' : 'stale'
-    this.#parts.plexes.are(this.#words)
+    this.#parts.plexes.are(copies.recordWords)
     copies.step()
   }
 
@@ -336,8 +333,7 @@ function* attending<T>(
 ): Procedure<T> {
   const { copies } = image
   for (;;) {
-    if (copies.isMirrored)
-      plexes.are(copies.all.map(({ state }) => (state === 'in-sync' ? 'in-sync' : 'stale')))
+    if (copies.isMirrored) plexes.are(copies.recordWords)
     if (stillOwner()) copies.step()
     else copies.close()
     const { done, value } = procedure.next()

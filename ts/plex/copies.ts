@@ -69,6 +69,8 @@ export class Copies {
   reading: readonly Copy[] = []
   /** those that are written */
   writing: readonly Copy[] = []
+  /** what the record is to say of each plex */
+  recordWords: readonly ('in-sync' | 'stale')[] = []
   /** whether the record calls a plex stale, for sure */
   isRecordedStale: (plex: number) => boolean = () => false
   onMissing: (copy: Copy) => void = () => {}
@@ -198,6 +200,7 @@ export class Copies {
     const inSync = this.all.filter(({ state }) => state === 'in-sync')
     this.reading = inSync.sort((a, b) => Number(a.isRemote) - Number(b.isRemote))
     this.writing = this.all.filter(({ state }) => state !== 'missing')
+    this.recordWords = this.all.map(({ state }) => (state === 'in-sync' ? 'in-sync' : 'stale'))
   }
 }
 
