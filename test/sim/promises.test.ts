@@ -1,6 +1,7 @@
 import t from 'tap'
 import { SUPERBLOCK_COPIES_AT } from '../../ts/disk/superblock.ts'
 import { LABEL_ZONE_BYTES } from '../../ts/disk/zones.ts'
+import { LogEntry } from '../../ts/format/log-ring.ts'
 import { Command } from '../../ts/format/nbd.ts'
 import { SUPERBLOCK_SLOTS } from '../../ts/format/superblock.ts'
 import { labelPlex } from './format.ts'
@@ -322,4 +323,25 @@ t.test('a plex that was stale when power failed is not served from', async (t) =
   world.platter(pathOf(world, 0)).faults.isGone = false
   mustCome(world, 'served from the other one', () => world.owner !== undefined)
   t.same(new RawClient(world).read(4096, 4096), block(2))
+})
+
+t.test('a node that cannot open its log has not called the plex of its partner stale', async (t) => {
+  const world = pairInSync(24, { isMirrored: true, isApart: true, ...NO_POINTS })
+  mustCome(world, 'both plexes in sync', () => isInSync(world))
+  const { castor, pollux } = world
+  const client = new RawClient(world)
+  for (let round = 1; round < 9; round += 1) client.write(round * 4096, block(round))
+  client.flush()
+  t.equal(world.owner, castor)
+  const { layout, memory, tail } = pollux.engine!.log.ring
+  memory.bytes[layout.descriptorsAt + (tail % layout.descriptorCount) * LogEntry.byteLength]! ^= 1
+  castor.kill()
+  mustCome(world, 'an opening in vain', () => world.events.some((line) => line.includes('open failed')))
+  world.runFor(500)
+  t.ok(isInSync(world), 'the record calls both plexes in sync')
+  pollux.loseHost()
+  world.start(castor)
+  mustCome(world, 'served by the one that has the log', () => world.owner === castor)
+  const again = new RawClient(world)
+  for (let round = 1; round < 9; round += 1) t.same(again.read(round * 4096, 4096), block(round))
 })

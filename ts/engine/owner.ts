@@ -325,7 +325,10 @@ export class Owner {
   }
 }
 
-/** While an image is opened, too, the record is to say which plexes are left out before anything counts. */
+/**
+ * While an image is opened, too, the record is to say which plexes are left out before anything counts; but
+ * not earlier. Whoever then cannot open it, since its log is damaged, leaves the other plex to those who can.
+ */
 function* attending<T>(
   image: Image,
   { plexes, stillOwner }: OwnerParts,
@@ -333,7 +336,7 @@ function* attending<T>(
 ): Procedure<T> {
   const { copies } = image
   for (;;) {
-    if (copies.isMirrored) plexes.are(copies.recordWords)
+    if (copies.isHolding) plexes.are(copies.recordWords)
     if (stillOwner()) copies.step()
     else copies.close()
     const { done, value } = procedure.next()
