@@ -22,6 +22,7 @@ import {
 } from '../volume/open-plexes.ts'
 import { resync } from '../volume/resync.ts'
 import { mustOwn, type Right } from './owning.ts'
+import { Pacer } from './pacer.ts'
 
 export interface ReturningParts extends Right {
   readonly world: World
@@ -38,8 +39,6 @@ export interface ReturningParts extends Right {
 
 const RETRY_FIRST_MS = 500
 const RETRY_MAX_MS = 10_000
-/** What a resync may be behind its rate, so that a stall is not followed by a burst. */
-const BEHIND_MAX_MS = 100
 
 /**
  * Brings a plex that is missing back into sync, while clients run: its disks are opened anew, marked as being
@@ -55,14 +54,14 @@ export class Returning {
   #running: Procedure | undefined
   #returning: Copy | undefined
   #isOver = false
-  #isPacing = false
-  #nextCopyMs = 0
   #dueMs = Number.POSITIVE_INFINITY
   #delayMs = RETRY_FIRST_MS
   readonly #parts: ReturningParts
+  readonly #pacer: Pacer
 
   constructor(parts: ReturningParts) {
     this.#parts = parts
+    this.#pacer = new Pacer(parts.world.clock, () => this.#isOver || this.isQuiet)
   }
 
   get isRunning(): boolean {
@@ -90,9 +89,7 @@ export class Returning {
   }
 
   nextWakeMs(): number {
-    if (this.#running === undefined) return this.#dueMs
-    if (!this.#isPacing) return Number.POSITIVE_INFINITY
-    return this.isQuiet ? 0 : this.#nextCopyMs
+    return this.#running === undefined ? this.#dueMs : this.#pacer.nextWakeMs()
   }
 
   /** The ownership ends: what is left to be done until nothing is in flight. */
@@ -127,7 +124,6 @@ export class Returning {
   #ended(): void {
     this.#running = undefined
     this.#returning = undefined
-    this.#isPacing = false
     this.#dueMs = Number.POSITIVE_INFINITY
   }
 
@@ -196,7 +192,7 @@ export class Returning {
 
   #user(): Parameters<typeof resync>[2] {
     const { world } = this.#parts
-    this.#nextCopyMs = world.clock.now()
+    this.#pacer.begin()
     return {
       isOver: () => this.#isOver || this.isQuiet || !this.#parts.stillOwner(),
       pace: (byteLength) => this.#pace(byteLength),
@@ -208,13 +204,8 @@ export class Returning {
   }
 
   *#pace(byteLength: number): Procedure {
-    const { clock } = this.#parts.world
     this.copiedBytes += byteLength
-    const earliestMs = clock.now() - BEHIND_MAX_MS
-    this.#nextCopyMs = Math.max(this.#nextCopyMs, earliestMs) + (byteLength * 1000) / this.#parts.byteRate
-    this.#isPacing = true
-    while (clock.now() < this.#nextCopyMs && !this.#isOver && !this.isQuiet) yield 'wait'
-    this.#isPacing = false
+    yield* this.#pacer.pace(byteLength, this.#parts.byteRate)
   }
 
   /** Its disks may be other ones by now, or may have been mended; what they have decides what is copied. */

@@ -4,6 +4,7 @@ import type { Clock } from '../ports/clock.ts'
 import type { HostPort } from '../ports/host.ts'
 import type { Image } from '../volume/image.ts'
 import { type ScrubFinding, scrub } from '../volume/scrub.ts'
+import { Pacer } from './pacer.ts'
 
 export interface ScrubSettings {
   /** a scrub begins by itself so long after the last one, or after the opening; 0: never */
@@ -14,8 +15,6 @@ export interface ScrubSettings {
 
 /** Findings that are kept and told one by one; the others are counted. */
 const FINDINGS_KEPT = 100
-/** What a scrub may be behind its rate, so that a stall is not followed by a burst. */
-const BEHIND_MAX_MS = 100
 
 export type ScrubState = 'never' | 'running' | 'finished' | 'stopped'
 
@@ -34,13 +33,12 @@ export class Scrubbing {
   byteRate: number
   #running: Procedure | undefined
   #isOver = false
-  #isPacing = false
-  #nextReadMs = 0
   readonly #image: Image
   readonly #settings: ScrubSettings
   readonly #clock: Clock
   readonly #host: HostPort
   readonly #openedMs: number
+  readonly #pacer: Pacer
 
   constructor(image: Image, settings: ScrubSettings, clock: Clock, host: HostPort) {
     this.#image = image
@@ -49,6 +47,7 @@ export class Scrubbing {
     this.#host = host
     this.#openedMs = clock.now()
     this.byteRate = settings.byteRate
+    this.#pacer = new Pacer(clock, () => this.#isOver)
   }
 
   /** Begins a scrub, unless one is running; that one goes on at the new rate. */
@@ -62,7 +61,7 @@ export class Scrubbing {
     this.mendedCount = 0
     this.findings = []
     this.#isOver = false
-    this.#nextReadMs = this.startedMs
+    this.#pacer.begin()
     this.#host.event('info', 'scrub', `it begins, at ${(byteRate / MIB).toFixed(1)} MiB/s at most`)
     this.#running = scrub(this.#image, {
       isOver: () => this.#isOver,
@@ -87,9 +86,7 @@ export class Scrubbing {
   }
 
   nextWakeMs(): number {
-    if (this.#running === undefined) return this.#dueMs
-    if (!this.#isPacing) return Number.POSITIVE_INFINITY // a read is on its way
-    return this.#isOver ? 0 : this.#nextReadMs
+    return this.#running === undefined ? this.#dueMs : this.#pacer.nextWakeMs()
   }
 
   /** The ownership ends: what is left to be done until nothing is in flight. */
@@ -109,11 +106,7 @@ export class Scrubbing {
 
   *#pace(byteLength: number): Procedure {
     this.bytesRead += byteLength
-    const earliestMs = this.#clock.now() - BEHIND_MAX_MS
-    this.#nextReadMs = Math.max(this.#nextReadMs, earliestMs) + (byteLength * 1000) / this.byteRate
-    this.#isPacing = true
-    while (this.#clock.now() < this.#nextReadMs && !this.#isOver) yield 'wait'
-    this.#isPacing = false
+    yield* this.#pacer.pace(byteLength, this.byteRate)
   }
 
   #found(finding: ScrubFinding): void {
