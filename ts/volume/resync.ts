@@ -1,5 +1,5 @@
 import type { Procedure } from '../base/procedure.ts'
-import { BLOCK_SIZE, roundDown } from '../base/units.ts'
+import { BLOCK_SIZE } from '../base/units.ts'
 import { type MemoryPool, memoryPool } from '../disk/memory-pool.ts'
 import { Transfers } from '../disk/transfers.ts'
 import {
@@ -16,7 +16,7 @@ import type { Completion } from '../ports/completion.ts'
 import type { Memory } from '../ports/memory.ts'
 import { FAILED, HOLE, WAIT } from './answers.ts'
 import type { Image } from './image.ts'
-import { nodeIndex, reachOf } from './tree.ts'
+import { FAILURES_MAX, nextUnder, nodeIndex, reachOf } from './tree.ts'
 import { bytesToWords } from './words.ts'
 
 export interface ResyncUser {
@@ -39,8 +39,6 @@ export interface ResyncOutcome {
 const BATCH_BLOCKS = POINTERS_PER_BLOCK + 8
 const TRANSFERS = 16
 const RUN_BLOCKS_MAX = 256
-/** The cache remembers a failure for a while; the disk has been asked again after so many. */
-const FAILURES_MAX = 20
 /** Leaves looked at before others get a turn. */
 const LEAVES_PER_STEP = 32
 
@@ -251,6 +249,3 @@ class Resync {
     return count
   }
 }
-
-/** The first block that does not lie under the node of this level that `block` lies under. */
-const nextUnder = (block: number, level: number): number => roundDown(block, reachOf(level)) + reachOf(level)

@@ -8,7 +8,7 @@ import type { Copy } from '../plex/copies.ts'
 import { FAILED, HOLE, WAIT } from './answers.ts'
 import type { Volume } from './directory.ts'
 import type { Image } from './image.ts'
-import { nodeIndex, reachOf } from './tree.ts'
+import { FAILURES_MAX, nextUnder, nodeIndex, reachOf } from './tree.ts'
 import { type TreeVisitor, TreeWalk, type WalkedBlock } from './walk.ts'
 import { bytesToWords } from './words.ts'
 
@@ -43,8 +43,6 @@ type Outcome = 'gone' | 'damaged' | 'mended'
 
 /** A part that consistency points keep changing is looked at so often; then it was just written. */
 const ATTEMPTS = 3
-/** The cache remembers a failure for a while; the disk has been asked again after so many. */
-const FAILURES_MAX = 20
 
 /**
  * Reads everything that the image reaches from the disks of every plex in sync, past the cache, and checks
@@ -282,9 +280,6 @@ class Pass {
 }
 
 const inSyncDisks = ({ copies }: Image): LabelledDisk[] => copies.reading.flatMap(({ disks }) => disks)
-
-/** The first block that does not lie under the node of this level that `block` lies under. */
-const nextUnder = (block: number, level: number): number => roundDown(block, reachOf(level)) + reachOf(level)
 
 function pointerTo(physical: number, checksum: number, birth: number): Uint32Array {
   const words = new Uint32Array(POINTER_WORDS)

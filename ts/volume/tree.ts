@@ -1,3 +1,4 @@
+import { roundDown } from '../base/units.ts'
 import {
   BIRTH,
   CHECKSUM,
@@ -20,8 +21,18 @@ export function nodeIndex(block: number, level: number): number {
 /** A pointer of this level would have every possible block under it. */
 const LEVEL_OVER_ALL = 4
 
+/**
+ * Whoever reads a whole tree looks up a block again after it FAILED, so often: the cache remembers a failure
+ * for a while, and has asked the disk again by then.
+ */
+export const FAILURES_MAX = 20
+
 /** Data blocks under one pointer of the given level. */
 export const reachOf = (level: number): number => POINTERS_PER_BLOCK ** level
+
+/** The first block that does not lie under the node of this level that `block` lies under. */
+export const nextUnder = (block: number, level: number): number =>
+  roundDown(block, reachOf(level)) + reachOf(level)
 
 /** Whether a tree of this height has a place for the block. */
 export const isWithinTree = (block: number, height: number): boolean => block < reachOf(height)
