@@ -1,5 +1,6 @@
 import { assert } from '../base/assert.ts'
 import { StoreError } from '../base/errors.ts'
+import { DISK_IO_ERROR } from '../disk/guarded-disk.ts'
 import type { LabelledDisk } from '../disk/labelled-disk.ts'
 import type { SuperblockValues } from '../disk/superblock.ts'
 import { PLEX_FILLING, PLEX_IN_SYNC, PLEX_STALE, plexWord } from '../format/superblock.ts'
@@ -52,8 +53,6 @@ interface HeldFlush {
   readonly done: Completion
   readonly result: number
 }
-
-const DISK_IO_ERROR = -5
 
 /**
  * The plexes of an aggregate, and which of them count. The rule: nothing that was flushed counts before each

@@ -1,10 +1,8 @@
 import { assert } from '../base/assert.ts'
 import type { Gather } from '../base/gather.ts'
-import type { GuardedDisk } from '../disk/guarded-disk.ts'
+import { DISK_IO_ERROR, type GuardedDisk } from '../disk/guarded-disk.ts'
 import type { Completion } from '../ports/completion.ts'
 import type { Copies, Copy } from './copies.ts'
-
-const DISK_IO_ERROR = -5
 
 type Kind = 'read' | 'write' | 'flush'
 
