@@ -3,6 +3,7 @@ import type { Procedure } from '../base/procedure.ts'
 import { BLOCK_SIZE } from '../base/units.ts'
 import { identityText, sameIdentity } from '../format/identity.ts'
 import type { Disk } from '../ports/disk.ts'
+import type { HostPort } from '../ports/host.ts'
 import type { Memory, MemoryPort } from '../ports/memory.ts'
 import { GuardedDisk } from './guarded-disk.ts'
 import { type DiskLabelValues, type LabelVerdict, notBlank, readLabel } from './label.ts'
@@ -26,6 +27,12 @@ export interface LabelledDisk {
   readonly damaged: 'head' | 'tail' | undefined
   /** scratch of the guard; goes back to the pool when the disk is closed */
   readonly scratch: Memory
+}
+
+/** The operator hears of each disk that goes bad. */
+export function tellFailures(disks: readonly LabelledDisk[], host: HostPort): void {
+  for (const { disk } of disks)
+    disk.onFailure = (_, what) => host.event('error', 'disk failed', `${disk.path}: ${what}`)
 }
 
 /** Checks that the disk is the one that is expected. Throws DISK_* naming what it is instead. */

@@ -2,7 +2,7 @@ import { StoreError } from '../base/errors.ts'
 import type { PlexPlace } from '../base/plex-place.ts'
 import type { Procedure } from '../base/procedure.ts'
 import { MIB } from '../base/units.ts'
-import type { LabelledDisk } from '../disk/labelled-disk.ts'
+import { type LabelledDisk, tellFailures } from '../disk/labelled-disk.ts'
 import { readSuperblocks, type SuperblockValues, writeSuperblock } from '../disk/superblock.ts'
 import { flushDisk } from '../disk/transfers.ts'
 import type { Consistency } from '../flow/consistency.ts'
@@ -218,9 +218,7 @@ export class Returning {
     if (disks instanceof StoreError) throw disks
     const labelled = yield* labelledPlex(world, plex, disks, whose)
     copy.disks = labelled
-    for (const { disk } of labelled) {
-      disk.onFailure = (_, what) => world.host.event('error', 'disk failed', `${disk.path}: ${what}`)
-    }
+    tellFailures(labelled, world.host)
     const difference = differentZones(labelled, image.copies.reading[0]!.disks)
     if (difference !== undefined) throw new StoreError('DISK_FOREIGN', difference)
     const { newestOf } = yield* readSuperblocks(labelled, Number.POSITIVE_INFINITY, world.memory)

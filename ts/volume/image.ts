@@ -3,7 +3,7 @@ import type { PlexPlace } from '../base/plex-place.ts'
 import type { Procedure } from '../base/procedure.ts'
 import { BLOCK_SIZE } from '../base/units.ts'
 import { type DiskLabelValues, repairLabels } from '../disk/label.ts'
-import type { LabelledDisk } from '../disk/labelled-disk.ts'
+import { type LabelledDisk, tellFailures } from '../disk/labelled-disk.ts'
 import {
   eraseSuperblocks,
   readSuperblocks,
@@ -283,9 +283,7 @@ export class Image {
     this.copies.onMissing = ({ plex, because }) => {
       host.event('error', 'plex missing', `plex ${plex} is left out: ${because}`, { plex })
     }
-    for (const { disk } of this.copies.disks) {
-      disk.onFailure = (_, what) => host.event('error', 'disk failed', `${disk.path}: ${what}`)
-    }
+    tellFailures(this.copies.disks, host)
   }
 }
 
