@@ -242,7 +242,7 @@ export const plexes: readonly Mutation[] = [
   },
   {
     name: 'disks are closed while requests of the owner are in flight',
-    file: 'ts/plex/plex-service.ts',
+    file: 'ts/disk/guarded-disk.ts',
     find: "while (open > 0) yield 'wait'",
     replace: "if (open > 0) yield 'wait'",
     breaks: 'a write of the owner before lands on what its successor has written',

@@ -1,15 +1,40 @@
 import { assert } from '../base/assert.ts'
 import { Gather } from '../base/gather.ts'
+import type { Procedure } from '../base/procedure.ts'
 import { BLOCK_SIZE, isMultiple, roundDown } from '../base/units.ts'
 import type { Completion } from '../ports/completion.ts'
 import type { Disk } from '../ports/disk.ts'
-import type { Memory } from '../ports/memory.ts'
+import type { Memory, MemoryPort } from '../ports/memory.ts'
+import { memoryPool } from './memory-pool.ts'
 import { sliceGather } from './slice-gather.ts'
 
 export const DISK_IO_ERROR = -5
 
 /** A disk that fails block after block is not probed any further within one read. */
 const BAD_BLOCKS_PER_READ = 8
+
+/** A guarded disk, and the memory that it has of the pool. */
+export interface OpenDisk {
+  readonly disk: GuardedDisk
+  /** scratch of the guard; goes back to the pool when the disk is closed */
+  readonly scratch: Memory
+}
+
+/** Closes disks as soon as nothing is in flight on them, and waits for that. */
+export function* closeDisks(port: MemoryPort, disks: readonly OpenDisk[]): Procedure {
+  let open = disks.length
+  for (const { disk } of disks) {
+    disk.close(() => {
+      open -= 1
+    })
+  }
+  while (open > 0) yield 'wait'
+  giveBackScratch(port, disks)
+}
+
+export function giveBackScratch(port: MemoryPort, disks: readonly OpenDisk[]): void {
+  for (const { scratch } of disks) memoryPool(port).giveBack(scratch)
+}
 
 type Kind = 'read' | 'write' | 'flush' | 'refusal'
 

@@ -4,8 +4,8 @@ import { BLOCK_SIZE } from '../base/units.ts'
 import { identityText, sameIdentity } from '../format/identity.ts'
 import type { Disk } from '../ports/disk.ts'
 import type { HostPort } from '../ports/host.ts'
-import type { Memory, MemoryPort } from '../ports/memory.ts'
-import { GuardedDisk } from './guarded-disk.ts'
+import type { MemoryPort } from '../ports/memory.ts'
+import { GuardedDisk, type OpenDisk } from './guarded-disk.ts'
 import { type DiskLabelValues, type LabelVerdict, notBlank, readLabel } from './label.ts'
 import { memoryPool } from './memory-pool.ts'
 import { type DiskZones, zonesMistake } from './zones.ts'
@@ -19,14 +19,11 @@ export interface ExpectedDisk {
 }
 
 /** A disk whose label says that it belongs here. */
-export interface LabelledDisk {
-  readonly disk: GuardedDisk
+export interface LabelledDisk extends OpenDisk {
   readonly label: DiskLabelValues
   readonly zones: DiskZones
   /** the side whose label does not check */
   readonly damaged: 'head' | 'tail' | undefined
-  /** scratch of the guard; goes back to the pool when the disk is closed */
-  readonly scratch: Memory
 }
 
 /** The operator hears of each disk that goes bad. */

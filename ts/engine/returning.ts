@@ -2,6 +2,7 @@ import { StoreError } from '../base/errors.ts'
 import type { PlexPlace } from '../base/plex-place.ts'
 import type { Procedure } from '../base/procedure.ts'
 import { MIB } from '../base/units.ts'
+import { closeDisks } from '../disk/guarded-disk.ts'
 import { type LabelledDisk, tellFailures } from '../disk/labelled-disk.ts'
 import { readSuperblocks, type SuperblockValues, writeSuperblock } from '../disk/superblock.ts'
 import { flushDisk } from '../disk/transfers.ts'
@@ -14,7 +15,6 @@ import type { Image } from '../volume/image.ts'
 import {
   confirmedBase,
   differentZones,
-  giveBackScratch,
   labelledPlex,
   openDisks,
   type PlexDisks,
@@ -241,14 +241,7 @@ export class Returning {
     while (this.#parts.image.copies.readers > 0) yield 'wait'
     const { disks } = copy
     copy.disks = []
-    let open = disks.length
-    for (const { disk } of disks) {
-      disk.close(() => {
-        open -= 1
-      })
-    }
-    while (open > 0) yield 'wait'
-    giveBackScratch(this.#parts.world, disks)
+    yield* closeDisks(this.#parts.world.memory, disks)
   }
 
   /** From the first write of the resync on, nobody may take what is on these disks for an image. */

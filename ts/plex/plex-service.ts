@@ -2,7 +2,7 @@ import { StoreError } from '../base/errors.ts'
 import { Gather } from '../base/gather.ts'
 import type { Procedure } from '../base/procedure.ts'
 import { BLOCK_SIZE, isMultiple, KIB, roundUp } from '../base/units.ts'
-import { GuardedDisk } from '../disk/guarded-disk.ts'
+import { closeDisks, GuardedDisk, type OpenDisk } from '../disk/guarded-disk.ts'
 import { readLabel } from '../disk/label.ts'
 import { memoryPool } from '../disk/memory-pool.ts'
 import { DISK_BLOCKS_MAX, DISK_SLOTS, FrameKind, NO_PAGE, OpenedDisk } from '../format/link-frame.ts'
@@ -43,9 +43,7 @@ class Slot implements Completion {
   }
 }
 
-interface OpenDisk {
-  readonly disk: GuardedDisk
-  readonly scratch: Memory
+interface ServedDisk extends OpenDisk {
   identity: Uint8Array
 }
 
@@ -62,7 +60,7 @@ export class PlexService {
   readonly #user: PlexServiceUser
   readonly #heads: Memory
   readonly #slots: Slot[]
-  #disks: OpenDisk[] = []
+  #disks: ServedDisk[] = []
   #session = 0
   #opening: { readonly procedure: Procedure; readonly session: number } | undefined
   /** an opening of this session waits for one of an earlier session */
@@ -265,7 +263,11 @@ export class PlexService {
   *#openOne(path: string): Procedure {
     const inner = this.#diskPort.open(path)
     const scratch = memoryPool(this.#port).borrow(BLOCK_SIZE)
-    const opened: OpenDisk = { disk: new GuardedDisk(inner, scratch), scratch, identity: new Uint8Array(16) }
+    const opened: ServedDisk = {
+      disk: new GuardedDisk(inner, scratch),
+      scratch,
+      identity: new Uint8Array(16),
+    }
     this.#disks.push(opened)
     const verdict = yield* readLabel(opened.disk, this.#port)
     if (verdict.kind === 'good') opened.identity = verdict.label.disk
@@ -290,13 +292,6 @@ export class PlexService {
   *#close(): Procedure {
     const disks = this.#disks
     this.#disks = []
-    let open = disks.length
-    for (const { disk } of disks) {
-      disk.close(() => {
-        open -= 1
-      })
-    }
-    while (open > 0) yield 'wait'
-    for (const { scratch } of disks) memoryPool(this.#port).giveBack(scratch)
+    yield* closeDisks(this.#port, disks)
   }
 }

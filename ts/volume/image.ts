@@ -2,6 +2,7 @@ import { StoreError } from '../base/errors.ts'
 import type { PlexPlace } from '../base/plex-place.ts'
 import type { Procedure } from '../base/procedure.ts'
 import { BLOCK_SIZE } from '../base/units.ts'
+import { giveBackScratch } from '../disk/guarded-disk.ts'
 import { type DiskLabelValues, repairLabels } from '../disk/label.ts'
 import { type LabelledDisk, tellFailures } from '../disk/labelled-disk.ts'
 import {
@@ -22,10 +23,9 @@ import { VolumeDirectory } from './directory.ts'
 import { loadDirectory } from './directory-load.ts'
 import { FreeMap } from './free-map.ts'
 import {
-  closeAll,
+  closePlexes,
   type FoundImage,
   findImage,
-  giveBackScratch,
   labelledPlex,
   labelledPlexes,
   noSuperblock,
@@ -177,7 +177,7 @@ export class Image {
     const missing = copies.all.find(({ state }) => state === 'missing')
     if (missing !== undefined) throw new StoreError('DISK_FAILED', `${missing.because}; check the disk`)
     map.close()
-    giveBackScratch(world, copies.disks)
+    giveBackScratch(world.memory, copies.disks)
   }
 
   /**
@@ -197,7 +197,7 @@ export class Image {
       return image
     } catch (error) {
       if (image !== undefined) image.close()
-      else closeAll(world, opened)
+      else yield* closePlexes(world, opened)
       throw error
     }
   }
@@ -259,7 +259,7 @@ export class Image {
       this.space.close()
       this.freeMap.close()
       this.mender.close()
-      for (const { disks } of this.copies.all) giveBackScratch(this.world, disks)
+      for (const { disks } of this.copies.all) giveBackScratch(this.world.memory, disks)
     })
   }
 
@@ -303,7 +303,7 @@ export function* peekEpoch(
     if (found.newest === undefined) throw noSuperblock(labelled.map(({ disk }) => disk.path).join(', '))
     return found.newest.epoch
   } finally {
-    closeAll(world, opened)
+    yield* closePlexes(world, opened)
   }
 }
 

@@ -1,8 +1,8 @@
 import { isStoreError, StoreError } from '../base/errors.ts'
 import type { PlexPlace } from '../base/plex-place.ts'
 import type { Procedure } from '../base/procedure.ts'
+import { closeDisks, giveBackScratch } from '../disk/guarded-disk.ts'
 import { type ExpectedDisk, type LabelledDisk, openLabelled } from '../disk/labelled-disk.ts'
-import { memoryPool } from '../disk/memory-pool.ts'
 import { readSuperblocks, type SuperblockValues } from '../disk/superblock.ts'
 import { identityFromText } from '../format/identity.ts'
 import { PLEX_IN_SYNC, plexWord } from '../format/superblock.ts'
@@ -62,7 +62,7 @@ export function* labelledPlex(
     return labelled
   } catch (error) {
     for (const disk of disks) disk.close()
-    giveBackScratch(world, labelled)
+    giveBackScratch(world.memory, labelled)
     throw error
   }
 }
@@ -239,20 +239,15 @@ export function plexOf(copies: Copies): Plex {
   return new Plex(zones.map((each, index) => ({ disk: new MirroredDisk(copies, index), zones: each })))
 }
 
-export function giveBackScratch(world: Pick<World, 'memory'>, disks: readonly LabelledDisk[]): void {
-  for (const { scratch } of disks) memoryPool(world.memory).giveBack(scratch)
-}
-
-/** Closes disks that nothing is in flight on. */
-export function closeAll(
-  world: Pick<World, 'memory'>,
+/** Closes the disks of all plexes that could be opened. */
+export function* closePlexes(
+  { memory }: Pick<World, 'memory'>,
   opened: readonly (readonly LabelledDisk[] | StoreError)[],
-): void {
-  for (const disks of opened) {
-    if (disks instanceof StoreError) continue
-    for (const { disk } of disks) disk.close()
-    giveBackScratch(world, disks)
-  }
+): Procedure {
+  yield* closeDisks(
+    memory,
+    opened.flatMap((disks) => (disks instanceof StoreError ? [] : disks)),
+  )
 }
 
 export const noSuperblock = (where: string): StoreError =>
