@@ -8,6 +8,7 @@ import type { DiskZones } from '../disk/zones.ts'
 import { AGGREGATE_BLOCKS_MAX, BITS_PER_MAP_BLOCK } from '../format/free-map.ts'
 import type { Completion } from '../ports/completion.ts'
 import type { Copy } from './copies.ts'
+import { Split } from './split.ts'
 
 /** A disk, or the disks at the same place of both plexes as one. */
 export interface PlexDisk {
@@ -29,25 +30,6 @@ export interface PlexSegment {
   readonly labelled: PlexDisk
   readonly first: number
   readonly end: number
-}
-
-/** One request that goes to several disks. */
-class Split implements Completion {
-  remaining = 1
-  #failure = 0
-  #byteLength = 0
-  readonly #done: Completion
-
-  constructor(done: Completion) {
-    this.#done = done
-  }
-
-  complete(result: number): void {
-    if (result < 0) this.#failure ||= result
-    else this.#byteLength += result
-    this.remaining -= 1
-    if (this.remaining === 0) this.#done.complete(this.#failure || this.#byteLength)
-  }
 }
 
 type Kind = 'read' | 'write'
@@ -109,8 +91,7 @@ export class Plex {
   }
 
   flush(done: Completion): void {
-    const split = new Split(done)
-    split.remaining = this.segments.length
+    const split = new Split(done, this.segments.length)
     for (const { labelled } of this.segments) labelled.disk.flush(split)
   }
 
@@ -152,7 +133,7 @@ export class Plex {
     const segment = this.#segmentAt(first)
     assert(segment !== undefined, 'a request begins at a block that exists')
     if (first + blockCount <= segment.end) return this.#one(kind, segment, first, gather, done, copy)
-    const split = new Split(done)
+    const split = new Split(done, 0)
     let from = 0
     for (let block = first; block < first + blockCount; ) {
       const part = this.#segmentAt(block)
@@ -165,7 +146,6 @@ export class Plex {
       from += (end - block) * BLOCK_SIZE
       block = end
     }
-    split.remaining -= 1
   }
 
   #one(

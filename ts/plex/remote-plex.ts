@@ -11,6 +11,7 @@ import { encodeFrame, FRAME_BYTES, type FrameReader } from '../partner/frame.ts'
 import type { Completion } from '../ports/completion.ts'
 import type { Disk } from '../ports/disk.ts'
 import type { Memory, MemoryPort } from '../ports/memory.ts'
+import { Split } from './split.ts'
 
 /** Disk frames of one send: more would make log entries wait behind them. */
 const BYTES_AT_ONCE = 256 * KIB
@@ -32,27 +33,8 @@ export interface RemotePlexUser {
   readonly partner: string
 }
 
-/** What somebody has asked for; long transfers go in parts. */
-class Request {
-  remaining = 0
-  failure = 0
-  byteLength = 0
-  readonly #done: Completion
-
-  constructor(done: Completion) {
-    this.#done = done
-  }
-
-  ended(result: number): void {
-    if (result < 0) this.failure ||= result
-    else this.byteLength += result
-    this.remaining -= 1
-    if (this.remaining === 0) this.#done.complete(this.failure || this.byteLength)
-  }
-}
-
 interface Part {
-  readonly request: Request
+  readonly request: Split
   readonly kind: number
   readonly disk: number
   readonly at: number
@@ -136,7 +118,7 @@ export class RemotePlex {
 
   /** Called once per turn: tells of what has failed, never inside the call that asked for it. */
   step(): void {
-    for (const { request } of this.#failed.splice(0)) request.ended(LINK_FAILED)
+    for (const { request } of this.#failed.splice(0)) request.complete(LINK_FAILED)
   }
 
   get hasWork(): boolean {
@@ -177,9 +159,8 @@ export class RemotePlex {
   }
 
   transfer(kind: number, disk: number, at: number, gather: Gather, done: Completion): void {
-    const request = new Request(done)
     const partBytes = DISK_BLOCKS_MAX * BLOCK_SIZE
-    request.remaining = Math.ceil(gather.byteLength / partBytes)
+    const request = new Split(done, Math.ceil(gather.byteLength / partBytes))
     for (let from = 0; from < gather.byteLength; from += partBytes) {
       const part = new Gather()
       sliceGather(gather, from, Math.min(partBytes, gather.byteLength - from), part)
@@ -188,21 +169,18 @@ export class RemotePlex {
   }
 
   flush(disk: number, done: Completion): void {
-    const request = new Request(done)
-    request.remaining = 1
+    const request = new Split(done, 1)
     this.#start({ request, kind: FrameKind.DISK_FLUSH, disk, at: 0, gather: undefined })
   }
 
   /** Tells of a failure, later. */
   fail(done: Completion): void {
-    const request = new Request(done)
-    request.remaining = 1
+    const request = new Split(done, 1)
     this.#failed.push({ request, kind: FrameKind.DISK_FLUSH, disk: 0, at: 0, gather: undefined })
   }
 
   #open(done: Completion): void {
-    const request = new Request(done)
-    request.remaining = 1
+    const request = new Split(done, 1)
     const part = { request, kind: FrameKind.DISK_OPEN, disk: 0, at: 0, gather: undefined }
     this.#isReady = false
     this.#opened = undefined
@@ -330,7 +308,7 @@ export class RemotePlex {
       this.#copyOut(input.address + payload, part.gather!)
     }
     this.#slots[frame.count] = undefined
-    part.request.ended(isGood ? (part.gather?.byteLength ?? 0) : -errno)
+    part.request.complete(isGood ? (part.gather?.byteLength ?? 0) : -errno)
     return undefined
   }
 

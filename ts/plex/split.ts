@@ -1,0 +1,22 @@
+import type { Completion } from '../ports/completion.ts'
+
+/** One request that goes in several parts. It fails with the first of them that does. */
+export class Split implements Completion {
+  /** parts that have not been answered */
+  remaining: number
+  #failure = 0
+  #byteLength = 0
+  readonly #done: Completion
+
+  constructor(done: Completion, remaining: number) {
+    this.#done = done
+    this.remaining = remaining
+  }
+
+  complete(result: number): void {
+    if (result < 0) this.#failure ||= result
+    else this.#byteLength += result
+    this.remaining -= 1
+    if (this.remaining === 0) this.#done.complete(this.#failure || this.#byteLength)
+  }
+}
