@@ -252,8 +252,8 @@ export const plexes: readonly Mutation[] = [
   {
     name: 'a stale plex is enough to open the image',
     file: 'ts/ha/plan.ts',
-    find: 'plexObstacle(record) || reachObstacle(record, node, reached(view)) || mirrorObstacle(view)',
-    replace: 'plexObstacle(record) || mirrorObstacle(view)',
+    find: 'const plexless = noPlexObstacle(view) || mirrorObstacle(view)',
+    replace: 'const plexless = plexObstacle(record) || mirrorObstacle(view)',
     breaks: 'a node serves without what only the other plex has',
     checker: ['unit/ha/plan.test'],
     isQuick: true,

@@ -3,8 +3,7 @@ import { StoreError } from '../base/errors.ts'
 import type { OwnerRecord } from '../format/owner-record.ts'
 import type { LogFacts, LogSource, OpenReason, OwnershipSettings, TakeoverOptions } from './facts.ts'
 import type { Lease } from './lease.ts'
-import { forcedRemedy, planAsKeeper, planAsOwner, planForced, reached, type View } from './plan.ts'
-import { plexObstacle, reachObstacle } from './plex-words.ts'
+import { forcedRemedy, noPlexObstacle, planAsKeeper, planAsOwner, planForced, type View } from './plan.ts'
 import type { Register } from './register.ts'
 import { claimOf, firstRecord } from './wish.ts'
 
@@ -96,7 +95,7 @@ export class Observer {
     const { record } = view
     if (!this.#lease.isDead(now)) return this.#livingOwner(now, view)
     // not by force either: which plex is right is nothing that this node could guess
-    const plexless = plexObstacle(record) || reachObstacle(record, node, reached(view))
+    const plexless = noPlexObstacle(view)
     if (plexless) return impossible(plexless)
     const isOwn = record.owner === node
     const plan = isOwn ? planAsOwner(view) : planAsKeeper(view)

@@ -37,8 +37,12 @@ function ringObstacle(view: View): string {
 }
 
 /** A keeper lets whoever is owner use its disks. */
-export const reached = ({ plexes, partnerFacts }: View): readonly number[] =>
+const reached = ({ plexes, partnerFacts }: View): readonly number[] =>
   partnerFacts?.state === 'keeper' ? [0, 1] : plexes
+
+/** Why this node has no plex to open the image with; empty if it has one. */
+export const noPlexObstacle = (view: View): string =>
+  plexObstacle(view.record) || reachObstacle(view.record, view.node, reached(view))
 
 /** Who does not know of a plex that counts would leave it behind, and nobody would hear of it. */
 function mirrorObstacle({ node, record, plexCount }: View): string {
@@ -49,7 +53,7 @@ function mirrorObstacle({ node, record, plexCount }: View): string {
 /** An arbiter that was set back would let old data win; one with a mistake in it, too. */
 function recordObstacle(view: View): string {
   const { node, record, log, diskEpoch } = view
-  const plexless = plexObstacle(record) || reachObstacle(record, node, reached(view)) || mirrorObstacle(view)
+  const plexless = noPlexObstacle(view) || mirrorObstacle(view)
   if (plexless) return plexless
   const logEpoch = log.usable ? log.epoch : 0
   const onDisk = typeof diskEpoch === 'number' ? diskEpoch : 0
