@@ -298,7 +298,6 @@ t.test('a plex that was away for a while gets what it has missed, and no more', 
   faults.isGone = false
   mustCome(world, 'both plexes in sync again', () => isInSync(world))
   const { returning } = world.owner!.engine!.owner!
-  t.equal(returning.count, 1)
   t.ok(returning.copiedBytes > 0 && returning.copiedBytes < 20 * 4096, `${returning.copiedBytes} bytes`)
 })
 

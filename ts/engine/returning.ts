@@ -48,7 +48,6 @@ const RETRY_MAX_MS = 10_000
 export class Returning {
   /** of the resync that is under way, or was last */
   copiedBytes = 0
-  count = 0
   /** the ownership is about to be handed over: what is under way ends, and nothing is begun */
   isQuiet = false
   #running: Procedure | undefined
@@ -180,7 +179,6 @@ export class Returning {
     if (copy.state !== 'filling' || failure < 0) throw new StoreError('DISK_FAILED', copy.because)
     copies.setState(copy, 'in-sync')
     this.#delayMs = RETRY_FIRST_MS
-    this.count += 1
     const text = `plex ${copy.plex} is in sync again: ${this.copiedBytes} bytes were copied`
     world.host.event('info', 'plex in sync', text, { plex: copy.plex, copiedBytes: this.copiedBytes })
   }
