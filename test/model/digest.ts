@@ -169,7 +169,6 @@ class Digest {
 
   #register({ register }: Opened['own_course'], nowMs: number): string[] {
     const { own_operation: operation, own_doubtSinceMs: doubt } = register
-    const plexDoubts = `${register.own_doubtPlexesInSync}${register.own_doubtPlexesStale}`
     const answer = operation?.answer
     const came = !answer ? '' : answer.kind[0] + ('record' in answer ? this.#known(answer.record) : '')
     const asked = operation
@@ -182,7 +181,7 @@ class Digest {
       `${age(register.seenAtMs, nowMs, 6)} ${age(register.ownSwapSentMs, nowMs, 4)}`,
       `${register.trouble !== ''}`,
       `${asked}${came}`,
-      doubt === undefined ? '' : `${age(doubt, nowMs, 4)} ${plexDoubts}`,
+      doubt === undefined ? '' : `${age(doubt, nowMs, 4)} ${register.own_doubtPlexesInSync}`,
     ]
   }
 

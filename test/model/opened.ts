@@ -79,7 +79,6 @@ export interface OpenedCourse {
     own_doubtSinceMs: number | undefined
     own_doubtInSync: boolean
     own_doubtPlexesInSync: number
-    own_doubtPlexesStale: number
   }
   observer: {
     lookAtMs: number

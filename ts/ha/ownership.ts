@@ -101,11 +101,6 @@ export class Ownership {
     return this.#course.isPlexStale(plex)
   }
 
-  /** For status: whether the record calls this plex in sync, and nothing is under way that changes that. */
-  isPlexInSync(plex: number): boolean {
-    return this.#course.register.isPlexInSync(plex)
-  }
-
   start(now: number, log: LogFacts): void {
     assert(!this.#course.log, 'it starts once')
     this.#course.log = log

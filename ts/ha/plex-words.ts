@@ -16,9 +16,9 @@ export function withPlexWords(record: OwnerRecord, words: readonly PlexWord[] | 
   return plex0 === record.plex0 && plex1 === record.plex1 ? record : { ...record, plex0, plex1 }
 }
 
-/** Plexes, as bits, by whether the record calls them in sync. */
-export const plexBits = (record: OwnerRecord, isInSync: boolean): number =>
-  Number(callsInSync(record, 0) === isInSync) | (Number(callsInSync(record, 1) === isInSync) << 1)
+/** The plexes that the record calls in sync, as bits. */
+export const plexBits = (record: OwnerRecord): number =>
+  Number(callsInSync(record, 0)) | (Number(callsInSync(record, 1)) << 1)
 
 export const hasBit = (bits: number, plex: number): boolean => ((bits >> plex) & 1) === 1
 

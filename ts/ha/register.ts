@@ -35,9 +35,8 @@ export class Register {
   #operation: Operation | undefined
   #doubtSinceMs: number | undefined
   #doubtInSync = false
-  /** plexes, as bits, that a swap in doubt calls in sync; and that one calls stale or absent */
+  /** plexes, as bits, that a swap in doubt calls in sync */
   #doubtPlexesInSync = 0
-  #doubtPlexesStale = 0
   readonly #aggregate: string
   readonly #boot: string
   readonly #patienceMs: number
@@ -74,13 +73,6 @@ export class Register {
     if (!this.known || callsInSync(this.known, plex) || hasBit(this.#doubtPlexesInSync, plex)) return false
     const next = this.#operation?.next
     return !next || !callsInSync(next, plex)
-  }
-
-  /** Whether the record says that the plex is in sync, and no swap of ours may say otherwise. */
-  isPlexInSync(plex: number): boolean {
-    if (!this.known || !callsInSync(this.known, plex) || hasBit(this.#doubtPlexesStale, plex)) return false
-    const next = this.#operation?.next
-    return !next || callsInSync(next, plex)
   }
 
   get isLeaseOurs(): boolean {
@@ -132,8 +124,7 @@ export class Register {
     if (!operation.next) return
     this.#doubtSinceMs ??= operation.sentMs
     if (operation.next.log === 'in-sync') this.#doubtInSync = true
-    this.#doubtPlexesInSync |= plexBits(operation.next, true)
-    this.#doubtPlexesStale |= plexBits(operation.next, false)
+    this.#doubtPlexesInSync |= plexBits(operation.next)
   }
 
   #adopt(now: number, operation: Operation, answer: Exclude<ArbiterAnswer, { kind: 'unreachable' }>): void {
@@ -166,6 +157,5 @@ export class Register {
     this.#doubtSinceMs = undefined
     this.#doubtInSync = false
     this.#doubtPlexesInSync = 0
-    this.#doubtPlexesStale = 0
   }
 }
