@@ -1,5 +1,4 @@
 import { isStoreError } from '../base/errors.ts'
-import type { PlexPlace } from '../base/plex-place.ts'
 import type { Procedure } from '../base/procedure.ts'
 import { Image } from '../volume/image.ts'
 import { openDisks, type PlexDisks } from '../volume/open-plexes.ts'
@@ -15,17 +14,16 @@ const REMOTE_WAIT_MS = 3000
 export function* openImage(parts: OwnerParts): Procedure<Image> {
   const { settings, plexes } = parts
   try {
-    return yield* openWith(parts, settings.aggregate.plexes)
+    return yield* openWith(parts)
   } catch (error) {
     const remote = settings.aggregate.plexes.indexOf('partner')
     if (!isStoreError(error) || plexes.recorded[remote] !== 'in-sync' || !parts.stillOwner()) throw error
-    return yield* openWith(parts, settings.aggregate.plexes, true)
+    return yield* openWith(parts, true)
   }
 }
 
 function* openWith(
   { world, settings, epoch, plexes, openRemote, stillOwner }: OwnerParts,
-  places: readonly PlexPlace[],
   needsRemote = false,
 ): Procedure<Image> {
   const untilMs = world.clock.now() + REMOTE_WAIT_MS
@@ -33,7 +31,7 @@ function* openWith(
   const opened: PlexDisks[] = []
   // disks of this host are open for as short as possible before they are read
   const remote = needsRemote ? yield* openRemote(mayWait) : undefined
-  for (const place of places)
+  for (const place of settings.aggregate.plexes)
     opened.push(place === 'partner' && remote !== undefined ? remote : openDisks(world.disks, place))
   return yield* Image.open(world, opened, {
     recorded: plexes.recorded,
