@@ -1,5 +1,5 @@
 import fc from 'fast-check'
-import t from 'tap'
+import t, { type Test } from 'tap'
 import { BLOCK_SIZE, MIB } from '../../../ts/base/units.ts'
 import { DISK_BLOCKS_MAX, DISK_SLOTS, FrameKind, NO_PAGE } from '../../../ts/format/link-frame.ts'
 import { runs } from '../../property/runs.ts'
@@ -220,12 +220,8 @@ t.test('answers of an earlier session are not sent in the next one', async (t) =
   t.same([done.results, link.toOwner.seen.length], [[-107, -107, -107], 1])
 })
 
-t.test('what the last session has left under way does not end the next one', async (t) => {
-  const { link, disk } = setting()
-  const done = answers()
-  link.areDisksStuck = true
-  disk.read(0, link.blocks(1).gather(), done)
-  link.settle()
+/** The next session of the link waits with its disks for what is stuck there. */
+function opensNextSession(t: Test, link: PlexLink): void {
   link.down()
   link.up()
   const opening = link.remote.open()
@@ -234,6 +230,15 @@ t.test('what the last session has left under way does not end the next one', asy
   t.same(link.ends, [], 'the log goes over the same link')
   link.areDisksStuck = false
   t.match(link.run(opening), [{ byteLength: MIB }], 'it has waited')
+}
+
+t.test('what the last session has left under way does not end the next one', async (t) => {
+  const { link, disk } = setting()
+  const done = answers()
+  link.areDisksStuck = true
+  disk.read(0, link.blocks(1).gather(), done)
+  link.settle()
+  opensNextSession(t, link)
 })
 
 t.test('nor does an opening that the last session has left under way', async (t) => {
@@ -241,14 +246,7 @@ t.test('nor does an opening that the last session has left under way', async (t)
   link.areDisksStuck = true
   link.ask({ kind: DISK_OPEN, count: 31 })
   link.settle()
-  link.down()
-  link.up()
-  const opening = link.remote.open()
-  opening.next()
-  link.settle()
-  t.same(link.ends, [], 'the log goes over the same link')
-  link.areDisksStuck = false
-  t.match(link.run(opening), [{ byteLength: MIB }], 'it has waited')
+  opensNextSession(t, link)
 })
 
 t.test('a disk may have a long path', async (t) => {

@@ -76,6 +76,13 @@ const told = ({ copies, newest }: FoundImage): string[] => [
   ),
 ]
 
+/** What is told of plex 0 in sync, and plex 1 missing. */
+const leftOut = (generation: number, base: number, why: string): string[] => [
+  `generation ${generation}`,
+  `in-sync, base ${generation}`,
+  `missing, base ${base}: ${why}`,
+]
+
 t.test('a plex that is current has everything that it should have', async (t) => {
   const pair = new Mirrored()
   pair.reach(9)
@@ -201,33 +208,24 @@ t.test(
     pair.reach(9)
     pair.say(0, { epoch: 3, generation: 10, plex1: PLEX_STALE, base1Epoch: 3, base1Generation: 9 })
     pair.say(1, { epoch: 3, generation: 12 })
-    t.same(told(pair.find(['in-sync', 'stale'])), [
-      'generation 10',
-      'in-sync, base 10',
-      'missing, base 9: the record calls it stale',
-    ])
+    t.same(told(pair.find(['in-sync', 'stale'])), leftOut(10, 9, 'the record calls it stale'))
   },
 )
 
 t.test('a plex that the record does not know yet has nothing', async (t) => {
   const pair = new Mirrored()
   pair.reach(9)
-  t.same(told(pair.find(['in-sync', 'absent'])), [
-    'generation 9',
-    'in-sync, base 9',
-    'missing, base 0: the record calls it absent',
-  ])
+  t.same(told(pair.find(['in-sync', 'absent'])), leftOut(9, 0, 'the record calls it absent'))
 })
 
 t.test('a plex whose disks are not there is left out, and keeps its base', async (t) => {
   const pair = new Mirrored()
   pair.reach(9)
   const gone = new StoreError('DISK_MISSING', 'mirror0 is gone; check the disk')
-  t.same(told(pair.find(['in-sync', 'in-sync'], [pair.plexes[0], gone])), [
-    'generation 9',
-    'in-sync, base 9',
-    'missing, base 9: mirror0 is gone; check the disk',
-  ])
+  t.same(
+    told(pair.find(['in-sync', 'in-sync'], [pair.plexes[0], gone])),
+    leftOut(9, 9, 'mirror0 is gone; check the disk'),
+  )
 })
 
 t.test('a plex that is laid out otherwise cannot mirror the other one', async (t) => {
