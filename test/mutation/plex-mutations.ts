@@ -12,6 +12,14 @@ export const plexes: readonly Mutation[] = [
     isQuick: true,
   },
   {
+    name: 'an opening calls a plex stale before it needs to',
+    file: 'ts/engine/owner.ts',
+    find: 'if (copies.isHolding) plexes.are(copies.recordWords)',
+    replace: 'if (copies.isMirrored) plexes.are(copies.recordWords)',
+    breaks: 'a node whose log is damaged leaves its partner with the log, and no plex that counts',
+    checker: ['sim/promises.test'],
+  },
+  {
     name: 'a superblock calls a missing plex in sync',
     file: 'ts/plex/copies.ts',
     find: 'if (isWhole) return { state: PLEX_IN_SYNC, base: NO_BASE }',
