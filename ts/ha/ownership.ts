@@ -149,8 +149,8 @@ export class Ownership {
   }
 
   /**
-   * What the record is to say of each plex, by its number, from now on: said by the engine of an owner in
-   * every turn, from the moment it knows. Words end with the ownership; until then the record's stay.
+   * What the record is to say of each plex, by its number, from now on: said in every turn of an owner, and
+   * before that when a flush waits for it. Words end with the ownership; until then the record's stay.
    */
   plexesAre(now: number, words: readonly PlexWord[]): void {
     this.#course.plexesAre(now, words)
