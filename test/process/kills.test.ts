@@ -117,5 +117,8 @@ async function duringGiveback(pair: Pair, random: Random, victim: NodeName): Pro
   await pair.kill(victim)
   // whichever of the two has it at that moment, the other one can have it at once
   await pair.serving('castor', partnerOf(victim))
+  const sinceMs = performance.now()
   await giveback
+  const waitedMs = performance.now() - sinceMs
+  if (waitedMs > 5000) throw new Error(`giveback did not notice for ${waitedMs} ms that ${victim} had failed`)
 }

@@ -2,7 +2,14 @@ import { StoreError } from '../base/errors.ts'
 import type { AggregateRoleChange } from '../control/node-control.ts'
 import { type Context, findContext } from './context.ts'
 import { say, sayJson } from './output.ts'
-import { type Asked, askNodes, ownerOf, type PairStatus, summarize } from './pair-status.ts'
+import {
+  type AggregateLine,
+  type Asked,
+  askNodes,
+  ownerOf,
+  type PairStatus,
+  summarize,
+} from './pair-status.ts'
 import { waitFor } from './wait.ts'
 
 export interface RoleOptions {
@@ -137,11 +144,28 @@ async function finish(
     () => `${target} does not serve ${[...waiting].join(' and ')} yet`,
     async () => {
       const { aggregates } = summarize(context.dir, await askNodes(context))
-      for (const { name, node } of aggregates) if (node === target) waiting.delete(name)
+      for (const aggregate of aggregates) {
+        if (aggregate.node === target) waiting.delete(aggregate.name)
+        else if (waiting.has(aggregate.name)) mustStillBeComing(aggregate, changes, target)
+      }
       return waiting.size === 0 ? true : undefined
     },
   )
   return done(options, changes, `${target} serves ${namesOf(changes)} now`)
+}
+
+/** The epoch after the change is the target's own: whoever serves in a later one has taken it over. */
+function mustStillBeComing(
+  { name, node, epoch }: AggregateLine,
+  changes: readonly AggregateRoleChange[],
+  target: string,
+): void {
+  const change = changes.find(({ aggregate }) => aggregate === name)
+  if (node === null || change === undefined || !('epoch' in change) || epoch <= change.epoch + 1) return
+  throw new StoreError(
+    'NOT_READY',
+    `${target} got ${name} and failed: ${node} has taken it over, and serves it`,
+  )
 }
 
 /** A dry run fails if what it tries would. */
