@@ -83,6 +83,11 @@ export class Platter {
     return !this.isGone && !isStuck && read + write + flush + lost + misdirected === 0
   }
 
+  /** Whether some of what it should hold cannot be had from it at this moment. */
+  get withholds(): boolean {
+    return this.isGone || this.faults.read > 0 || this.rotten.size > 0
+  }
+
   /** Whether some content could not be had, for good or for a while. */
   get hasLost(): boolean {
     return this.lostContents.size + this.doubtfulContents.size > 0

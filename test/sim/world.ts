@@ -243,6 +243,7 @@ export class SimWorld {
   }
 
   afterTurn(node: SimNode, host: SimEngine): void {
+    this.#losses.get(this.aggregates[host.place]!.name)?.lookAt(host)
     this.check(node, host)
   }
 
