@@ -86,7 +86,9 @@ t.test('each mistake has its exit code and one clear line', async (t) => {
     [['takeover', 'nobody'], 2, /no node is called nobody; there are castor and pollux/],
     [['cp', 'later'], 2, /unknown command/],
     [['log', 'dump', '--copy', 'both'], 2, /Allowed choices/],
-    [['frobnicate'], 2, /unknown command/],
+    [['frobnicate'], 2, /unknown command 'frobnicate'; see what there is with --help/],
+    [['up', '--detached'], 2, /unknown option '--detached'; did you mean --detach\?/],
+    [['up', '--alone'], 2, /unknown option '--alone'; see what there is with --help/],
   ]
   for (const [args, code, line] of cases) {
     const ended = await pair.command(...args)

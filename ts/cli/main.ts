@@ -2,6 +2,17 @@
 import { Command, CommanderError, Option } from 'commander'
 import { exitCodeOf, failureLine } from './output.ts'
 
+/** What commander says of a mistake, in one line of ours that says where to look. */
+function usageLine(text: string): string {
+  const [mistake = '', suggestion = ''] = text
+    .trim()
+    .replace(/^error: /, '')
+    .split('\n')
+  const meant = /^\(Did you mean (.*)\?\)$/.exec(suggestion)?.[1]
+  if (meant !== undefined) return `pollux: ${mistake}; did you mean ${meant}?\n`
+  return `pollux: ${mistake}${mistake.startsWith('unknown') ? '; see what there is with --help' : ''}\n`
+}
+
 /*
  * The command line. Each command is a file that is loaded when it is used, so that a mistake in
  * usage is answered without the addon.
@@ -10,7 +21,7 @@ const program = new Command('pollux')
   .description('A mirrored block-storage pair for Linux, served over NBD')
   .exitOverride()
   .showHelpAfterError(false)
-  .configureOutput({ outputError: (text, write) => write(text.replace(/^error: /, 'pollux: ')) })
+  .configureOutput({ outputError: (text, write) => write(usageLine(text)) })
 
 const dir = () => new Option('--dir <dir>', 'folder of the pair (default: $POLLUX_DIR or the data folder)')
 const json = () => new Option('--json', 'one line of JSON')
