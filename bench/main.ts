@@ -12,6 +12,7 @@ import { missedTargets, summarize, table } from './compare/table.ts'
 
 const usage = `usage: npm run bench -- [--quick] [options]
 Compares pollux with nbdkit's memory plugin and qemu-nbd, all on this machine, loaded by fio over TCP.
+Pollux has one copy of the blocks (up --shared), as the others have.
   --quick              5 rounds of 5 s for the first workload, 2 of 3 s for the others (else 10 of 10 s)
   --rounds N           rounds of every workload
   --seconds N          seconds of every round

@@ -44,6 +44,8 @@ async function startPollux({ directory, byteLength, durability }: ServerOptions)
   const how = [
     '--detach',
     '--json',
+    // one plex, as the others have one copy: a second one costs the same machine its writes again
+    '--shared',
     '--dir',
     pair,
     '--size',

@@ -87,7 +87,7 @@ t.test('each mistake has its exit code and one clear line', async (t) => {
     [['cp', 'later'], 2, /unknown command/],
     [['log', 'dump', '--copy', 'both'], 2, /Allowed choices/],
     [['frobnicate'], 2, /unknown command 'frobnicate'; see what there is with --help/],
-    [['up', '--detached'], 2, /unknown option '--detached'; did you mean --detach\?/],
+    [['up', '--share'], 2, /unknown option '--share'; did you mean --shared\?/],
     [['up', '--alone'], 2, /unknown option '--alone'; see what there is with --help/],
   ]
   for (const [args, code, line] of cases) {
@@ -211,14 +211,19 @@ t.test('a pair that does not fit leaves nothing behind but a clear line', async 
   const dir = scratch(t)
   const ended = await pollux(['up', '--dir', dir, '--detach', '--size', '900TiB', '--log-size', '1MiB'])
   t.equal(ended.code, 1)
-  t.match(ended.stderr, /smaller --size or another --dir/)
-  t.same(readdirSync(join(dir, 'disks')), [])
+  t.match(ended.stderr, /smaller --size, --shared for half of it, or another --dir/)
+  const files = readdirSync(dir, { recursive: true, encoding: 'utf8' })
+  t.same(
+    files.filter((name) => name.endsWith('.disk')),
+    [],
+  )
   t.equal((await pollux(['status', '--dir', dir])).code, 1)
   t.notOk(readPairFile(dir), 'the next run begins anew')
 })
 
 t.test('disks whose pair is not described any more are not touched', async (t) => {
   const dir = scratch(t)
+  // where `up --shared` would make its disks; the default looks there as well
   mkdirSync(join(dir, 'disks'))
   writeFileSync(join(dir, 'disks', 'pollux.disk'), 'data of somebody')
   const ended = await pollux(['up', '--dir', dir, '--detach', ...small])

@@ -45,7 +45,8 @@ export class SoakPair {
   async make(): Promise<void> {
     const { durability, means, volumeByteLength, logSize, dir } = this.options
     if (means.network) this.network = await Namespaces.make()
-    await this.pair.up('--durability', durability, '--size', `${volumeByteLength}B`, '--log-size', logSize)
+    const sizes = ['--size', `${volumeByteLength}B`, '--log-size', logSize]
+    await this.pair.up('--shared', '--durability', durability, ...sizes)
     await this.pair.down()
     if (means.disks) {
       for (const name of nodeNames) {

@@ -8,7 +8,7 @@ import { mustPollux, mustRun } from './program.ts'
 
 /** A pair with nothing shared, in sync: plex 0 of an aggregate is on its home, plex 1 on the partner. */
 export async function startApart(t: Test, options: PairOptions = {}): Promise<Pair> {
-  const pair = await Pair.start(t, { ...options, arguments: ['--apart', ...(options.arguments ?? [])] })
+  const pair = await Pair.start(t, { ...options, isApart: true })
   await plexesInSync(pair)
   return pair
 }

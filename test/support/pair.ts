@@ -38,10 +38,10 @@ export interface PairOptions {
   readonly size?: string
   readonly logSize?: string
   readonly diskSize?: string
+  /** as `up` makes it without options; else both nodes share the disks, which is half as many to fill */
+  readonly isApart?: boolean
   /** gives each aggregate a second plex; `start` waits until all are in sync */
   readonly mirror?: (pair: Pair) => Promise<unknown>
-  /** more arguments of the first `up` */
-  readonly arguments?: readonly string[]
   /** changes the configuration of each node before it serves */
   readonly edit?: (file: NodeFile, node: NodeName) => void
 }
@@ -85,7 +85,7 @@ export class Pair {
     const pair = Pair.prepare(t)
     const { durability = 'pair', size = '64MiB', logSize = '16MiB', diskSize, mirror, edit } = options
     const sizes = ['--size', size, '--log-size', logSize, ...(diskSize ? ['--disk-size', diskSize] : [])]
-    await pair.up('--durability', durability, ...sizes, ...(options.arguments ?? []))
+    await pair.up('--durability', durability, ...sizes, ...(options.isApart ? [] : ['--shared']))
     if (edit || mirror) {
       await pair.down()
       if (mirror) await mirror(pair)

@@ -35,7 +35,7 @@ program
   .addOption(new Option('--durability <where>', 'what a flush waits for').choices(['pair', 'vault']))
   .option('--log-size <size>', 'of each log (first run, default 128MiB)')
   .option('--disk-size <size>', 'of each disk (first run, default: twice the volume and the log)')
-  .option('--apart', 'each node has disks of its own, and nothing is shared (first run)')
+  .option('--shared', 'both nodes use the same disks (first run, default: each has its own)')
   .option('--detach', 'return when it serves')
   .addOption(json())
   .action(async (options) => (await import('./up.ts')).up(options))

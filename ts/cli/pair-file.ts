@@ -13,7 +13,7 @@ export interface PairNode {
   readonly api: string
   /** of plex 0 of its aggregate */
   readonly disk: string
-  /** of plex 1, on the partner's side, if nothing is shared */
+  /** of plex 1, on the partner's side; without `--shared` */
   readonly mirror?: string
 }
 
@@ -30,6 +30,9 @@ export interface PairFile {
   readonly nvramDirectory: string
   readonly nodes: readonly [PairNode, PairNode]
 }
+
+/** Whether nothing is shared: each node has disks of its own. */
+export const isApart = ({ nodes }: PairFile): boolean => nodes.some(({ mirror }) => mirror !== undefined)
 
 const pathOf = (dir: string): string => join(dir, 'pair.json')
 

@@ -13,6 +13,7 @@ import { labelPlexAlone } from './label-plex.ts'
 import { note, progress } from './output.ts'
 import {
   configPath,
+  isApart,
   type PairFile,
   type PairNode,
   readPairFile,
@@ -140,7 +141,8 @@ function makeDisks(dir: string, pair: PairFile): void {
     const { bavail, bsize } = statfsSync(dirname(disks[0]!))
     const needed = byteLengthText(disks.length * diskByteLength)
     const room = `${needed} are needed and ${byteLengthText(bavail * bsize)} are free`
-    const text = `${error.message}; ${room}; give a smaller --size or another --dir`
+    const half = isApart(pair) ? ', --shared for half of it,' : ''
+    const text = `${error.message}; ${room}; give a smaller --size${half} or another --dir`
     throw new StoreError('DISK_TOO_SMALL', text, { cause: error })
   }
 }

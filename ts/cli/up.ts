@@ -7,7 +7,7 @@ import { type Context, defaultDir, findContext } from './context.ts'
 import { follow } from './follow.ts'
 import { isRunning, lastWords, type StartedNode, startNode } from './node-process.ts'
 import { note, say, sayJson } from './output.ts'
-import { type PairFile, readPairFile, writePairFile } from './pair-file.ts'
+import { isApart, type PairFile, readPairFile, writePairFile } from './pair-file.ts'
 import { makePrivate } from './pair-nvram.ts'
 import { type PairWish, preparePair } from './pair-setup.ts'
 import { ownerOf, type PairStatus, pairStatus } from './pair-status.ts'
@@ -20,7 +20,7 @@ export interface UpOptions {
   durability?: string
   logSize?: string
   diskSize?: string
-  apart?: true
+  shared?: true
   detach?: true
   json?: true
 }
@@ -154,8 +154,7 @@ function sayWhatDiffers(pair: PairFile, options: UpOptions, wish: PairWish): voi
   compare(options.logSize, 'the size of the logs', sameLog, byteLengthText(pair.logByteLength))
   const sameDisk = wish.diskByteLength === pair.diskByteLength
   compare(options.diskSize, 'the size of the disks', sameDisk, byteLengthText(pair.diskByteLength))
-  const isApart = pair.nodes.some(({ mirror }) => mirror !== undefined)
-  compare(options.apart, 'the place of the disks', isApart, 'shared by both nodes')
+  compare(options.shared, 'the place of the disks', !isApart(pair), 'on each node, nothing shared')
   if (differs.length > 0) note(`the pair exists: ${differs.join(', ')}, as in its first run`)
 }
 
@@ -176,7 +175,7 @@ function wishOf(options: UpOptions): PairWish {
     logByteLength,
     isLogExplicit: options.logSize !== undefined,
     diskByteLength: options.diskSize === undefined ? undefined : sizeOf('--disk-size', options.diskSize),
-    isApart: options.apart === true,
+    isApart: options.shared !== true,
   }
 }
 
