@@ -344,3 +344,39 @@ t.test('a node that cannot open its log has not called the plex of its partner s
   const again = new RawClient(world)
   for (let round = 1; round < 9; round += 1) t.same(again.read(round * 4096, 4096), block(round))
 })
+
+t.test('a plex that lacks the newest superblock keeps the log until the record calls it stale', async (t) => {
+  const world = pairInSync(25, { isMirrored: true, ...NO_POINTS })
+  mustCome(world, 'both plexes in sync', () => isInSync(world))
+  const { castor, pollux, arbiter } = world
+  const client = new RawClient(world)
+  for (let round = 1; round < 9; round += 1) client.write(round * 4096, block(round))
+  client.flush()
+  const [first, second] = [world.platter(pathOf(world, 0)), world.platter(pathOf(world, 1))]
+  const isIn = (cache: ReadonlyMap<number, unknown>): boolean =>
+    superblocks.some((number) => cache.has(number))
+  arbiter.slowMs = 1e6
+  castor.request('cp-now', {})
+  mustCome(world, 'a superblock in the cache of plex 0', () => isIn(first.cache))
+  for (const number of superblocks) second.cache.delete(number)
+  second.faults.isGone = true
+  mustCome(world, 'a superblock on plex 0', () => !isIn(first.cache))
+  castor.kill()
+  pollux.loseHost()
+  Object.assign(second.faults, { isGone: false, write: 1 })
+  arbiter.slowMs = 0
+  world.events.length = 0
+  world.start(castor)
+  mustCome(world, 'an opening', () => world.events.some((line) => line.includes('opening: ')))
+  arbiter.slowMs = 1e6
+  world.runFor(500)
+  castor.kill()
+  t.ok(isInSync(world), 'the record calls both plexes in sync')
+  first.faults.isGone = true
+  second.faults.write = 0
+  arbiter.slowMs = 0
+  world.start(castor)
+  mustCome(world, 'served from plex 1 and the log', () => world.owner === castor)
+  const again = new RawClient(world)
+  for (let round = 1; round < 9; round += 1) t.same(again.read(round * 4096, 4096), block(round))
+})

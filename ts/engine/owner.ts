@@ -167,15 +167,17 @@ export class Owner {
     mustOwn(parts)
     if (source === 'vault') yield* bringBack(parts, image, halves)
     mustOwn(parts)
+    // a plex that lacks what the log is about to forget must never be opened with what the log is then
+    const settle = (): Procedure => image.settlePlexes()
     if (source === 'none') log.ring.reset(image.lastSequence + 1)
     else {
-      const recovery = recover(log.ring, world.memory, {
+      const limits = {
         contained: image.lastSequence,
         imageEpoch: image.epoch,
         allowedEpoch: epoch,
         marks: log.marks.load(),
-      })
-      yield* whileOwning(parts, recovery)
+      }
+      yield* whileOwning(parts, recover(log.ring, world.memory, limits, settle))
     }
     takeBackMarks(log.ring)
     const { tail, head } = log.ring

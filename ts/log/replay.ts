@@ -125,11 +125,13 @@ const AHEAD_PER_STEP = 16 * WORK_PER_STEP
  * Finds the retained entries and leaves the ring with tail and head around them, every entry
  * verified down to its data. Throws LOG_DAMAGED (naming the sequence) rather than skip anything.
  * Until it has ended the ring is as it was: a recovery that is abandoned half way leaves no trace.
+ * `settle` comes last before entries that the disks contain are forgotten.
  */
 export function* recover(
   ring: LogRing,
   memory: MemoryPort,
   limits: ReplayLimits,
+  settle?: () => Procedure,
 ): Procedure<{ applied: number }> {
   const first = limits.contained + 1
   refuseGap(limits, first)
@@ -145,6 +147,7 @@ export function* recover(
     work = 0
     yield 'again'
   }
+  if (settle !== undefined) yield* settle()
   ring.retain(first, sequence)
   ring.forgetFrom(sequence)
   return { applied: ring.entryCount }

@@ -243,6 +243,12 @@ export class Image {
     }
   }
 
+  /** Before the log lets anything go: whatever a plex lacks, the record calls it stale for that. */
+  *settlePlexes(): Procedure {
+    const { copies, plex } = this
+    if (!copies.isSettled) yield* succeeded(copies, plex.flushed())
+  }
+
   /** A consistency point has made `superblock` durable. */
   published(superblock: SuperblockValues): void {
     this.superblock = superblock
