@@ -369,6 +369,15 @@ const ownership: readonly Mutation[] = [
     isQuick: true,
   },
   {
+    name: 'a receiver serves while the record says clean',
+    file: 'ts/ha/wish.ts',
+    find: "return log === 'in-sync' && isListed && !clean",
+    replace: "return log === 'in-sync' && isListed",
+    breaks: 'its partner takes over without a log, and without what was acknowledged',
+    checker: ['unit/ha/handover.test'],
+    isQuick: true,
+  },
+  {
     name: 'a handover that was carried out leads nowhere',
     file: 'ts/ha/transitions.ts',
     find: "moves: { 'handed over': 'keeper', 'lease lost': 'fenced' },",
