@@ -1,9 +1,11 @@
-// Reporter for `node --test`: what failed, in full, and what was skipped; passing tests are only counted.
+// Reporter for `node --test`: what failed, in full, what was skipped, and which files took long; passing tests
+// are only counted.
 // The counts go to the file named by POLLUX_TEST_SUMMARY, where scripts/test.mjs adds up the suites.
 import { writeFileSync } from 'node:fs'
 import { relative } from 'node:path'
 
 const OUTPUT_LIMIT = 64 * 1024
+const LONG_MS = 30_000
 const ansiColor = new RegExp(`${String.fromCharCode(27)}\\[[\\d;]*m`, 'g')
 
 export default async function* report(events) {
@@ -14,6 +16,7 @@ export default async function* report(events) {
     titles: [],
     output: new Map(),
     failedFiles: new Set(),
+    times: new Map(),
   }
   for await (const { type, data } of events) {
     const text = handlers[type]?.(state, data)
@@ -23,6 +26,10 @@ export default async function* report(events) {
     const output = state.output.get(file)
     if (output) yield `\n--- output of ${shown(file)}\n${output}\n`
   }
+  for (const [file, { firstMs, lastMs }] of state.times) {
+    const tookMs = lastMs - firstMs
+    if (tookMs > LONG_MS) yield `${shown(file)}: ${Math.round(tookMs / 1000)} s\n`
+  }
   if (process.env.POLLUX_TEST_SUMMARY) {
     const { counts, skipped, failures } = state
     writeFileSync(process.env.POLLUX_TEST_SUMMARY, JSON.stringify({ counts, skipped, failures }))
@@ -30,6 +37,9 @@ export default async function* report(events) {
 }
 
 const handlers = {
+  // unlike the others, these two come when it happens
+  'test:dequeue': noteTime,
+  'test:complete': noteTime,
   'test:start': (state, { nesting, name }) => {
     state.titles.length = nesting
     state.titles[nesting] = name
@@ -61,6 +71,14 @@ function failed(state, data, reason) {
   const titles = [...state.titles.slice(0, data.nesting), data.name].filter(Boolean).map(shown).join(' > ')
   const place = data.file ? `\n  ${shown(data.file)}:${data.line ?? 1}` : ''
   return `\nFAILED ${titles}${place}\n${reason.replace(ansiColor, '').replace(/^/gm, '  ')}\n`
+}
+
+function noteTime({ times }, { file }) {
+  if (!file) return
+  const nowMs = Date.now()
+  const time = times.get(file)
+  if (time) time.lastMs = nowMs
+  else times.set(file, { firstMs: nowMs, lastMs: nowMs })
 }
 
 function note(state, data) {
