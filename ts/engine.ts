@@ -110,7 +110,7 @@ export class Engine implements OwnershipEffects, LinkUser {
     this.ownership.tick(nowMs)
     this.diskLink.step()
     let more = this.#stepOpening(nowMs)
-    if (this.owner !== undefined && this.isServing) more = this.#own(nowMs, this.owner) || more
+    if (this.owner !== undefined) more = this.#own(nowMs, this.owner) || more
     this.link.rearm()
     this.link.tick(nowMs, this.ownership.epoch)
     this.link.pump()
@@ -165,6 +165,7 @@ export class Engine implements OwnershipEffects, LinkUser {
     const { ownership } = this
     const mirrored = ownership.mirrorRequired || this.#catchUp.isJoining
     this.#catchUp.step(nowMs, owner)
+    if (!this.isServing) return false
     const more = owner.turn(nowMs, {
       mirrored,
       inSync: ownership.isRecordInSync && this.link.isUp,

@@ -380,3 +380,19 @@ t.test('a plex that lacks the newest superblock keeps the log until the record c
   const again = new RawClient(world)
   for (let round = 1; round < 9; round += 1) t.same(again.read(round * 4096, 4096), block(round))
 })
+
+t.test('whoever is given an aggregate serves at once, and never alone', async (t) => {
+  const world = pairInSync(26, NO_POINTS)
+  const { castor, pollux } = world
+  new RawClient(world).write(4096, block(1))
+  mustCome(world, 'mirrored', () => castor.engine!.ownership.state === 'serving-mirrored')
+  castor.request('handover', {})
+  mustCome(world, 'served by the receiver', () => world.owner === pollux, 300)
+  t.match(world.record, { owner: 'pollux', log: 'in-sync', clean: false })
+  new RawClient(world).write(8192, block(2))
+  pollux.loseHost()
+  mustCome(world, 'served by the giver', () => world.owner === castor)
+  const again = new RawClient(world)
+  t.same(again.read(4096, 4096), block(1))
+  t.same(again.read(8192, 4096), block(2))
+})
