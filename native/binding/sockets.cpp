@@ -9,10 +9,20 @@ int descriptor(const Napi::CallbackInfo& info) { return static_cast<int>(number_
 
 Napi::Value take(const Napi::CallbackInfo& info) { return errno_or(info, take_socket(descriptor(info))); }
 
+std::string host(const Napi::CallbackInfo& info) { return info[0].As<Napi::String>(); }
+uint16_t port_in(const Napi::CallbackInfo& info) { return static_cast<uint16_t>(number_of(info, 1)); }
+int backlog(const Napi::CallbackInfo& info) { return static_cast<int>(number_of(info, 2)); }
+
 Napi::Value listen(const Napi::CallbackInfo& info) {
-  const std::string host = info[0].As<Napi::String>();
-  const auto port = static_cast<uint16_t>(number_of(info, 1));
-  return errno_or(info, listen_newest(host.c_str(), port, static_cast<int>(number_of(info, 2))));
+  return errno_or(info, listen_newest(host(info).c_str(), port_in(info), backlog(info)));
+}
+
+Napi::Value listen_last(const Napi::CallbackInfo& info) {
+  return errno_or(info, listen_behind(host(info).c_str(), port_in(info), backlog(info)));
+}
+
+Napi::Value count(const Napi::CallbackInfo& info) {
+  return errno_or(info, count_listeners(host(info).c_str(), port_in(info)));
 }
 
 Napi::Value port(const Napi::CallbackInfo& info) { return errno_or(info, port_of(descriptor(info))); }
@@ -30,6 +40,8 @@ Napi::Value close(const Napi::CallbackInfo& info) {
 void export_sockets(Napi::Env env, Napi::Object exports) {
   exports["takeSocket"] = Napi::Function::New<take>(env);
   exports["listenNewest"] = Napi::Function::New<listen>(env);
+  exports["listenBehind"] = Napi::Function::New<listen_last>(env);
+  exports["countListeners"] = Napi::Function::New<count>(env);
   exports["portOf"] = Napi::Function::New<port>(env);
   exports["makeEventfd"] = Napi::Function::New<event>(env);
   exports["signalEventfd"] = Napi::Function::New<signal>(env);

@@ -21,6 +21,8 @@ namespace {
 constexpr int kKeepIdleSeconds = 30;
 constexpr int kKeepIntervalSeconds = 5;
 constexpr int kKeepProbes = 4;
+/// Above the descriptors of all clients that a node may have, as configurations go.
+constexpr int kListenersFrom = 1 << 14;
 
 void set(int fd, int level, int name, int value) { setsockopt(fd, level, name, &value, sizeof(value)); }
 
@@ -65,13 +67,53 @@ uint32_t listeners_on(const sockaddr* address) {
   return count;
 }
 
-int bind_and_listen(int fd, const addrinfo& address, uint16_t port, int backlog) {
+/// An address in numbers and a port, as the kernel takes them.
+struct Endpoint {
+  sockaddr_storage storage{};
+  socklen_t length = 0;
+
+  const sockaddr* address() const { return reinterpret_cast<const sockaddr*>(&storage); }
+};
+
+bool endpoint_of(const char* host, uint16_t port, Endpoint& endpoint) {
+  addrinfo hints{};
+  hints.ai_flags = AI_NUMERICHOST | AI_NUMERICSERV | AI_PASSIVE;
+  hints.ai_socktype = SOCK_STREAM;
+  addrinfo* found = nullptr;
+  if (getaddrinfo(host, std::to_string(port).c_str(), &hints, &found) != 0) return false;
+  std::memcpy(&endpoint.storage, found->ai_addr, found->ai_addrlen);
+  endpoint.length = found->ai_addrlen;
+  freeaddrinfo(found);
+  return true;
+}
+
+int bind_and_listen(int fd, const Endpoint& endpoint, int backlog) {
   set(fd, SOL_SOCKET, SO_REUSEADDR, 1);
   set(fd, SOL_SOCKET, SO_REUSEPORT, 1);
-  if (bind(fd, address.ai_addr, address.ai_addrlen) != 0) return -errno;
-  const uint32_t before = listeners_on(address.ai_addr);
-  if (listen(fd, backlog) != 0) return -errno;
-  return port == 0 ? 0 : always_choose(fd, before);
+  // a host may be set to the opposite; of no meaning, and refused, for other families
+  set(fd, IPPROTO_IPV6, IPV6_V6ONLY, 0);
+  if (bind(fd, endpoint.address(), endpoint.length) != 0) return -errno;
+  return listen(fd, backlog) == 0 ? 0 : -errno;
+}
+
+/// Moves a descriptor up, if there may be so many. The kernel closes those of a dead process from the highest
+/// down: a client that sees its connection end and comes again at once must not meet a listener that is still
+/// waiting to be closed.
+int moved_up(int fd) {
+  const int up = fcntl(fd, F_DUPFD_CLOEXEC, kListenersFrom);
+  if (up < 0) return fd;
+  close(fd);
+  return up;
+}
+
+/// A new listener of the group at this address, in which the kernel then chooses the one at `index`.
+int listen_in_group(const Endpoint& endpoint, uint16_t port, uint32_t index, int backlog) {
+  const int fd = socket(endpoint.storage.ss_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+  if (fd < 0) return -errno;
+  int result = bind_and_listen(fd, endpoint, backlog);
+  if (result == 0 && port != 0) result = always_choose(fd, index);
+  if (result < 0) close(fd);
+  return result < 0 ? result : moved_up(fd);
 }
 
 }  // namespace
@@ -94,16 +136,22 @@ int take_socket(int fd) {
 }
 
 int listen_newest(const char* host, uint16_t port, int backlog) {
-  addrinfo hints{};
-  hints.ai_flags = AI_NUMERICHOST | AI_NUMERICSERV | AI_PASSIVE;
-  hints.ai_socktype = SOCK_STREAM;
-  addrinfo* found = nullptr;
-  if (getaddrinfo(host, std::to_string(port).c_str(), &hints, &found) != 0) return -EINVAL;
-  const int fd = socket(found->ai_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-  const int result = fd < 0 ? -errno : bind_and_listen(fd, *found, port, backlog);
-  freeaddrinfo(found);
-  if (result < 0 && fd >= 0) close(fd);
-  return result < 0 ? result : fd;
+  Endpoint endpoint;
+  if (!endpoint_of(host, port, endpoint)) return -EINVAL;
+  return listen_in_group(endpoint, port, listeners_on(endpoint.address()), backlog);
+}
+
+int listen_behind(const char* host, uint16_t port, int backlog) {
+  Endpoint endpoint;
+  const std::string mapped = std::string("::ffff:") + host;
+  if (!endpoint_of(mapped.c_str(), port, endpoint)) return -EAFNOSUPPORT;
+  return listen_in_group(endpoint, port, 0, backlog);
+}
+
+int count_listeners(const char* host, uint16_t port) {
+  Endpoint endpoint;
+  if (!endpoint_of(host, port, endpoint)) return -EINVAL;
+  return static_cast<int>(listeners_on(endpoint.address()));
 }
 
 int port_of(int fd) {

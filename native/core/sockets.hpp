@@ -12,6 +12,15 @@ int take_socket(int fd);
 /// connections go to the newest listener, since an older one may belong to a process that is stopped.
 int listen_newest(const char* host, uint16_t port, int backlog);
 
+/// Listens on an IPv4 address behind all listeners of `listen_newest`: gets connections only while there are
+/// none of those. It is an IPv6 socket with the mapped address. Such sockets are a group of their own, which
+/// the kernel likes less, whoever came first (its selftests/net/reuseport_dualstack.c holds it to that). Of
+/// several, the oldest gets the connections. An IPv6 address has no such second place: EAFNOSUPPORT.
+int listen_behind(const char* host, uint16_t port, int backlog);
+
+/// How many sockets of this host listen on exactly this address, those of `listen_behind` not among them.
+int count_listeners(const char* host, uint16_t port);
+
 /// The port that a listening socket got.
 int port_of(int fd);
 

@@ -28,6 +28,8 @@ interface Addon {
   lockFile(descriptor: number): number
   takeSocket(descriptor: number): number
   listenNewest(host: string, port: number, backlog: number): number
+  listenBehind(host: string, port: number, backlog: number): number
+  countListeners(host: string, port: number): number
   portOf(descriptor: number): number
   makeEventfd(): number
   signalEventfd(descriptor: number): number
@@ -88,7 +90,20 @@ export function takeSocket(descriptor: number): number {
 
 /** Listens so that all new connections come here, even if a stopped process still holds the address. */
 export function listenSocket(host: string, port: number, backlog = 511): number {
-  const result = native.listenNewest(host, port, backlog)
+  return listening(native.listenNewest(host, port, backlog), host, port)
+}
+
+/** Listens so that connections come here only while no `listenSocket` is there; IPv4 addresses only. */
+export function standbySocket(host: string, port: number, backlog = 511): number {
+  return listening(native.listenBehind(host, port, backlog), host, port)
+}
+
+/** Whether anybody on this host has a `listenSocket` at this address. */
+export function isListenedAt(host: string, port: number): boolean {
+  return native.countListeners(host, port) > 0
+}
+
+function listening(result: number, host: string, port: number): number {
   if (result >= 0) return result
   const why = errnoName(result)
   const remedy =
