@@ -3,7 +3,15 @@ import { readFileSync } from 'node:fs'
 import { dirname, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { FileArbiter } from './adapters/file-arbiter.ts'
-import { closeDescriptor, flock, listenSocket, signalEventfd, takeSocket } from './adapters/native.ts'
+import {
+  closeDescriptor,
+  flock,
+  isListenedAt,
+  listenSocket,
+  signalEventfd,
+  standbySocket,
+  takeSocket,
+} from './adapters/native.ts'
 import { NativeNvram } from './adapters/nvram.ts'
 import { readNodeConfig } from './config/node-config.ts'
 import { identityText } from './format/identity.ts'
@@ -15,7 +23,14 @@ import type { SocketTools } from './node/sockets.ts'
 
 const STOP_TIMEOUT_MS = 20_000
 
-const tools: SocketTools = { takeSocket, listenSocket, closeDescriptor, signal: signalEventfd }
+const tools: SocketTools = {
+  takeSocket,
+  listenSocket,
+  standbySocket,
+  isListenedAt,
+  closeDescriptor,
+  signal: signalEventfd,
+}
 
 /** Runs one node in this process until it is told to stop. Resolves when it runs. */
 export async function serve(configPath: string): Promise<void> {

@@ -1,4 +1,23 @@
-import { closeDescriptor, listenSocket, portOf } from '../../ts/adapters/native.ts'
+import {
+  closeDescriptor,
+  isListenedAt,
+  listenSocket,
+  portOf,
+  signalEventfd,
+  standbySocket,
+  takeSocket,
+} from '../../ts/adapters/native.ts'
+import type { SocketTools } from '../../ts/node/sockets.ts'
+
+/** What a node has. */
+export const socketTools: SocketTools = {
+  takeSocket,
+  listenSocket,
+  standbySocket,
+  isListenedAt,
+  closeDescriptor,
+  signal: signalEventfd,
+}
 
 export function freePort(host = '127.0.0.1'): number {
   const descriptor = listenSocket(host, 0)

@@ -12,6 +12,7 @@ import { LinkListener, type LinkRoute } from './link-listener.ts'
 import type { EngineStatus, RequestBody, RequestName, RequestResult, ToEngine } from './messages.ts'
 import { ServiceListener, type ServicePlace } from './service-listener.ts'
 import type { SocketTools } from './sockets.ts'
+import { isThisHost } from './this-host.ts'
 
 export interface NodeParts {
   readonly arbiter: ArbiterPort
@@ -68,6 +69,7 @@ export class PolluxNode implements EngineHostUser, NodeControl {
       this.#engines.push(engine)
       if (this.#dials) this.#dialers.set(engine, this.#dialerFor(engine))
     }
+    for (const service of this.#services) service.standBy()
     this.#parts.events.add('info', 'node-started', `node ${this.name} runs as process ${process.pid}`)
   }
 
@@ -76,6 +78,7 @@ export class PolluxNode implements EngineHostUser, NodeControl {
     this.#stopping = true
     const how = pair ? 'with its partner' : 'alone'
     this.#parts.events.add('info', 'node-stopping', `node ${this.name} stops ${how}`)
+    for (const service of this.#services) this.#settle(service)
     await Promise.all(this.#engines.map((engine) => engine.stop(pair)))
     for (const dialer of this.#dialers.values()) dialer.want(false)
     for (const service of this.#services) service.close()
@@ -87,13 +90,18 @@ export class PolluxNode implements EngineHostUser, NodeControl {
 
   serving(engine: EngineHost): void {
     for (const service of this.#services) {
-      const { aggregates } = service.place
-      if (!aggregates.includes(engine.name)) continue
+      if (!service.place.aggregates.includes(engine.name)) continue
       service.catalogue.update(engine.name, engine.state)
-      const served = this.#engines.some(({ name, state }) => state.serves && aggregates.includes(name))
-      if (served) service.open()
-      else service.close()
+      this.#settle(service)
     }
+  }
+
+  /** Has a service taken clients, hold them, or do neither. */
+  #settle(service: ServiceListener): void {
+    const { aggregates } = service.place
+    if (this.#engines.some(({ name, state }) => state.serves && aggregates.includes(name))) service.open()
+    else if (this.#stopping) service.close()
+    else service.standBy()
   }
 
   wantLink(engine: EngineHost): void {
@@ -220,12 +228,14 @@ export class PolluxNode implements EngineHostUser, NodeControl {
 }
 
 /** The addresses that move with their aggregates, then those of this node alone. */
-function servicePlaces({ aggregates, listeners }: NodeConfig): ServicePlace[] {
+function servicePlaces({ aggregates, listeners, linkPartner }: NodeConfig): ServicePlace[] {
+  // on different hosts a client may know an address of each, and goes on to the next only if it is refused
+  const isShared = isThisHost(linkPartner.host)
   const places = new Map<string, ServicePlace>()
   for (const { service: address } of aggregates) {
     const here = aggregates.filter(({ service }) => addressText(service) === addressText(address))
     const names = here.map(({ name }) => name)
-    places.set(addressText(address), { address, aggregates: names, readOnly: false })
+    places.set(addressText(address), { address, aggregates: names, readOnly: false, isShared })
   }
-  return [...places.values(), ...listeners]
+  return [...places.values(), ...listeners.map((listener) => ({ ...listener, isShared: false }))]
 }

@@ -4,11 +4,13 @@ import { Catalogue } from './catalogue.ts'
 import { ClientHandshake, type GreetedClient } from './client-handshake.ts'
 import type { EventLog } from './events.ts'
 import type { SocketTools } from './sockets.ts'
+import { StandbyListener } from './standby-listener.ts'
 import { removeStaleSocket } from './unix-socket.ts'
 
-const HANDSHAKE_TIMEOUT_MS = 10_000
 const HANDSHAKES_MAX = 1000
 const RETRY_MS = 20
+/** How often to look for a partner that serves, while clients are held: that reads all of /proc/net/tcp. */
+const LOOK_MS = 200
 
 /** Where clients are taken, for which aggregates, and what they may do. */
 export interface ServicePlace {
@@ -16,11 +18,14 @@ export interface ServicePlace {
   /** names */
   readonly aggregates: readonly string[]
   readonly readOnly: boolean
+  /** the partner serves at the same address, of the same host, when this node does not */
+  readonly isShared: boolean
 }
 
 /**
  * One service address: open while this node serves an aggregate that clients look for there. It
- * moves between nodes with ownership, so opening is retried until the former holder lets go.
+ * moves between nodes with ownership, so opening is retried until the former holder lets go. While this
+ * node does not serve, clients that find nobody else at a shared address are held until it does.
  */
 export class ServiceListener {
   readonly place: ServicePlace
@@ -29,9 +34,11 @@ export class ServiceListener {
   readonly #events: EventLog
   readonly #greeted: (client: GreetedClient) => void
   readonly #handshakes = new Set<ClientHandshake>()
+  readonly #standby: StandbyListener
   #wanted = false
   #server: Server | undefined
   #retry: NodeJS.Timeout | undefined
+  #look: NodeJS.Timeout | undefined
   #complained = false
 
   constructor(
@@ -45,21 +52,40 @@ export class ServiceListener {
     this.#tools = tools
     this.#events = events
     this.#greeted = greeted
+    this.#standby = new StandbyListener(place.address, tools, (socket) => this.#accept(socket))
   }
 
   get isOpen(): boolean {
     return this.#server?.listening ?? false
   }
 
+  /** Takes clients, the held ones, too. The standby stays: some may still be on their way through it. */
   open(): void {
     if (this.#wanted) return
     this.#wanted = true
     this.#complained = false
     this.#tryToOpen()
+    for (const handshake of this.#handshakes) handshake.greet()
+  }
+
+  /**
+   * Takes no clients, but holds those that find nobody else. A node that served has the youngest standby
+   * from then on: the partner, which is about to serve, has an older one, and that is chosen.
+   */
+  standBy(): void {
+    if (this.#wanted) this.#standby.close()
+    if (this.place.isShared) this.#standby.open()
+    // last, so that somebody listens all the time
+    if (this.#wanted) this.#stopServing()
   }
 
   /** Stops listening and drops clients that are not through with the handshake. */
   close(): void {
+    this.#standby.close()
+    this.#stopServing()
+  }
+
+  #stopServing(): void {
     this.#wanted = false
     clearTimeout(this.#retry)
     const open = this.isOpen
@@ -117,10 +143,21 @@ export class ServiceListener {
     const handshake: ClientHandshake = new ClientHandshake(socket, {
       catalogue: this.catalogue,
       tools: this.#tools,
-      timeoutMs: HANDSHAKE_TIMEOUT_MS,
       greeted: this.#greeted,
       ended: () => this.#handshakes.delete(handshake),
     })
     this.#handshakes.add(handshake)
+    if (this.#wanted) handshake.greet()
+    else this.#look ??= setTimeout(() => this.#lookForPartner(), LOOK_MS)
+  }
+
+  /** Whoever is held here while the partner serves finds that by trying again, and only so. */
+  #lookForPartner(): void {
+    this.#look = undefined
+    const { address } = this.place
+    const held = [...this.#handshakes].filter(({ isHeld }) => isHeld)
+    if (held.length === 0 || 'path' in address) return
+    if (this.#tools.isListenedAt(address.host, address.port)) for (const handshake of held) handshake.close()
+    else this.#look = setTimeout(() => this.#lookForPartner(), LOOK_MS)
   }
 }

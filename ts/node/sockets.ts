@@ -7,6 +7,10 @@ export interface SocketTools {
   takeSocket(descriptor: number): number
   /** A listening socket of a group in which the newest one gets all connections. */
   listenSocket(host: string, port: number): number
+  /** A listening socket behind those: it gets connections only while there is none of them. */
+  standbySocket(host: string, port: number): number
+  /** Whether any process of this host listens there in front of a standby. */
+  isListenedAt(host: string, port: number): boolean
   closeDescriptor(descriptor: number): void
   signal(eventDescriptor: number): void
 }

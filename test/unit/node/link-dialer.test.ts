@@ -2,11 +2,10 @@ import { once } from 'node:events'
 import { createServer, type Socket } from 'node:net'
 import { setTimeout as sleep } from 'node:timers/promises'
 import t, { type Test } from 'tap'
-import { closeDescriptor, listenSocket, signalEventfd, takeSocket } from '../../../ts/adapters/native.ts'
+import { closeDescriptor, takeSocket } from '../../../ts/adapters/native.ts'
 import { LinkDialer } from '../../../ts/node/link-dialer.ts'
 import type { LinkConnection } from '../../../ts/node/link-listener.ts'
-
-const tools = { takeSocket, listenSocket, closeDescriptor, signal: signalEventfd }
+import { socketTools as tools } from '../../support/socket-tools.ts'
 
 async function partner(t: Test, port = 0) {
   const accepted: Socket[] = []

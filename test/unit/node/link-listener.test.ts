@@ -2,12 +2,12 @@ import { once } from 'node:events'
 import { connect, createServer, type Socket } from 'node:net'
 import { setTimeout as sleep } from 'node:timers/promises'
 import t, { type Test } from 'tap'
-import { closeDescriptor, listenSocket, signalEventfd, takeSocket } from '../../../ts/adapters/native.ts'
+import { closeDescriptor } from '../../../ts/adapters/native.ts'
 import { EventLog } from '../../../ts/node/events.ts'
 import { type LinkConnection, LinkListener, type LinkRoute } from '../../../ts/node/link-listener.ts'
 import { helloBytes } from '../../support/link-hello.ts'
+import { socketTools as tools } from '../../support/socket-tools.ts'
 
-const tools = { takeSocket, listenSocket, closeDescriptor, signal: signalEventfd }
 const address = { host: '127.0.0.1', port: 0 }
 
 async function opened(t: Test, route: LinkRoute) {

@@ -5,13 +5,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import t, { type Test } from 'tap'
-import {
-  closeDescriptor,
-  listenSocket,
-  portOf,
-  signalEventfd,
-  takeSocket,
-} from '../../../ts/adapters/native.ts'
+import { closeDescriptor, listenSocket, portOf } from '../../../ts/adapters/native.ts'
 import { type NodeConfig, parseNodeConfig } from '../../../ts/config/node-config.ts'
 import { identityFromText } from '../../../ts/format/identity.ts'
 import { EventLog } from '../../../ts/node/events.ts'
@@ -19,17 +13,10 @@ import { PolluxNode } from '../../../ts/node/node.ts'
 import type { ArbiterPort } from '../../../ts/ports/arbiter.ts'
 import { helloBytes } from '../../support/link-hello.ts'
 import { encodeClientFlags, encodeInfoData, encodeOption, option } from '../../support/nbd-wire.ts'
+import { freePort, socketTools as tools } from '../../support/socket-tools.ts'
 
-const tools = { takeSocket, listenSocket, closeDescriptor, signal: signalEventfd }
 const identity = (digit: string): string => digit.repeat(32)
 const workerFile = new URL('../../support/fake-engine-worker.js', import.meta.url)
-
-function freePort(): number {
-  const descriptor = listenSocket('127.0.0.1', 0)
-  const port = portOf(descriptor)
-  closeDescriptor(descriptor)
-  return port
-}
 
 function configFor(folder: string, partnerPort: number): NodeConfig {
   const aggregate = (name: string, digit: string, home: string, port: number) => `[[aggregate]]
@@ -140,17 +127,41 @@ t.test('an address is open while an engine behind it serves', async (t) => {
     { name: 'one', because: 'told so', volumes: [] },
     { name: 'two', serves: true },
   ])
-  const refused = connect(config.aggregates[0]!.service)
-  const [error] = await once(refused, 'error')
-  t.equal((error as NodeJS.ErrnoException).code, 'ECONNREFUSED')
+  const held = connect(config.aggregates[0]!.service)
+  t.teardown(() => held.destroy())
+  let heard = 0
+  held.on('data', (piece) => {
+    heard += piece.length
+  })
+  await once(held, 'connect')
+  await sleep(50)
+  t.equal(heard, 0, 'it is held')
+  t.equal((await node.status()).services[0]!.open, false)
   const other = connect(config.aggregates[1]!.service)
   await once(other, 'connect')
   other.destroy()
   void node.request('one', 'cp-resume', {}, 100).catch(() => {})
   t.ok(await until(() => node.aggregates()[0]!.serves))
+  t.ok(await until(() => heard > 0), 'and greeted when the engine serves')
   const again = connect(config.aggregates[0]!.service)
   await once(again, 'connect')
   again.destroy()
+})
+
+t.test('a node that has stopped leaves nobody waiting', async (t) => {
+  const { node, config } = await start(t)
+  void node.request('one', 'cp-hold', {}, 100).catch(() => {})
+  t.ok(await until(() => !node.aggregates()[0]!.serves))
+  const held = connect(config.aggregates[0]!.service)
+  await once(held, 'connect')
+  held.resume()
+  const dropped = once(held, 'close')
+  await node.shutDown(true)
+  await dropped
+  for (const { service } of config.aggregates) {
+    const [error] = await once(connect(service), 'error')
+    t.equal((error as NodeJS.ErrnoException).code, 'ECONNREFUSED')
+  }
 })
 
 t.test('requests get their own answers, failures and an end in time', async (t) => {

@@ -6,26 +6,12 @@ import { tmpdir } from 'node:os'
 import path from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import t, { type Test } from 'tap'
-import {
-  closeDescriptor,
-  listenSocket,
-  portOf,
-  signalEventfd,
-  takeSocket,
-} from '../../../ts/adapters/native.ts'
+import { closeDescriptor, takeSocket } from '../../../ts/adapters/native.ts'
 import type { GreetedClient } from '../../../ts/node/client-handshake.ts'
 import { EventLog } from '../../../ts/node/events.ts'
 import { ServiceListener } from '../../../ts/node/service-listener.ts'
 import { encodeClientFlags, encodeInfoData, encodeOption, option } from '../../support/nbd-wire.ts'
-
-const tools = { takeSocket, listenSocket, closeDescriptor, signal: signalEventfd }
-
-function freePort(): number {
-  const descriptor = listenSocket('127.0.0.1', 0)
-  const port = portOf(descriptor)
-  closeDescriptor(descriptor)
-  return port
-}
+import { freePort, socketTools as tools } from '../../support/socket-tools.ts'
 
 /** An open service with one volume, what it has greeted, and a way in. */
 function service(t: Test) {
@@ -33,7 +19,7 @@ function service(t: Test) {
   const events = new EventLog('castor', { write: () => {} })
   const greeted: GreetedClient[] = []
   const listener = new ServiceListener(
-    { address: { host: '127.0.0.1', port }, aggregates: ['one'], readOnly: false },
+    { address: { host: '127.0.0.1', port }, aggregates: ['one'], readOnly: false, isShared: true },
     tools,
     events,
     (client) => greeted.push(client),
@@ -220,7 +206,7 @@ function shortFolder(t: Test): string {
 /** A service on a Unix socket that is for looking only. */
 function localService(t: Test, socketPath: string) {
   const greeted: GreetedClient[] = []
-  const place = { address: { path: socketPath }, aggregates: ['one'], readOnly: true }
+  const place = { address: { path: socketPath }, aggregates: ['one'], readOnly: true, isShared: false }
   const events = new EventLog('castor', { write: () => {} })
   const listener = new ServiceListener(place, tools, events, (client) => greeted.push(client))
   const volumes = [{ volume: 3, name: 'data', size: 65536 }]
