@@ -13,7 +13,7 @@ const isLong = process.env['POLLUX_LONG'] !== undefined
 const takeovers = isLong ? 10 : 3
 /** The processor is emulated where it cannot be lent, which is slow. */
 const tried = isLong ? durabilities : durabilities.slice(-1)
-/** QEMU tries again after 1, 2 and 4 s: its third attempt has to find somebody on a busy machine, too. */
+/** Where its attempt fails, QEMU tries again after 1, 2 and 4 s: the third one is good enough. */
 const stallMaxMs = 5000
 const seed = Number(process.env['POLLUX_SEED'] ?? Math.floor(Math.random() * 2 ** 31))
 const readme = fileURLToPath(new URL('../../../README.md', import.meta.url))
