@@ -1,5 +1,5 @@
-// Reporter for `node --test`: what failed, in full, what was skipped, and which files took long; passing tests
-// are only counted.
+// Reporter for `node --test`: what failed, in full, what was skipped, and which files took long; passing
+// tests are only counted.
 // The counts go to the file named by POLLUX_TEST_SUMMARY, where scripts/test.mjs adds up the suites.
 import { writeFileSync } from 'node:fs'
 import { relative } from 'node:path'
