@@ -127,6 +127,11 @@ export class Engine implements OwnershipEffects, LinkUser {
     return Math.min(this.ownership.nextWakeMs, this.link.nextWakeMs(), owner, rest)
   }
 
+  /** A keeper gets what clients send in batches anyhow. */
+  get isShallow(): boolean {
+    return this.owner?.isShallow ?? true
+  }
+
   /** Nothing may leave this node from here on; 0: it is not the owner, and nothing leaves as owner. */
   get fenceAtMs(): number {
     return this.ownership.fenceAtMs

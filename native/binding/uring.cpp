@@ -29,10 +29,11 @@ Napi::Value enter(const Napi::CallbackInfo& info) {
   auto* ring = info[0].As<Napi::External<Uring>>().Data();
   const int ready =
       ring->enter(static_cast<uint32_t>(number_of(info, 1)), static_cast<uint32_t>(number_of(info, 2)),
-                  number_of(info, 3), number_of(info, 4));
+                  number_of(info, 3), number_of(info, 4), number_of(info, 6));
   double* report = info[5].As<Napi::Float64Array>().Data();
   report[0] = monotonic_ms();
   report[1] = ring->unsubmitted();
+  report[2] = ring->slept() ? 1 : 0;
   return Napi::Number::New(info.Env(), ready);
 }
 

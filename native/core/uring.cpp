@@ -1,5 +1,6 @@
 #include "uring.hpp"
 
+#include <sched.h>
 #include <sys/mman.h>
 #include <sys/syscall.h>
 #include <unistd.h>
@@ -14,6 +15,12 @@
 
 #ifndef IORING_SETUP_COOP_TASKRUN
 #define IORING_SETUP_COOP_TASKRUN (1U << 8)
+#endif
+#ifndef IORING_SETUP_TASKRUN_FLAG
+#define IORING_SETUP_TASKRUN_FLAG (1U << 9)
+#endif
+#ifndef IORING_SQ_TASKRUN
+#define IORING_SQ_TASKRUN (1U << 2)
 #endif
 #ifndef IORING_SETUP_SINGLE_ISSUER
 #define IORING_SETUP_SINGLE_ISSUER (1U << 12)
@@ -31,8 +38,9 @@ int setup(uint32_t entries, io_uring_params* params) {
 
 // The best flags first; older kernels refuse those that they do not know.
 int setup_best(uint32_t entries, io_uring_params* params) {
-  const uint32_t wishes[] = {IORING_SETUP_SINGLE_ISSUER | IORING_SETUP_DEFER_TASKRUN,
-                             IORING_SETUP_COOP_TASKRUN, 0};
+  const uint32_t wishes[] = {
+      IORING_SETUP_SINGLE_ISSUER | IORING_SETUP_DEFER_TASKRUN | IORING_SETUP_TASKRUN_FLAG,
+      IORING_SETUP_COOP_TASKRUN | IORING_SETUP_TASKRUN_FLAG, 0};
   for (const uint32_t flags : wishes) {
     *params = {};
     params->flags = flags | IORING_SETUP_CLAMP;
@@ -94,6 +102,8 @@ void Uring::map(const io_uring_params& params) {
   sq_head_ = at(rings_, params.sq_off.head);
   sq_tail_ = at(rings_, params.sq_off.tail);
   sq_array_ = at(rings_, params.sq_off.array);
+  sq_flags_ = at(rings_, params.sq_off.flags);
+  flags_work_ = (params.flags & IORING_SETUP_TASKRUN_FLAG) != 0;
   cq_head_ = at(rings_, params.cq_off.head);
   cq_tail_ = at(rings_, params.cq_off.tail);
   cqes_offset_ = params.cq_off.cqes;
@@ -112,7 +122,27 @@ void Uring::publish(uint32_t to_submit) {
   __atomic_store_n(sq_tail_, tail + to_submit, __ATOMIC_RELEASE);
 }
 
-int Uring::enter(uint32_t to_submit, uint32_t consumed, double timeout_ms, double not_after_ms) {
+uint32_t Uring::ready() const { return __atomic_load_n(cq_tail_, __ATOMIC_ACQUIRE) - *cq_head_; }
+
+long Uring::call(uint32_t to_submit, uint32_t wait, double timeout_ms) {
+  const __kernel_timespec timeout = timespec_of(std::max(0.0, timeout_ms));
+  io_uring_getevents_arg argument{};
+  if (timeout_ms > 0) argument.ts = reinterpret_cast<uint64_t>(&timeout);
+  const uint32_t flags = IORING_ENTER_GETEVENTS | IORING_ENTER_EXT_ARG;
+  return syscall(__NR_io_uring_enter, fd_, to_submit, wait, flags, &argument, sizeof(argument));
+}
+
+void Uring::spin(double spin_us) {
+  const double until_ms = monotonic_ms() + spin_us / 1e3;
+  while (ready() == 0 && monotonic_ms() < until_ms) {
+    sched_yield();
+    const bool has_work = (__atomic_load_n(sq_flags_, __ATOMIC_ACQUIRE) & IORING_SQ_TASKRUN) != 0;
+    if (has_work || !flags_work_) call(0, 0, 0);
+  }
+}
+
+int Uring::enter(uint32_t to_submit, uint32_t consumed, double timeout_ms, double not_after_ms,
+                 double spin_us) {
   assert(to_submit <= sq_entries_ && consumed <= cq_entries_);
   if (consumed > 0) __atomic_store_n(cq_head_, *cq_head_ + consumed, __ATOMIC_RELEASE);
   unsubmitted_ = to_submit;
@@ -120,20 +150,24 @@ int Uring::enter(uint32_t to_submit, uint32_t consumed, double timeout_ms, doubl
   if (not_after_ms > 0 && monotonic_ms() >= not_after_ms) return kFenced;
   publish(to_submit);
 
-  const __kernel_timespec timeout = timespec_of(std::max(0.0, timeout_ms));
-  io_uring_getevents_arg argument{};
-  if (timeout_ms > 0) argument.ts = reinterpret_cast<uint64_t>(&timeout);
-  const uint32_t flags = IORING_ENTER_GETEVENTS | IORING_ENTER_EXT_ARG;
-  const uint32_t wait = timeout_ms == 0 ? 0 : 1;
-  const long result = syscall(__NR_io_uring_enter, fd_, to_submit, wait, flags, &argument, sizeof(argument));
-  const int error = result < 0 ? errno : 0;
+  const bool waits = timeout_ms != 0;
+  const bool spins = waits && spin_us > 0;
+  long result = call(to_submit, waits && !spins ? 1 : 0, timeout_ms);
+  int error = result < 0 ? errno : 0;
+  slept_ = waits && !spins;
+  // what was not taken has to go first
+  if (spins && result == static_cast<long>(to_submit)) {
+    spin(spin_us);
+    slept_ = ready() == 0;
+    if (slept_ && call(0, 1, timeout_ms) < 0) error = errno;
+  }
 
   // What was not taken is taken back, so that the fence holds for it the next time, too.
   const uint32_t head = __atomic_load_n(sq_head_, __ATOMIC_ACQUIRE);
   unsubmitted_ = *sq_tail_ - head;
   if (unsubmitted_ > 0) __atomic_store_n(sq_tail_, head, __ATOMIC_RELEASE);
 
-  const uint32_t ready = __atomic_load_n(cq_tail_, __ATOMIC_ACQUIRE) - *cq_head_;
+  const uint32_t ready = this->ready();
   const bool is_expected =
       error == 0 || error == ETIME || error == EINTR || error == EAGAIN || error == EBUSY;
   return ready > 0 || is_expected ? static_cast<int>(ready) : -error;

@@ -22,7 +22,14 @@ class Uring {
   /// Hands the first `to_submit` entries of the submission array to the kernel, gives `consumed` completions
   /// back, and waits for one for at most `timeout_ms` (0: not at all, negative: for ever). If `not_after_ms`
   /// is not 0 and has come, nothing is submitted. Returns completions ready, kFenced, or -errno.
-  int enter(uint32_t to_submit, uint32_t consumed, double timeout_ms, double not_after_ms);
+  ///
+  /// Before it sleeps it looks for a completion for `spin_us`: to be woken takes tens of microseconds, on a
+  /// virtual machine even more. Meanwhile it leaves the processor to whoever wants it.
+  int enter(uint32_t to_submit, uint32_t consumed, double timeout_ms, double not_after_ms,
+            double spin_us = 0);
+
+  /// Whether the last `enter` slept: what came, came later than it had looked for it.
+  bool slept() const { return slept_; }
 
   /// How many of the entries the last `enter` did not hand over; they are the last ones of the array.
   uint32_t unsubmitted() const { return unsubmitted_; }
@@ -40,6 +47,9 @@ class Uring {
   void map(const io_uring_params& params);
   void release();
   void publish(uint32_t to_submit);
+  uint32_t ready() const;
+  long call(uint32_t to_submit, uint32_t wait, double timeout_ms);
+  void spin(double spin_us);
 
   int fd_ = -1;
   uint32_t sq_entries_ = 0;
@@ -52,6 +62,10 @@ class Uring {
   uint32_t* sq_head_ = nullptr;
   uint32_t* sq_tail_ = nullptr;
   uint32_t* sq_array_ = nullptr;
+  uint32_t* sq_flags_ = nullptr;
+  /// the kernel says in `sq_flags_` when it has work to do in `enter`
+  bool flags_work_ = false;
+  bool slept_ = false;
   uint32_t unsubmitted_ = 0;
   uint32_t* cq_head_ = nullptr;
   uint32_t* cq_tail_ = nullptr;

@@ -72,11 +72,45 @@ void rest_of_a_batch_is_taken_back() {
   CHECK(completion(ring, 2).user_data == 3 && completion(ring, 3).user_data == 4);
 }
 
+void looking_comes_before_sleeping() {
+  Uring ring(8);
+  ask(ring, 0, 1, IORING_OP_NOP);
+  CHECK(ring.enter(1, 0, 1000, 0, 100) == 1);
+  CHECK(!ring.slept());
+  double before = monotonic_ms();
+  CHECK(ring.enter(0, 1, 30, 0, 5000) == 0);
+  CHECK(ring.slept());
+  CHECK(monotonic_ms() - before >= 35);
+  before = monotonic_ms();
+  CHECK(ring.enter(0, 0, 0, 0, 1e6) == 0);
+  CHECK(!ring.slept() && monotonic_ms() - before < 500);
+  // what comes while it looks needs the kernel to be entered: a time-out of 5 ms
+  __kernel_timespec soon{0, 5 * 1000 * 1000};
+  ask(ring, 0, 2, IORING_OP_TIMEOUT);
+  auto* entry = static_cast<io_uring_sqe*>(ring.sqes());
+  entry->addr = reinterpret_cast<uint64_t>(&soon);
+  entry->len = 1;
+  CHECK(ring.enter(1, 0, 10000, 0, 2e6) == 1);
+  CHECK(!ring.slept());
+  CHECK(completion(ring, 1).user_data == 2 && completion(ring, 1).res == -ETIME);
+}
+
+void what_the_kernel_refused_is_not_waited_for() {
+  Uring ring(8);
+  ask(ring, 0, 1, 255);
+  ask(ring, 1, 2, IORING_OP_NOP);
+  CHECK(ring.enter(2, 0, 5000, 0, 1e6) == 1);
+  CHECK(ring.unsubmitted() == 1);
+  CHECK(!ring.slept());
+}
+
 }  // namespace
 
 int main() {
   rounds_go_around_the_queues();
   waiting_ends_in_time();
   fence_lets_nothing_out();
+  looking_comes_before_sleeping();
+  what_the_kernel_refused_is_not_waited_for();
   rest_of_a_batch_is_taken_back();
 }

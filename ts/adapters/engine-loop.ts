@@ -1,3 +1,4 @@
+import { Spin } from './spin.ts'
 import type { Uring } from './uring.ts'
 
 /** What a loop drives: an engine, seen through the few things that a loop needs. */
@@ -5,19 +6,27 @@ export interface Driven {
   turn(): boolean
   nextWakeMs(): number
   readonly fenceAtMs: number
+  /** few requests are under way: each is waited for, and batches gain nothing */
+  readonly isShallow: boolean
   fenced(): void
   readonly isStopped: boolean
 }
 
 /**
  * Turns an engine until it has stopped: one system call per turn, which submits everything, waits
- * for whatever comes first, and refuses to let anything out once the lease has ended.
+ * for whatever comes first, and refuses to let anything out once the lease has ended. Where completions come
+ * within microseconds and are waited for, it does not sleep in between.
  */
 export function runLoop(engine: Driven, uring: Uring, nowMs: () => number): void {
+  const spin = new Spin()
   let more = true
   while (!engine.isStopped) {
-    const waitMs = more ? 0 : Math.max(0, engine.nextWakeMs() - nowMs())
-    if (uring.turn(waitMs, engine.fenceAtMs) === 'fenced') {
+    const beforeMs = nowMs()
+    const waitMs = more ? 0 : Math.max(0, engine.nextWakeMs() - beforeMs)
+    const spinUs = engine.isShallow ? spin.us : 0
+    const result = uring.turn(waitMs, engine.fenceAtMs, spinUs)
+    if (waitMs > 0) spin.learn(uring.nowMs - beforeMs, spinUs, uring.slept)
+    if (result === 'fenced') {
       // a renewal may have been answered while this thread did not run: only that can save the lease
       uring.onWake()
       engine.fenced()

@@ -19,6 +19,7 @@ interface Addon {
     timeoutMs: number,
     notAfterMs: number,
     report: Float64Array,
+    spinUs: number,
   ): number
   uringDestroy(ring: unknown): void
   monotonicMs(): number

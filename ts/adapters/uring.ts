@@ -50,8 +50,8 @@ export class Uring {
   readonly #native: NativeRing
   readonly #sqes: Uint32Array
   readonly #cqes: Int32Array
-  /** what `enter` reports: the time, and how many operations it has left over */
-  readonly #report = new Float64Array(2)
+  /** what `enter` reports: the time, how many operations it has left over, and whether it slept */
+  readonly #report = new Float64Array(3)
   readonly #slots: Memory
   readonly #tables: Memory[] = []
   readonly #tableOfSlot: (Memory | undefined)[] = []
@@ -84,6 +84,11 @@ export class Uring {
   /** Monotonic milliseconds as of the last turn. */
   get nowMs(): number {
     return this.#report[0]!
+  }
+
+  /** Whether the last turn slept, having looked in vain for as long as it was told. */
+  get slept(): boolean {
+    return this.#report[2] === 1
   }
 
   read(descriptor: number, at: number, into: Gather, done: Completion): void {
@@ -131,15 +136,16 @@ export class Uring {
   /**
    * Enters the kernel once: submits what was asked for, waits up to `waitMs` for a completion
    * (0: not at all; at most a second), and runs the completions that are there. If `notAfterMs` is not 0
-   * and has passed, nothing is submitted and the answer is 'fenced'.
+   * and has passed, nothing is submitted and the answer is 'fenced'. For `spinUs` it looks for completions
+   * without sleeping, and enters the kernel again if that has to do its part of them.
    */
-  turn(waitMs: number, notAfterMs: number): TurnResult {
+  turn(waitMs: number, notAfterMs: number, spinUs = 0): TurnResult {
     this.turns += 1
     const { ring } = this.#native
     assert(waitMs >= 0, 'a turn waits for a time that is not negative')
     const asked = this.#toSubmit
     const timeoutMs = Math.min(waitMs, WAIT_MAX_MS)
-    const ready = native.uringEnter(ring, asked, this.#consumed, timeoutMs, notAfterMs, this.#report)
+    const ready = native.uringEnter(ring, asked, this.#consumed, timeoutMs, notAfterMs, this.#report, spinUs)
     this.#consumed = 0
     if (ready === FENCED) return 'fenced'
     this.#keepUnsubmitted(asked)

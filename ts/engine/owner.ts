@@ -82,6 +82,13 @@ export interface Safety {
   readonly solo: boolean
 }
 
+/**
+ * With more requests under way, a thread that sleeps until it is woken finds several things done at once. The
+ * partner's acknowledgement is one that all wait for, so that is worth looking for longer.
+ */
+const SHALLOW_MAX = 8
+const SHALLOW_MIRRORED_MAX = 16
+
 /** The role of owner: what exists only while this node may serve the aggregate. */
 export class Owner {
   readonly aggregate: Aggregate
@@ -251,6 +258,11 @@ export class Owner {
   /** Everything logged is in all copies and all replies are out. */
   get isSettled(): boolean {
     return this.aggregate.acknowledged === this.aggregate.ring.head - 1
+  }
+
+  /** Few requests of clients are under way. */
+  get isShallow(): boolean {
+    return this.aggregate.sessions.inFlight <= (this.isSettled ? SHALLOW_MAX : SHALLOW_MIRRORED_MAX)
   }
 
   /** Lets go of everything; what is in flight ends in the procedure that is returned. */

@@ -11,6 +11,14 @@ export const WORK_PER_TURN = 4096
 /** The sessions of an aggregate's clients, and which of them have something to do in this turn. */
 export class Sessions {
   readonly clients: Client[] = []
+
+  /** Requests that have no answer yet. */
+  get inFlight(): number {
+    let count = 0
+    for (const client of this.clients) count += client.inFlight
+    return count
+  }
+
   readonly #server: Server
   readonly #memory: MemoryPort
   readonly #connectionsMax: number
