@@ -191,13 +191,14 @@ class Resync {
     try {
       const { plex } = this.#image
       const read = yield* this.#transfer(wanted, (first, gather, done) => plex.read(first, gather, done))
+      // then not all of it was read
+      if (!this.#mayGoOn) return
       const good = wanted.map(({ checksum }, place) => this.#checksum(place) === checksum)
       for (const [place, isGood] of good.entries()) {
         if (isGood) continue
         if (read < 0) this.#unreadCount += 1
         else this.#user.damaged(wanted[place]!.physical)
       }
-      if (!this.#mayGoOn) return
       const failure = yield* this.#transfer(
         wanted,
         (first, gather, done) => this.#image.plex.write(first, gather, done, this.#copy),

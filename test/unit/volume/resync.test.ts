@@ -303,3 +303,20 @@ t.test('a resync that is told to end does so, and leaves nothing behind that oth
   t.ok(pair.image.copies.pins.mayOverwrite(pair.image.generation + 1))
   pair.change(5)
 })
+
+t.test('a resync that is ended at any moment calls nothing damaged', async (t) => {
+  const here = new Mirrored()
+  here.lose()
+  here.change(200)
+  here.replace()
+  let damaged = 0
+  for (let calls = 1; calls < 300; calls += 1) {
+    let count = 0
+    const isOver = () => {
+      count += 1
+      return count > calls
+    }
+    damaged += here.resync({ isOver }).damaged.length
+  }
+  t.equal(damaged, 0)
+})
