@@ -244,6 +244,8 @@ export class Engine implements OwnershipEffects, LinkUser {
   drop(reason: string): void {
     const wasOwner = this.owner !== undefined
     this.isServing = false
+    // before connections are closed: clients come again at once, and should not be taken here any more
+    this.changed()
     this.#opening.abandon(reason)
     this.#quiesce.cancel()
     this.#catchUp.reset()
@@ -256,7 +258,6 @@ export class Engine implements OwnershipEffects, LinkUser {
     for (const waiter of this.waiting.splice(0)) waiter.answer()
     if (wasOwner)
       this.world.host.event('warn', 'dropped', `aggregate ${this.settings.aggregate.name}: ${reason}`)
-    this.changed()
   }
 
   handover(record: OwnerRecord, stays: boolean): void {

@@ -49,6 +49,11 @@ export class Observer {
     this.lookAtMs = now
   }
 
+  /** The owner is alive: if it dies later, it was not started together with this node. */
+  metOwner(): void {
+    this.#startedMs = Number.NEGATIVE_INFINITY
+  }
+
   lookNow(now: number): void {
     this.lookAtMs = now
   }

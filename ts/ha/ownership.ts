@@ -130,6 +130,7 @@ export class Ownership {
   linkUp(now: number, partner: PartnerFacts): void {
     this.linkDown(now)
     this.#course.partnerFacts = partner
+    if (partner.state === 'owner') this.#course.observer.metOwner()
     this.#course.observer.lookNow(now)
     this.#course.step(now)
   }

@@ -278,3 +278,25 @@ t.test('a tick with nothing to do asks for nothing', async (t) => {
   rig.ownership.tick(wakeMs)
   t.equal(rig.arbiter.asked.length, 1, 'the renewal')
 })
+
+t.test(
+  'a keeper that has just started waits for an owner that may have been, too, unless it has met it',
+  async (t) => {
+    for (const [met, takesOver] of [
+      [true, true],
+      [false, false],
+    ]) {
+      const rig = new Rig(byPollux)
+      rig.arbiter.isHolderGone = false
+      rig.start()
+      rig.ownership.linkUp(rig.nowMs, { ...keeperFacts, state: met ? 'owner' : 'keeper' })
+      rig.pass(50)
+      rig.arbiter.isHolderGone = true
+      rig.ownership.linkDown(rig.nowMs)
+      rig.pass(100)
+      t.equal(rig.done.includes('open takeover ring 5'), takesOver, `met: ${met}`)
+      rig.pass(1000)
+      t.ok(rig.done.includes('open takeover ring 5'))
+    }
+  },
+)
