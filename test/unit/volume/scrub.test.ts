@@ -125,6 +125,26 @@ t.test('labels, superblocks and the free map are looked at, too', async (t) => {
   )
 })
 
+t.test('a free map that was rebuilt is not judged before it has been written', async (t) => {
+  const { world, disk, image } = setting()
+  const { mapIndexAt, vaultAt } = image.plex.disks[0]!.zones
+  const flipMap = () => {
+    for (let at = mapIndexAt; at < vaultAt; at += BLOCK_SIZE) disk.bytes[at]! ^= 1
+  }
+  image.close()
+  world.settle()
+  flipMap()
+  const again = openImage(world, [disk])
+  flipMap()
+  const here = { world, disk, image: again, log: new ChangeLog(world, again), volume: 1 }
+  t.same(run(here).findings, [], 'on the disk it is whole; what was read of it was not')
+  here.log.create('vol1', GIB)
+  here.log.commit()
+  t.same(run(here).findings, [])
+  flipMap()
+  t.match(run(here).findings, [{ where: 'free map', why: /do not check on plex 0/ }])
+})
+
 t.test('what consistency points change meanwhile is no finding, and what they leave is', async (t) => {
   const here = setting()
   const { log, volume, disk } = here
