@@ -127,7 +127,6 @@ export class Engine implements OwnershipEffects, LinkUser {
     return Math.min(this.ownership.nextWakeMs, this.link.nextWakeMs(), owner, rest)
   }
 
-  /** A keeper gets what clients send in batches anyhow. */
   get isShallow(): boolean {
     return this.owner?.isShallow ?? true
   }
@@ -210,11 +209,12 @@ export class Engine implements OwnershipEffects, LinkUser {
 
   #opened(nowMs: number, owner: Owner): void {
     this.owner = owner
+    // a link that came up while it was opened was told to nobody
+    if (this.link.isUp) owner.returning.hurry()
     this.#health.isGood()
-    const { recovery } = owner
-    const { entries, contained, durationMs } = recovery
+    const { entries, contained, durationMs } = owner.recovery
     const text = `${entries} log entries after ${contained} replayed in ${Math.round(durationMs)} ms`
-    this.world.host.event('info', 'replayed', text, { ...recovery })
+    this.world.host.event('info', 'replayed', text, { ...owner.recovery })
     this.ownership.logChanged(nowMs, this.#health.facts())
     this.ownership.opened(nowMs)
   }

@@ -17,7 +17,7 @@ export const plexes: readonly Mutation[] = [
     find: 'if (copies.isHolding) plexes.are(copies.recordWords)',
     replace: 'if (copies.isMirrored) plexes.are(copies.recordWords)',
     breaks: 'a node whose log is damaged leaves its partner with the log, and no plex that counts',
-    checker: ['sim/promises.test'],
+    checker: ['sim/plex-promises.test'],
   },
   {
     name: 'a superblock calls a missing plex in sync',
@@ -183,11 +183,11 @@ export const plexes: readonly Mutation[] = [
   },
   {
     name: 'an opening frees the log before the record calls a plex stale',
-    file: 'ts/log/replay.ts',
-    find: '  if (settle !== undefined) yield* settle()\n',
+    file: 'ts/engine/owner.ts',
+    find: '      yield* image.settlePlexes()\n',
     replace: '',
     breaks: 'that plex is opened with a log that begins too late',
-    checker: ['sim/promises.test'],
+    checker: ['sim/plex-promises.test'],
   },
   {
     name: 'a superblock in the cache of a disk frees the log',

@@ -154,14 +154,17 @@ async function finish(
   return done(options, changes, `${target} serves ${namesOf(changes)} now`)
 }
 
-/** The epoch after the change is the target's own: whoever serves in a later one has taken it over. */
+/** Whoever serves in a later epoch than the target's own has taken it over. */
 function mustStillBeComing(
   { name, node, epoch }: AggregateLine,
   changes: readonly AggregateRoleChange[],
   target: string,
 ): void {
   const change = changes.find(({ aggregate }) => aggregate === name)
-  if (node === null || change === undefined || !('epoch' in change) || epoch <= change.epoch + 1) return
+  if (node === null || change === undefined || !('epoch' in change)) return
+  // the giver answers before the target has claimed
+  const targetEpoch = change.how === undefined ? change.epoch + 1 : change.epoch
+  if (epoch <= targetEpoch) return
   throw new StoreError(
     'NOT_READY',
     `${target} got ${name} and failed: ${node} has taken it over, and serves it`,

@@ -8,7 +8,7 @@ import { Consistency, type ConsistencyEvents } from '../flow/consistency.ts'
 import { EntryKind } from '../format/log-ring.ts'
 import type { PlexWord } from '../ha/plex-words.ts'
 import { type LogCopy, type LogOwnership, writeHeader } from '../log/copy.ts'
-import { recover } from '../log/replay.ts'
+import { findEntries, retainEntries } from '../log/replay.ts'
 import type { LogRing } from '../log/ring.ts'
 import { Vault } from '../log/vault.ts'
 import {
@@ -174,17 +174,19 @@ export class Owner {
     mustOwn(parts)
     if (source === 'vault') yield* bringBack(parts, image, halves)
     mustOwn(parts)
-    // a plex that lacks what the log is about to forget must never be opened with what the log is then
-    const settle = (): Procedure => image.settlePlexes()
     if (source === 'none') log.ring.reset(image.lastSequence + 1)
     else {
-      const limits = {
+      const search = findEntries(log.ring, world.memory, {
         contained: image.lastSequence,
         imageEpoch: image.epoch,
         allowedEpoch: epoch,
         marks: log.marks.load(),
-      }
-      yield* whileOwning(parts, recover(log.ring, world.memory, limits, settle))
+      })
+      const found = yield* whileOwning(parts, search)
+      // a plex that lacks what the log is about to forget must never be opened with what is left of the log
+      yield* image.settlePlexes()
+      mustOwn(parts)
+      retainEntries(log.ring, found)
     }
     takeBackMarks(log.ring)
     const { tail, head } = log.ring

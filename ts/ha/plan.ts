@@ -21,8 +21,8 @@ export interface View {
 }
 
 /**
- * A ring that the record lists has everything that was acknowledged: the record is swapped before an owner
- * acknowledges anything without it, and a claim leaves the list alone until the new owner announces itself.
+ * A ring that the record lists has all that was acknowledged, unless it says clean: none is needed then.
+ * The record is swapped before an owner acknowledges anything without it, and a claim leaves the list alone.
  */
 const isListed = (record: OwnerRecord, node: string, incarnation: string): boolean =>
   record.incarnations[node] === incarnation

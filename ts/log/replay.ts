@@ -116,23 +116,22 @@ export interface ReplayLimits {
   readonly marks: MarksFound | undefined
 }
 
+/** Sequences of the first entry and the one behind the last. */
+export interface Retained {
+  readonly first: number
+  readonly end: number
+}
+
 /** Entries and pages looked at before others get a turn: a few milliseconds, far less than a lease. */
 const WORK_PER_STEP = 2048
 /** Descriptors looked at ahead of one, which costs less. */
 const AHEAD_PER_STEP = 16 * WORK_PER_STEP
 
 /**
- * Finds the retained entries and leaves the ring with tail and head around them, every entry
- * verified down to its data. Throws LOG_DAMAGED (naming the sequence) rather than skip anything.
- * Until it has ended the ring is as it was: a recovery that is abandoned half way leaves no trace.
- * `settle` comes last before entries that the disks contain are forgotten.
+ * Finds the entries to be retained, each of them verified down to its data. Throws LOG_DAMAGED (naming the
+ * sequence) rather than skip anything. The ring is left as it is.
  */
-export function* recover(
-  ring: LogRing,
-  memory: MemoryPort,
-  limits: ReplayLimits,
-  settle?: () => Procedure,
-): Procedure<{ applied: number }> {
+export function* findEntries(ring: LogRing, memory: MemoryPort, limits: ReplayLimits): Procedure<Retained> {
   const first = limits.contained + 1
   refuseGap(limits, first)
   const scan: Scan = { ring, memory, batch: new MemoryBatch(256), limits, epoch: limits.imageEpoch }
@@ -147,10 +146,13 @@ export function* recover(
     work = 0
     yield 'again'
   }
-  if (settle !== undefined) yield* settle()
-  ring.retain(first, sequence)
-  ring.forgetFrom(sequence)
-  return { applied: ring.entryCount }
+  return { first, end: sequence }
+}
+
+/** Leaves the ring with tail and head around these entries; what the disks contain is forgotten. */
+export function retainEntries(ring: LogRing, { first, end }: Retained): void {
+  ring.retain(first, end)
+  ring.forgetFrom(end)
 }
 
 interface Scan {

@@ -1,8 +1,8 @@
 import t from 'tap'
 import { isStoreError } from '../../../ts/base/errors.ts'
 import { whileOwning } from '../../../ts/engine/owning.ts'
-import { recover } from '../../../ts/log/replay.ts'
 import { finish } from '../../support/finish.ts'
+import { recover } from '../../support/recover.ts'
 import { MemoryTwin } from '../log/memory-twin.ts'
 import { ringOf, Writer } from '../log/rings.ts'
 
