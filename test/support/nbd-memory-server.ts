@@ -48,7 +48,7 @@ function shakeHands(socket: net.Socket, catalog: ExportCatalog, stores: Map<stri
     if (step.send.length > 0) socket.write(step.send)
     if (step.kind === 'more') return
     socket.off('data', onData)
-    if (step.kind === 'close') return void socket.end()
+    if (step.kind !== 'transmission') return void socket.end()
     const { name, byteLength, readOnly } = step.exportInfo
     const store = stores.get(name) ?? new Uint8Array(byteLength)
     stores.set(name, store)

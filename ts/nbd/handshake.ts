@@ -1,5 +1,4 @@
 import { assert, unreachable } from '../base/assert.ts'
-import { KIB, MIB } from '../base/units.ts'
 import {
   CLIENT_FLAGS_BYTE_LENGTH,
   HandshakeFlag,
@@ -12,6 +11,12 @@ import {
 } from '../format/nbd.ts'
 import { type ExportCatalog, type ExportInfo, findExport, transmissionFlags } from './export.ts'
 import {
+  defaultHandshakeLimits,
+  type HandshakeLimits,
+  type HandshakeOptions,
+  type TlsStage,
+} from './handshake-options.ts'
+import {
   ALLOCATION_CONTEXT,
   ALLOCATION_CONTEXT_ID,
   LISTED_CONTEXT_ID,
@@ -22,21 +27,6 @@ import { encodeGreeting, OptionReplies } from './option-reply.ts'
 import { decodeContextRequest, decodeInfoRequest, decodeName } from './option-request.ts'
 import type { SessionTerms } from './session-terms.ts'
 
-export interface HandshakeLimits {
-  /** options in one session; one more ends it */
-  readonly optionCount: number
-  /** longest data of an option that is looked at; longer is answered ERR_TOO_BIG */
-  readonly optionByteLength: number
-  /** longest data that is skipped to get to the next option; longer ends the session */
-  readonly skippedByteLength: number
-}
-
-export const defaultHandshakeLimits: HandshakeLimits = {
-  optionCount: 64,
-  optionByteLength: 64 * KIB,
-  skippedByteLength: 32 * MIB,
-}
-
 /** Exports that are named to a client that asked for one that is not there. */
 const NAMES_SHOWN = 8
 
@@ -44,6 +34,8 @@ const NAMES_SHOWN = 8
 export type HandshakeStep =
   | { readonly kind: 'more'; readonly send: Uint8Array }
   | { readonly kind: 'close'; readonly send: Uint8Array; readonly reason: string }
+  /** TLS begins with the client's next byte; once it stands, `secured` is called and the rest is fed */
+  | { readonly kind: 'tls'; readonly send: Uint8Array }
   | {
       readonly kind: 'transmission'
       readonly send: Uint8Array
@@ -54,14 +46,17 @@ export type HandshakeStep =
     }
 
 type Phase = 'flags' | 'header' | 'data' | 'skip'
-type Outcome = { exportInfo: ExportInfo; terms: SessionTerms } | { reason: string }
+type Outcome = { exportInfo: ExportInfo; terms: SessionTerms } | { reason: string } | { startsTls: true }
 
 /**
  * The server's side of the fixed newstyle handshake of one session, without a socket: bytes in,
  * bytes and a verdict out. The cost of a session is bounded by the limits; time is the caller's.
  */
 export class Handshake {
-  readonly #catalog: ExportCatalog
+  #catalog: ExportCatalog
+  #tls: TlsStage
+  /** why this client gets nothing: its certificate is no good */
+  #barred: string | undefined
   readonly #limits: HandshakeLimits
   readonly #replies = new OptionReplies()
   #phase: Phase = 'flags'
@@ -80,9 +75,11 @@ export class Handshake {
   #stopping = false
   #outcome: Outcome | undefined
 
-  constructor(catalog: ExportCatalog, limits: HandshakeLimits = defaultHandshakeLimits) {
+  constructor(catalog: ExportCatalog, options: HandshakeOptions = {}) {
+    const { tls = 'none', limits = defaultHandshakeLimits } = options
     assert(limits.optionByteLength >= 4 + TEXT_BYTE_LENGTH_MAX + 2, 'an option has room for a name')
     this.#catalog = catalog
+    this.#tls = tls
     this.#limits = limits
   }
 
@@ -94,6 +91,22 @@ export class Handshake {
   /** The node is shutting down: from now on options are answered ERR_SHUTDOWN. */
   stop(): void {
     this.#stopping = true
+  }
+
+  /**
+   * TLS stands: the session goes on inside of it, with what this client may see, and with nothing that was
+   * agreed on in the open but the client's flags. `barred` is why every option is refused.
+   */
+  secured(catalog: ExportCatalog, barred?: string): void {
+    assert(this.#outcome && 'startsTls' in this.#outcome, 'TLS begins where the client has asked for it')
+    this.#outcome = undefined
+    this.#tls = 'begun'
+    this.#catalog = catalog
+    this.#barred = barred
+    this.#structuredReplies = false
+    this.#extendedHeaders = false
+    this.#contextFor = undefined
+    this.#want('header', OPTION_HEADER_BYTE_LENGTH)
   }
 
   /** Takes the next bytes of the client. `close` is final and repeated; after `transmission` it is over. */
@@ -112,8 +125,16 @@ export class Handshake {
     const send = this.#replies.take()
     const outcome = this.#outcome
     if (!outcome) return { kind: 'more', send }
+    if ('startsTls' in outcome) return this.#tlsStep(send, bytes.length - at)
     if ('reason' in outcome) return { kind: 'close', send, reason: outcome.reason }
     return { kind: 'transmission', send, ...outcome, leftover: bytes.subarray(at) }
+  }
+
+  /** Whatever came along with STARTTLS came in the open, from anybody: it must not count as said in TLS. */
+  #tlsStep(send: Uint8Array, byteLengthAfter: number): HandshakeStep {
+    if (byteLengthAfter === 0) return { kind: 'tls', send }
+    this.#close(`${byteLengthAfter} bytes came together with STARTTLS`)
+    return this.#step(new Uint8Array(0), 0)
   }
 
   /** Moves what the present phase still misses from `bytes`; returns how much that was. */
@@ -190,6 +211,8 @@ export class Handshake {
   #refusal(): string | undefined {
     if (this.#optionCount > this.#limits.optionCount) return `more than ${this.#limits.optionCount} options`
     if (this.#option === Option.EXPORT_NAME) {
+      if (this.#tls === 'required') return 'EXPORT_NAME without TLS, which is required here'
+      if (this.#barred !== undefined) return this.#barred
       if (this.#optionByteLength > TEXT_BYTE_LENGTH_MAX) return 'the name of the export is too long'
       return undefined
     }
@@ -206,12 +229,14 @@ export class Handshake {
     if (option === Option.EXPORT_NAME) this.#exportName(data)
     else if (option === Option.ABORT) this.#abort()
     else if (this.#stopping) this.#refuse(OptionReply.ERR_SHUTDOWN, 'the node is shutting down')
+    else if (option === Option.STARTTLS) this.#startTls()
+    else if (this.#tls === 'required') this.#refuse(OptionReply.ERR_TLS_REQD, TLS_REQUIRED_TEXT)
+    else if (this.#barred !== undefined) this.#refuse(OptionReply.ERR_POLICY, this.#barred)
     else if (option === Option.LIST) this.#list()
     else if (option === Option.STRUCTURED_REPLY) this.#structuredReply()
     else if (option === Option.EXTENDED_HEADERS) this.#extendHeaders()
     else if (option === Option.INFO || option === Option.GO) this.#info(data)
     else if (option === Option.LIST_META_CONTEXT || option === Option.SET_META_CONTEXT) this.#contexts(data)
-    // STARTTLS gets a branch above when we speak it
     else this.#refuse(OptionReply.ERR_UNSUP, `option ${option} is not supported`)
     if (!this.#outcome) this.#want('header', OPTION_HEADER_BYTE_LENGTH)
   }
@@ -248,6 +273,14 @@ export class Handshake {
   #abort(): void {
     this.#replies.acknowledge(this.#option)
     this.#close('the client ended the handshake')
+  }
+
+  #startTls(): void {
+    if (this.#tls === 'none') return this.#refuse(OptionReply.ERR_UNSUP, 'TLS is not configured here')
+    if (this.#tls === 'begun') return this.#refuse(OptionReply.ERR_INVALID, 'TLS has begun already')
+    if (this.#optionByteLength > 0) return this.#refuse(OptionReply.ERR_INVALID, 'STARTTLS takes no data')
+    this.#replies.acknowledge(this.#option)
+    this.#outcome = { startsTls: true }
   }
 
   #list(): void {
@@ -329,6 +362,8 @@ export class Handshake {
     return `${asked}; this node serves ${shown}`
   }
 }
+
+const TLS_REQUIRED_TEXT = 'clients are taken over TLS only here, with a certificate of their own'
 
 /** Options whose data decides the answer; that of all others is skipped without being kept. */
 function usesData(option: number): boolean {
