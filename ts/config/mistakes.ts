@@ -5,6 +5,7 @@ import { LOG_PAGES_MIN } from '../format/log-ring.ts'
 import { type Address, listenText, parseAddress, parseListenAddress } from './address.ts'
 import { type Parsed, parseByteLength, parseDurationMs } from './quantities.ts'
 import { type AggregateTable, NodeFile } from './schema.ts'
+import { tlsMistakes } from './tls-mistakes.ts'
 import type { KeyPath } from './toml-lines.ts'
 
 export interface Mistake {
@@ -82,6 +83,7 @@ export function meaningMistakes(file: NodeFile): Mistake[] {
   file.aggregate.forEach((aggregate, index) => {
     for (const { path, text } of aggregateMistakes(file, aggregate)) add(['aggregate', index, ...path], text)
   })
+  if (file.tls !== undefined) found.push(...tlsMistakes(file.tls))
   return [...found, ...listenerMistakes(file), ...repeated(file), ...portMistakes(file)]
 }
 

@@ -8,7 +8,7 @@ import { type Address, type ListenAddress, parseAddress, parseListenAddress } fr
 import type { Durability, EngineSettings, Named } from './engine-settings.ts'
 import { type Mistake, meaningMistakes, schemaMistakes } from './mistakes.ts'
 import { type Parsed, parseByteLength, parseDurationMs } from './quantities.ts'
-import type { AggregateTable, NodeFile, TimingTable } from './schema.ts'
+import type { AggregateTable, NodeFile, TimingTable, TlsTable } from './schema.ts'
 import { lineOf, pathText } from './toml-lines.ts'
 
 /** node.toml with defaults filled in and units taken off. */
@@ -24,6 +24,20 @@ export interface NodeConfig {
   readonly timing: Timing
   readonly aggregates: readonly AggregateConfig[]
   readonly listeners: readonly ListenerConfig[]
+  /** for clients that come over a network; without it they come in the open */
+  readonly tls: TlsConfig | undefined
+}
+
+/** Paths of PEM files, and who may do what. */
+export interface TlsConfig {
+  readonly certificate: string
+  readonly key: string
+  /** of the certificates of clients */
+  readonly authority: string
+  /** whether clients without TLS are refused */
+  readonly required: boolean
+  /** by a name in a client's certificate, the volumes that it may open; undefined: everybody may open all */
+  readonly volumesByClient: ReadonlyMap<string, readonly string[]> | undefined
 }
 
 /** One more place where clients find the volumes of some aggregates, while this node serves them. */
@@ -123,7 +137,13 @@ function resolve(file: NodeFile, timing: Timing): NodeConfig {
     timing,
     aggregates: file.aggregate.map(resolveAggregate),
     listeners: resolveListeners(file),
+    tls: file.tls && resolveTls(file.tls),
   }
+}
+
+function resolveTls({ certificate, key, authority, required = true, client }: TlsTable): TlsConfig {
+  const volumesByClient = client && new Map(client.map(({ name, volumes }) => [name, volumes]))
+  return { certificate, key, authority, required, volumesByClient }
 }
 
 function resolveListeners(file: NodeFile): ListenerConfig[] {

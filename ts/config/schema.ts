@@ -49,6 +49,23 @@ const Listener = Type.Object(
   table,
 )
 
+/** TLS for clients that come over a network. */
+const Tls = Type.Object(
+  {
+    certificate: text,
+    key: text,
+    authority: text,
+    required: Type.Optional(Type.Boolean()),
+    client: Type.Optional(
+      Type.Array(
+        Type.Object({ name: text, volumes: Type.Array(text, { minItems: 1, maxItems: 4096 }) }, table),
+        { minItems: 1, maxItems: 4096 },
+      ),
+    ),
+  },
+  table,
+)
+
 export const NodeFile = Type.Object(
   {
     pair: identity,
@@ -70,6 +87,7 @@ export const NodeFile = Type.Object(
         table,
       ),
     ),
+    tls: Type.Optional(Tls),
     nbd: Type.Optional(Type.Array(Listener, { maxItems: 64 })),
     aggregate: Type.Array(Aggregate, { minItems: 1, maxItems: 64 }),
   },
@@ -78,4 +96,5 @@ export const NodeFile = Type.Object(
 
 export type NodeFile = Static<typeof NodeFile>
 export type AggregateTable = Static<typeof Aggregate>
+export type TlsTable = Static<typeof Tls>
 export type TimingTable = NonNullable<NodeFile['timing']>
