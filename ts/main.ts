@@ -9,6 +9,7 @@ import {
   isListenedAt,
   listenSocket,
   signalEventfd,
+  socketPair,
   standbySocket,
   takeSocket,
 } from './adapters/native.ts'
@@ -20,11 +21,14 @@ import { EventLog } from './node/events.ts'
 import { PolluxNode } from './node/node.ts'
 import { NodeLock } from './node/node-lock.ts'
 import type { SocketTools } from './node/sockets.ts'
+import { loadTlsFiles } from './node/tls-files.ts'
+import { TlsGate } from './node/tls-gate.ts'
 
 const STOP_TIMEOUT_MS = 20_000
 
 const tools: SocketTools = {
   takeSocket,
+  socketPair,
   listenSocket,
   standbySocket,
   isListenedAt,
@@ -35,6 +39,8 @@ const tools: SocketTools = {
 /** Runs one node in this process until it is told to stop. Resolves when it runs. */
 export async function serve(configPath: string): Promise<void> {
   const config = readNodeConfig(configPath)
+  // before anything is begun: clients could not come in with a certificate that is no good
+  const tlsFiles = config.tls && loadTlsFiles(config.tls)
   const lock = new NodeLock(config.apiSocket, config.node.name, flock)
   const boot = identityText(randomBytes(16))
   const arbiter = new FileArbiter(config.arbiterDirectory, boot)
@@ -48,6 +54,7 @@ export async function serve(configPath: string): Promise<void> {
     boot,
     version: version(),
     nvramPersistent: new NativeNvram(config.nvram.directory).persistent,
+    tls: config.tls && tlsFiles && new TlsGate(config.tls, tlsFiles, events),
     died: () => endAtOnce(),
     stopAsked: (pair) => (stopsAsked === 0 ? stop(pair) : undefined),
   })

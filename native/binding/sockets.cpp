@@ -9,6 +9,17 @@ int descriptor(const Napi::CallbackInfo& info) { return static_cast<int>(number_
 
 Napi::Value take(const Napi::CallbackInfo& info) { return errno_or(info, take_socket(descriptor(info))); }
 
+/// Both descriptors in an array, or an errno.
+Napi::Value pair(const Napi::CallbackInfo& info) {
+  int ends[2];
+  const int result = socket_pair(ends);
+  if (result < 0) return errno_or(info, result);
+  Napi::Array both = Napi::Array::New(info.Env(), 2);
+  both[0u] = ends[0];
+  both[1u] = ends[1];
+  return both;
+}
+
 std::string host(const Napi::CallbackInfo& info) { return info[0].As<Napi::String>(); }
 uint16_t port_in(const Napi::CallbackInfo& info) { return static_cast<uint16_t>(number_of(info, 1)); }
 int backlog(const Napi::CallbackInfo& info) { return static_cast<int>(number_of(info, 2)); }
@@ -39,6 +50,7 @@ Napi::Value close(const Napi::CallbackInfo& info) {
 
 void export_sockets(Napi::Env env, Napi::Object exports) {
   exports["takeSocket"] = Napi::Function::New<take>(env);
+  exports["socketPair"] = Napi::Function::New<pair>(env);
   exports["listenNewest"] = Napi::Function::New<listen>(env);
   exports["listenBehind"] = Napi::Function::New<listen_last>(env);
   exports["countListeners"] = Napi::Function::New<count>(env);

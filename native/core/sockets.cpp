@@ -135,6 +135,10 @@ int take_socket(int fd) {
   return own;
 }
 
+int socket_pair(int ends[2]) {
+  return socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends) == 0 ? 0 : -errno;
+}
+
 int listen_newest(const char* host, uint16_t port, int backlog) {
   Endpoint endpoint;
   if (!endpoint_of(host, port, endpoint)) return -EINVAL;

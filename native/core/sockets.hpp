@@ -8,6 +8,9 @@ namespace pollux {
 /// delay, with keep-alive. The caller's descriptor may be closed afterwards.
 int take_socket(int fd);
 
+/// Two blocking sockets that are connected to each other.
+int socket_pair(int ends[2]);
+
 /// Listens on a numeric address. Several processes of one user may listen on the same address; all new
 /// connections go to the newest listener, since an older one may belong to a process that is stopped.
 int listen_newest(const char* host, uint16_t port, int backlog);

@@ -4,6 +4,7 @@ import {
   listenSocket,
   portOf,
   signalEventfd,
+  socketPair,
   standbySocket,
   takeSocket,
 } from '../../ts/adapters/native.ts'
@@ -12,6 +13,7 @@ import type { SocketTools } from '../../ts/node/sockets.ts'
 /** What a node has. */
 export const socketTools: SocketTools = {
   takeSocket,
+  socketPair,
   listenSocket,
   standbySocket,
   isListenedAt,

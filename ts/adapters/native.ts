@@ -28,6 +28,7 @@ interface Addon {
   preallocate(path: string, byteLength: number): number
   lockFile(descriptor: number): number
   takeSocket(descriptor: number): number
+  socketPair(): [number, number] | number
   listenNewest(host: string, port: number, backlog: number): number
   listenBehind(host: string, port: number, backlog: number): number
   countListeners(host: string, port: number): number
@@ -87,6 +88,13 @@ export function errnoName(errno: number): string {
 /** A descriptor of our own for a connected socket; the given one may be closed afterwards. */
 export function takeSocket(descriptor: number): number {
   return mustSucceed('take over a socket', native.takeSocket(descriptor))
+}
+
+/** Two blocking sockets of our own, connected to each other. */
+export function socketPair(): [number, number] {
+  const result = native.socketPair()
+  if (typeof result !== 'number') return result
+  throw new StoreError('USAGE', `cannot make a pair of sockets: ${errnoName(result)}`)
 }
 
 /** Listens so that all new connections come here, even if a stopped process still holds the address. */

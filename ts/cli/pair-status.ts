@@ -1,5 +1,5 @@
 import { StoreError } from '../base/errors.ts'
-import { isSilent, type NodeStatus } from '../control/node-control.ts'
+import { isSilent, type NodeStatus, type ServiceStatus } from '../control/node-control.ts'
 import type { EngineStatus, VolumeStatus } from '../node/messages.ts'
 import type { Context, KnownNode } from './context.ts'
 import { runningPid } from './node-process.ts'
@@ -147,8 +147,12 @@ function nodeLine({ node, status, pid, because }: Asked, aggregates: readonly Ag
 }
 
 function addressOf(aggregate: string | undefined, status: NodeStatus | undefined): string | undefined {
-  if (aggregate === undefined) return undefined
-  return status?.services.find((service) => service.aggregates.includes(aggregate))?.address
+  return aggregate === undefined ? undefined : serviceOf(aggregate, status)?.address
+}
+
+/** The place that moves with an aggregate: those of one node alone come after it. */
+function serviceOf(aggregate: string, status: NodeStatus | undefined): ServiceStatus | undefined {
+  return status?.services.find((service) => service.aggregates.includes(aggregate))
 }
 
 /** Whether the partner of a node could take over all that the node owns. */
@@ -174,13 +178,14 @@ function volumeLines(aggregate: AggregateLine, asked: readonly Asked[]): VolumeL
   const { node, name } = aggregate
   if (node === null) return []
   const status = asked.find((one) => one.status?.name === node)?.status
-  const address = addressOf(name, status) ?? ''
+  const service = serviceOf(name, status)
+  const scheme = service?.tls === 'required' ? 'nbds' : 'nbd'
   return aggregate.engines[node]!.volumes.map((volume: VolumeStatus) => ({
     name: volume.name,
     size: volume.size,
     usedByteLength: volume.usedByteLength,
     node,
     aggregate: name,
-    uri: `nbd://${address}/${volume.name}`,
+    uri: `${scheme}://${service?.address ?? ''}/${volume.name}`,
   }))
 }

@@ -23,6 +23,8 @@ export interface ServiceStatus {
   /** whose clients come here */
   readonly aggregates: readonly string[]
   readonly open: boolean
+  /** whether clients may or must come over TLS */
+  readonly tls: 'none' | 'offered' | 'required'
 }
 
 /** An engine that has not answered in time. */

@@ -38,3 +38,22 @@ export class Catalogue implements ExportCatalog {
     return undefined
   }
 }
+
+/** What of a catalogue one client may see: to it, the other exports do not exist. */
+export class AllowedCatalogue implements ExportCatalog {
+  readonly #all: ExportCatalog
+  readonly #names: ReadonlySet<string>
+
+  constructor(all: ExportCatalog, names: Iterable<string>) {
+    this.#all = all
+    this.#names = new Set(names)
+  }
+
+  list(): readonly ExportInfo[] {
+    return this.#all.list().filter(({ name }) => this.#names.has(name))
+  }
+
+  find(name: string): ExportInfo | undefined {
+    return this.#names.has(name) ? this.#all.find(name) : undefined
+  }
+}

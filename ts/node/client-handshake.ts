@@ -1,8 +1,10 @@
 import type { Socket } from 'node:net'
+import { assert } from '../base/assert.ts'
 import type { ExportCatalog, ExportInfo } from '../nbd/export.ts'
 import { Handshake } from '../nbd/handshake.ts'
 import type { SessionTerms } from '../nbd/session-terms.ts'
 import { peerText, type SocketTools, takeOffLoop } from './sockets.ts'
+import type { SecuredClient, TlsGate } from './tls-gate.ts'
 
 /** A client that is through with the handshake, ready for its engine. */
 export interface GreetedClient {
@@ -23,6 +25,8 @@ const HOLD_MS = 3000
 export interface HandshakeOptions {
   readonly catalogue: ExportCatalog
   readonly tools: SocketTools
+  /** where clients may or must come over TLS */
+  readonly tls: TlsGate | undefined
   /** the descriptor belongs to whoever is told */
   readonly greeted: (client: GreetedClient) => void
   /** called exactly once, when the handshake is over in any way */
@@ -31,10 +35,13 @@ export interface HandshakeOptions {
 
 /**
  * The NBD handshake of one client on the main thread; its socket then leaves node for good. A client is
- * held first: it hears nothing before `greet`.
+ * held first: it hears nothing before `greet`. One that goes over to TLS stays in node's hands, in front of a
+ * proxy.
  */
 export class ClientHandshake {
-  readonly #socket: Socket
+  /** from STARTTLS on, the TLS socket */
+  #socket: Socket
+  #securedName: string | undefined
   readonly #options: HandshakeOptions
   readonly #handshake: Handshake
   #timer: NodeJS.Timeout
@@ -44,9 +51,13 @@ export class ClientHandshake {
   constructor(socket: Socket, options: HandshakeOptions) {
     this.#socket = socket
     this.#options = options
-    this.#handshake = new Handshake(options.catalogue)
+    this.#handshake = new Handshake(options.catalogue, { tls: options.tls?.stage ?? 'none' })
     this.#timer = setTimeout(() => this.close(), HOLD_MS)
     socket.on('data', this.#hear)
+    this.#watch(socket)
+  }
+
+  #watch(socket: Socket): void {
     socket.once('end', () => this.close())
     socket.once('close', () => this.#end())
     // a client that resets the connection is no event: 'close' follows
@@ -62,9 +73,15 @@ export class ClientHandshake {
     if (!this.isHeld) return
     this.#greeted = true
     clearTimeout(this.#timer)
-    this.#timer = setTimeout(() => this.close(), HANDSHAKE_TIMEOUT_MS)
+    this.#timer = setTimeout(() => this.#expire(), HANDSHAKE_TIMEOUT_MS)
     this.#socket.write(this.#handshake.greeting())
     this.#socket.resume()
+  }
+
+  #expire(): void {
+    // the reason is told if TLS was about to begin
+    this.#socket.destroy(new Error(`the handshake took more than ${HANDSHAKE_TIMEOUT_MS} ms`))
+    this.#end()
   }
 
   /** Drops the client. */
@@ -92,6 +109,11 @@ export class ClientHandshake {
         this.#socket.off('data', this.#hear)
         this.#socket.end(step.send)
         return
+      case 'tls':
+        this.#socket.off('data', this.#hear)
+        this.#socket.pause()
+        this.#socket.write(step.send, () => this.#startTls())
+        return
       case 'transmission': {
         this.#socket.off('data', this.#hear)
         this.#socket.pause()
@@ -107,12 +129,37 @@ export class ClientHandshake {
     this.#socket.once('drain', () => this.#socket.resume())
   }
 
+  #startTls(): void {
+    const { tls, catalogue } = this.#options
+    assert(tls, 'TLS is agreed on only where there is a gate')
+    if (this.#over) return
+    this.#socket = tls.begin(this.#socket, catalogue, (client) => this.#secured(client))
+    this.#watch(this.#socket)
+  }
+
+  #secured({ name, catalogue, barred }: SecuredClient): void {
+    if (this.#over) return
+    this.#securedName = name
+    this.#handshake.secured(catalogue, barred)
+    this.#socket.on('data', this.#hear)
+  }
+
   #takeOff(exportInfo: ExportInfo, terms: SessionTerms, already: Uint8Array): void {
     if (this.#over) return
     const peer = peerText(this.#socket)
+    const name = this.#securedName
+    if (name !== undefined) return this.#proxy({ exportInfo, terms, peer: `${peer} (${name})` }, already)
     const taken = takeOffLoop(this.#socket, already, this.#options.tools)
     this.#end()
     if (taken) this.#options.greeted({ exportInfo, terms, peer, ...taken })
+  }
+
+  #proxy(client: Omit<GreetedClient, 'descriptor' | 'leftover'>, already: Uint8Array): void {
+    const { tls, tools, greeted } = this.#options
+    const descriptor = tls!.proxies.open(this.#socket, client.exportInfo.aggregate, tools)
+    this.#end()
+    // a copy: a pooled buffer would be transferred whole
+    if (descriptor !== undefined) greeted({ ...client, descriptor, leftover: Uint8Array.from(already) })
   }
 
   #end(): void {

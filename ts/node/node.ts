@@ -13,6 +13,7 @@ import type { EngineStatus, RequestBody, RequestName, RequestResult, ToEngine } 
 import { ServiceListener, type ServicePlace } from './service-listener.ts'
 import type { SocketTools } from './sockets.ts'
 import { isThisHost } from './this-host.ts'
+import type { TlsGate } from './tls-gate.ts'
 
 export interface NodeParts {
   readonly arbiter: ArbiterPort
@@ -22,6 +23,7 @@ export interface NodeParts {
   readonly boot: string
   readonly version: string
   readonly nvramPersistent: boolean
+  readonly tls?: TlsGate | undefined
   /** an engine has died of a bug: the process must end, so that the partner takes over */
   readonly died: (message: string) => void
   /** somebody asked over the API to stop */
@@ -45,9 +47,11 @@ export class PolluxNode implements EngineHostUser, NodeControl {
   constructor(config: NodeConfig, parts: NodeParts) {
     this.#config = config
     this.#parts = parts
-    const { events, tools } = parts
+    const { events, tools, tls } = parts
     const greeted = (client: GreetedClient) => this.#takeClient(client)
-    this.#services = servicePlaces(config).map((place) => new ServiceListener(place, tools, events, greeted))
+    this.#services = servicePlaces(config).map(
+      (place) => new ServiceListener(place, tools, events, greeted, tls),
+    )
     this.#linkListener = new LinkListener(events, tools, (hello) => this.#routeLink(hello))
     this.#engines = []
   }
@@ -94,6 +98,7 @@ export class PolluxNode implements EngineHostUser, NodeControl {
       service.catalogue.update(engine.name, engine.state)
       this.#settle(service)
     }
+    if (!engine.state.serves) this.#parts.tls?.proxies.end(engine.name)
   }
 
   /** Has a service taken clients, hold them, or do neither. */
@@ -128,10 +133,11 @@ export class PolluxNode implements EngineHostUser, NodeControl {
       partner: this.#config.partner.name,
       api: this.#config.apiSocket,
       state: this.#stopping ? 'stopping' : 'running',
-      services: this.#services.map(({ place: { address, aggregates }, isOpen }) => ({
+      services: this.#services.map(({ place: { address, aggregates }, isOpen, tls }) => ({
         address: listenText(address),
         aggregates,
         open: isOpen,
+        tls,
       })),
       aggregates,
       events: events.recent(EVENTS_IN_STATUS),

@@ -5,6 +5,7 @@ import { ClientHandshake, type GreetedClient } from './client-handshake.ts'
 import type { EventLog } from './events.ts'
 import type { SocketTools } from './sockets.ts'
 import { StandbyListener } from './standby-listener.ts'
+import type { TlsGate } from './tls-gate.ts'
 import { removeStaleSocket } from './unix-socket.ts'
 
 const HANDSHAKES_MAX = 1000
@@ -33,6 +34,8 @@ export class ServiceListener {
   readonly #tools: SocketTools
   readonly #events: EventLog
   readonly #greeted: (client: GreetedClient) => void
+  /** only for who comes over a network: a Unix socket has its folder's permissions, and no ears on the way */
+  readonly #tls: TlsGate | undefined
   readonly #handshakes = new Set<ClientHandshake>()
   readonly #standby: StandbyListener
   #wanted = false
@@ -46,13 +49,19 @@ export class ServiceListener {
     tools: SocketTools,
     events: EventLog,
     greeted: (client: GreetedClient) => void,
+    tls?: TlsGate,
   ) {
     this.place = place
     this.catalogue = new Catalogue(place.readOnly)
     this.#tools = tools
     this.#events = events
     this.#greeted = greeted
+    this.#tls = 'path' in place.address ? undefined : tls
     this.#standby = new StandbyListener(place.address, tools, (socket) => this.#accept(socket))
+  }
+
+  get tls(): 'none' | 'offered' | 'required' {
+    return this.#tls?.stage ?? 'none'
   }
 
   get isOpen(): boolean {
@@ -143,6 +152,7 @@ export class ServiceListener {
     const handshake: ClientHandshake = new ClientHandshake(socket, {
       catalogue: this.catalogue,
       tools: this.#tools,
+      tls: this.#tls,
       greeted: this.#greeted,
       ended: () => this.#handshakes.delete(handshake),
     })

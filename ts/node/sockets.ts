@@ -5,6 +5,8 @@ import { assert } from '../base/assert.ts'
 export interface SocketTools {
   /** A blocking duplicate of a connected socket, with TCP_NODELAY: whoever gets it owns it. */
   takeSocket(descriptor: number): number
+  /** Two blocking sockets that are connected to each other. */
+  socketPair(): [number, number]
   /** A listening socket of a group in which the newest one gets all connections. */
   listenSocket(host: string, port: number): number
   /** A listening socket behind those: it gets connections only while there is none of them. */

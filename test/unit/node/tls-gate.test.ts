@@ -1,0 +1,274 @@
+import { once } from 'node:events'
+import { readFileSync } from 'node:fs'
+import { connect, Socket } from 'node:net'
+import path from 'node:path'
+import { setTimeout as sleep } from 'node:timers/promises'
+import * as tls from 'node:tls'
+import t, { type Test } from 'tap'
+import { closeDescriptor, takeSocket } from '../../../ts/adapters/native.ts'
+import type { TlsConfig } from '../../../ts/config/node-config.ts'
+import type { GreetedClient } from '../../../ts/node/client-handshake.ts'
+import { EventLog } from '../../../ts/node/events.ts'
+import { ServiceListener } from '../../../ts/node/service-listener.ts'
+import { loadTlsFiles } from '../../../ts/node/tls-files.ts'
+import { TlsGate } from '../../../ts/node/tls-gate.ts'
+import { Certificates, type KeyPair } from '../../support/certificates.ts'
+import {
+  decodeOptionReplies,
+  encodeClientFlags,
+  encodeInfoData,
+  encodeOption,
+  option,
+  optionReply,
+} from '../../support/nbd-wire.ts'
+import { freePort, socketTools as tools } from '../../support/socket-tools.ts'
+
+const certificates = new Certificates(t)
+const { authority } = certificates
+const vm1 = certificates.issue('vm1', { by: authority, names: ['DNS:vm1.example'] })
+const startTls = encodeOption(option.startTls)
+const go = (name: string) => encodeOption(option.go, encodeInfoData(name))
+const { ack, errPolicy, errTlsReqd } = optionReply
+
+/** A service over TLS with two volumes, and whom it has greeted. */
+function service(t: Test, more: Partial<TlsConfig> = {}, place: { path?: string } = {}) {
+  const { certificate, key } = certificates.server
+  const config = { certificate, key, authority: authority.certificate, required: true, ...more }
+  const full: TlsConfig = { volumesByClient: undefined, ...config }
+  const events = new EventLog('castor', { write: () => {} })
+  const gate = new TlsGate(full, loadTlsFiles(full), events)
+  const greeted: GreetedClient[] = []
+  const port = freePort()
+  const address = place.path === undefined ? { host: '127.0.0.1', port } : { path: place.path }
+  const listener = new ServiceListener(
+    { address, aggregates: ['one'], readOnly: false, isShared: false },
+    tools,
+    events,
+    (client) => greeted.push(client),
+    gate,
+  )
+  const volumes = ['data', 'logs'].map((name, volume) => ({ volume, name, size: 65536 }))
+  listener.catalogue.update('one', { serves: true, because: '', volumes })
+  listener.open()
+  t.teardown(() => {
+    listener.close()
+    for (const { descriptor } of greeted) closeDescriptor(descriptor)
+  })
+  const told = () => events.after(0).flatMap(({ event, text }) => (event === 'tls-refused' ? [text] : []))
+  return { listener, gate, greeted, port, told }
+}
+
+/** A connection that has asked for TLS, and has the node's word for it. */
+async function asked(t: Test, port: number): Promise<Socket> {
+  const socket = connect({ port, host: '127.0.0.1', noDelay: true })
+  t.teardown(() => socket.destroy())
+  socket.on('error', () => {})
+  socket.write(Buffer.concat([encodeClientFlags(), startTls]))
+  let heard = Buffer.alloc(0)
+  while (heard.length < 18 + 20) {
+    const [piece] = (await once(socket, 'data')) as [Buffer]
+    heard = Buffer.concat([heard, piece])
+  }
+  t.same(
+    decodeOptionReplies(heard.subarray(18)).map(({ kind }) => kind),
+    [ack],
+  )
+  return socket
+}
+
+async function secured(t: Test, port: number, who?: KeyPair, more: tls.ConnectionOptions = {}) {
+  const socket = await asked(t, port)
+  const keys = who && { cert: readFileSync(who.certificate), key: readFileSync(who.key) }
+  const ca = readFileSync(authority.certificate)
+  const client = tls.connect({ socket, ca, host: '127.0.0.1', ...keys, ...more })
+  const heard = { bytes: Buffer.alloc(0), error: '', closed: false }
+  client.on('data', (piece: Buffer) => {
+    heard.bytes = Buffer.concat([heard.bytes, piece])
+  })
+  client.on('error', (error) => {
+    heard.error = error.message
+  })
+  client.once('close', () => {
+    heard.closed = true
+  })
+  return { client, socket, heard }
+}
+
+async function until(condition: () => boolean): Promise<boolean> {
+  for (let attempt = 0; attempt < 600 && !condition(); attempt += 1) await sleep(5)
+  return condition()
+}
+
+for (const version of ['TLSv1.2', 'TLSv1.3'] as const) {
+  const versions = { minVersion: version, maxVersion: version }
+
+  t.test(`a client with a right certificate comes through to the engine (${version})`, async (t) => {
+    const { greeted, port, gate } = service(t)
+    const { client, heard } = await secured(t, port, vm1, versions)
+    const requests = Buffer.from('the first requests')
+    client.write(Buffer.concat([encodeOption(option.structuredReply), go('data'), requests]))
+    t.ok(await until(() => greeted.length === 1))
+    t.match(greeted, [{ exportInfo: { name: 'data' }, terms: { structuredReplies: true } }])
+    t.match(greeted[0]!.peer, /^127.0.0.1:[0-9]+ \(vm1\)$/)
+    t.equal(client.getProtocol(), version)
+    client.write(' and later ones')
+    const engine = new Socket({ fd: takeSocket(greeted[0]!.descriptor) })
+    let said = Buffer.from(greeted[0]!.leftover)
+    engine.on('data', (piece) => {
+      said = Buffer.concat([said, piece])
+    })
+    t.ok(await until(() => said.toString() === 'the first requests and later ones'), said.toString())
+    heard.bytes = Buffer.alloc(0)
+    engine.write('a reply')
+    t.ok(await until(() => heard.bytes.toString() === 'a reply'))
+    engine.destroy()
+    closeDescriptor(greeted.pop()!.descriptor)
+    t.ok(await until(() => heard.closed && gate.proxies.count === 0), 'the engine ends the connection')
+    t.equal(heard.error, '', 'in the way of TLS')
+  })
+
+  t.test(`who has no right certificate hears why, and so does the log (${version})`, async (t) => {
+    const stranger = certificates.issue('another authority', { purpose: 'authority' })
+    const cases: [string, KeyPair | undefined, RegExp][] = [
+      ['none', undefined, /has sent none/],
+      ['of another', certificates.issue('vm2', { by: stranger }), /"vm2" is not signed by the authority/],
+      ['of its own', certificates.issue('vm3'), /"vm3" is not signed by the authority/],
+      ['expired', certificates.issue('vm4', { by: authority, days: -1 }), /"vm4" expired on/],
+      [
+        'of a server',
+        certificates.issue('vm5', { by: authority, purpose: 'server' }),
+        /"vm5" is not meant for clients/,
+      ],
+    ]
+    for (const [what, who, reason] of cases) {
+      const { greeted, port, told } = service(t)
+      const { client, heard } = await secured(t, port, who, versions)
+      client.write(Buffer.concat([encodeOption(option.list), go('data'), encodeOption(option.abort)]))
+      t.ok(await until(() => heard.closed), `${what}: the session ends`)
+      const answers = decodeOptionReplies(heard.bytes)
+      t.same(
+        answers.map(({ kind }) => kind),
+        [errPolicy, errPolicy, ack],
+        what,
+      )
+      t.match(answers[0]!.data.toString(), reason)
+      t.match(told(), [reason], 'once')
+      t.match(told()[0], /^client 127.0.0.1:[0-9]+: /)
+      t.equal(greeted.length, 0)
+    }
+  })
+}
+
+t.test('TLS that is too old, or is none, ends the session and is told', async (t) => {
+  const { port, told } = service(t)
+  const old = { minVersion: 'TLSv1', maxVersion: 'TLSv1.1', ciphers: 'DEFAULT@SECLEVEL=0' } as const
+  const { heard } = await secured(t, port, vm1, old)
+  t.ok(await until(() => heard.closed && told().length === 1))
+  t.match(heard.error, /alert protocol version/, 'with an alert')
+  t.match(told()[0], /TLS could not begin: unsupported protocol/)
+  const plain = await asked(t, port)
+  const closed = once(plain, 'close')
+  plain.write(Buffer.concat([encodeOption(option.list), go('data')]))
+  await closed
+  t.match(told()[1], /TLS could not begin: wrong version number/)
+  const gone = await asked(t, port)
+  gone.end()
+  t.ok(await until(() => told().length === 3))
+  t.match(told()[2], /TLS could not begin: it has ended the connection/)
+})
+
+t.test('a flood of failures is told in part', async (t) => {
+  const { port, told } = service(t)
+  for (let n = 0; n < 30; n += 1) {
+    const socket = await asked(t, port)
+    const closed = once(socket, 'close')
+    socket.write('x'.repeat(100))
+    await closed
+  }
+  t.equal(told().length, 20)
+})
+
+t.test('a client sees the volumes of every name it has, and only those', async (t) => {
+  const volumesByClient = new Map([
+    ['vm1', ['data']],
+    ['vm1.example', ['nothing']],
+    ['vm2', ['logs']],
+  ])
+  const { port, greeted, told } = service(t, { volumesByClient })
+  const { client, heard } = await secured(t, port, vm1)
+  const info = (name: string) => encodeOption(option.info, encodeInfoData(name))
+  client.write(Buffer.concat([encodeOption(option.list), info('logs'), info('data'), info('')]))
+  const kinds = () => decodeOptionReplies(heard.bytes).map(({ kind }) => kind)
+  const { server, info: described, errUnknown } = optionReply
+  const expected = [server, ack, errUnknown, described, ack, described, ack]
+  t.ok(await until(() => heard.bytes.length > 0 && kinds().length === expected.length))
+  t.same(kinds(), expected)
+  client.write(go('data'))
+  t.ok(await until(() => greeted.length === 1))
+  t.same(told(), [])
+  const VM1 = certificates.issue('VM1', { by: authority })
+  const other = await secured(t, port, VM1)
+  other.client.write(Buffer.concat([encodeOption(option.list), go('data')]))
+  t.ok(await until(() => other.heard.bytes.length > 40))
+  t.same(
+    decodeOptionReplies(other.heard.bytes).map(({ kind }) => kind),
+    [ack, errUnknown],
+    'a name in other letters is another name',
+  )
+  t.match(told(), [/no tls.client has one of the names of its certificate \("VM1"\)/])
+})
+
+t.test('without TLS a client is told to come with it, unless it is only offered', async (t) => {
+  const required = service(t)
+  const offered = service(t, { required: false })
+  for (const [{ port, greeted }, kind] of [
+    [required, errTlsReqd],
+    [offered, ack],
+  ] as const) {
+    const socket = connect({ port, host: '127.0.0.1', noDelay: true })
+    t.teardown(() => socket.destroy())
+    let heard = Buffer.alloc(0)
+    socket.on('data', (piece) => {
+      heard = Buffer.concat([heard, piece])
+    })
+    socket.write(Buffer.concat([encodeClientFlags(), go('data')]))
+    t.ok(await until(() => heard.length > 40))
+    t.equal(decodeOptionReplies(heard.subarray(18)).at(-1)!.kind, kind)
+    t.equal(greeted.length, kind === ack ? 1 : 0)
+  }
+})
+
+t.test('over a Unix socket clients come without TLS', async (t) => {
+  const socketPath = path.join(certificates.folder, 's')
+  const { greeted, listener } = service(t, {}, { path: socketPath })
+  t.equal(listener.tls, 'none')
+  t.ok(await until(() => listener.isOpen))
+  const socket = connect({ path: socketPath })
+  t.teardown(() => socket.destroy())
+  socket.resume()
+  socket.write(Buffer.concat([encodeClientFlags(), go('data')]))
+  t.ok(await until(() => greeted.length === 1))
+})
+
+t.test('what came in the open together with STARTTLS is not taken for the beginning of TLS', async (t) => {
+  const { port, greeted } = service(t)
+  const socket = connect({ port, host: '127.0.0.1', noDelay: true })
+  const closed = once(socket, 'close')
+  socket.resume()
+  socket.write(Buffer.concat([encodeClientFlags(), startTls, go('data')]))
+  await closed
+  t.equal(greeted.length, 0)
+})
+
+t.test('closing drops who is in the middle of TLS', async (t) => {
+  const { port, listener, told } = service(t)
+  const early = await asked(t, port)
+  const { client, heard } = await secured(t, port, vm1)
+  client.write(encodeOption(option.list))
+  t.ok(await until(() => heard.bytes.length > 0))
+  const closed = once(early, 'close')
+  listener.close()
+  await closed
+  t.ok(await until(() => heard.closed))
+  t.same(told(), [], 'which is not their fault')
+})

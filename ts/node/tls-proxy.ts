@@ -1,0 +1,58 @@
+import { Socket } from 'node:net'
+import type { SocketTools } from './sockets.ts'
+
+/** How long a client may take to read the last that an engine has sent, once that has ended the session. */
+const LINGER_MS = 10_000
+
+/**
+ * Clients whose connections node itself has to read, because they are TLS. Engines have descriptors
+ * only: each gets one end of a pair of sockets, and what passes between the other end and the client is
+ * copied here. How much waits for a slow side is bounded by the buffers of the two sockets.
+ */
+export class TlsProxies {
+  readonly #aggregates = new Map<Socket, string>()
+
+  get count(): number {
+    return this.#aggregates.size
+  }
+
+  /** The descriptor for the engine of an aggregate, or undefined if there is no client any more. */
+  open(client: Socket, aggregate: string, tools: SocketTools): number | undefined {
+    if (client.destroyed) return undefined
+    const [descriptor, own] = tools.socketPair()
+    this.#aggregates.set(client, aggregate)
+    client.once('close', () => this.#aggregates.delete(client))
+    join(client, new Socket({ fd: own, allowHalfOpen: true }))
+    return descriptor
+  }
+
+  /** The engine serves nobody any more. A client that does not read would not notice by itself. */
+  end(aggregate: string): void {
+    for (const [client, of] of this.#aggregates) if (of === aggregate) linger(client)
+  }
+}
+
+function join(client: Socket, inner: Socket): void {
+  // half a connection ends with its reader: 'end' of the one is end() of the other
+  client.pipe(inner)
+  inner.pipe(client)
+  // the engine shuts both halves at once, so it hears nothing more either
+  inner.once('end', () => linger(client))
+  inner.once('error', () => client.destroy())
+  inner.once('close', () => linger(client))
+  client.on('error', () => client.destroy())
+  client.once('close', () => {
+    // what the client has said before it ended properly is still to be heard
+    if (client.readableEnded) inner.destroySoon()
+    else inner.destroy()
+  })
+}
+
+/** Lets a client read what was sent to it, for a while. */
+function linger(client: Socket): void {
+  if (client.destroyed) return
+  const timer = setTimeout(() => client.destroy(), LINGER_MS)
+  timer.unref()
+  client.once('close', () => clearTimeout(timer))
+  client.destroySoon()
+}
