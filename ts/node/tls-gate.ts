@@ -117,7 +117,7 @@ export class TlsGate {
 /** What is wrong with a client's certificate, in words for both sides. */
 function mistakeIn(certificate: X509Certificate | undefined, code: string | undefined): string | undefined {
   if (!certificate)
-    return 'a client needs a certificate that the authority of this node has signed, and has sent none'
+    return 'a client needs a certificate that the authority of this node has signed, and has sent none such'
   if (code === undefined) return undefined
   const whose = `the certificate of ${JSON.stringify(namesOf(certificate)[0] ?? certificate.subject)}`
   const outOfDate = validity(certificate, Date.now())

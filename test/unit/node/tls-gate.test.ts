@@ -1,17 +1,8 @@
 import { once } from 'node:events'
-import { readFileSync } from 'node:fs'
 import { connect, Socket } from 'node:net'
 import path from 'node:path'
-import { setTimeout as sleep } from 'node:timers/promises'
-import * as tls from 'node:tls'
-import t, { type Test } from 'tap'
+import t from 'tap'
 import { closeDescriptor, takeSocket } from '../../../ts/adapters/native.ts'
-import type { TlsConfig } from '../../../ts/config/node-config.ts'
-import type { GreetedClient } from '../../../ts/node/client-handshake.ts'
-import { EventLog } from '../../../ts/node/events.ts'
-import { ServiceListener } from '../../../ts/node/service-listener.ts'
-import { loadTlsFiles } from '../../../ts/node/tls-files.ts'
-import { TlsGate } from '../../../ts/node/tls-gate.ts'
 import { Certificates, type KeyPair } from '../../support/certificates.ts'
 import {
   decodeOptionReplies,
@@ -21,83 +12,15 @@ import {
   option,
   optionReply,
 } from '../../support/nbd-wire.ts'
-import { freePort, socketTools as tools } from '../../support/socket-tools.ts'
+import { tlsServices, until } from '../../support/tls-service.ts'
 
 const certificates = new Certificates(t)
 const { authority } = certificates
+const { service, asked, secured } = tlsServices(certificates)
 const vm1 = certificates.issue('vm1', { by: authority, names: ['DNS:vm1.example'] })
 const startTls = encodeOption(option.startTls)
 const go = (name: string) => encodeOption(option.go, encodeInfoData(name))
 const { ack, errPolicy, errTlsReqd } = optionReply
-
-/** A service over TLS with two volumes, and whom it has greeted. */
-function service(t: Test, more: Partial<TlsConfig> = {}, place: { path?: string } = {}) {
-  const { certificate, key } = certificates.server
-  const config = { certificate, key, authority: authority.certificate, required: true, ...more }
-  const full: TlsConfig = { volumesByClient: undefined, ...config }
-  const events = new EventLog('castor', { write: () => {} })
-  const gate = new TlsGate(full, loadTlsFiles(full), events)
-  const greeted: GreetedClient[] = []
-  const port = freePort()
-  const address = place.path === undefined ? { host: '127.0.0.1', port } : { path: place.path }
-  const listener = new ServiceListener(
-    { address, aggregates: ['one'], readOnly: false, isShared: false },
-    tools,
-    events,
-    (client) => greeted.push(client),
-    gate,
-  )
-  const volumes = ['data', 'logs'].map((name, volume) => ({ volume, name, size: 65536 }))
-  listener.catalogue.update('one', { serves: true, because: '', volumes })
-  listener.open()
-  t.teardown(() => {
-    listener.close()
-    for (const { descriptor } of greeted) closeDescriptor(descriptor)
-  })
-  const told = () => events.after(0).flatMap(({ event, text }) => (event === 'tls-refused' ? [text] : []))
-  return { listener, gate, greeted, port, told }
-}
-
-/** A connection that has asked for TLS, and has the node's word for it. */
-async function asked(t: Test, port: number): Promise<Socket> {
-  const socket = connect({ port, host: '127.0.0.1', noDelay: true })
-  t.teardown(() => socket.destroy())
-  socket.on('error', () => {})
-  socket.write(Buffer.concat([encodeClientFlags(), startTls]))
-  let heard = Buffer.alloc(0)
-  while (heard.length < 18 + 20) {
-    const [piece] = (await once(socket, 'data')) as [Buffer]
-    heard = Buffer.concat([heard, piece])
-  }
-  t.same(
-    decodeOptionReplies(heard.subarray(18)).map(({ kind }) => kind),
-    [ack],
-  )
-  return socket
-}
-
-async function secured(t: Test, port: number, who?: KeyPair, more: tls.ConnectionOptions = {}) {
-  const socket = await asked(t, port)
-  const keys = who && { cert: readFileSync(who.certificate), key: readFileSync(who.key) }
-  const ca = readFileSync(authority.certificate)
-  const client = tls.connect({ socket, ca, host: '127.0.0.1', ...keys, ...more })
-  const heard = { bytes: Buffer.alloc(0), error: '', closed: false }
-  client.on('data', (piece: Buffer) => {
-    heard.bytes = Buffer.concat([heard.bytes, piece])
-  })
-  client.on('error', (error) => {
-    heard.error = error.message
-  })
-  client.once('close', () => {
-    heard.closed = true
-  })
-  return { client, socket, heard }
-}
-
-async function until(condition: () => boolean): Promise<boolean> {
-  for (let attempt = 0; attempt < 600 && !condition(); attempt += 1) await sleep(5)
-  return condition()
-}
 
 for (const version of ['TLSv1.2', 'TLSv1.3'] as const) {
   const versions = { minVersion: version, maxVersion: version }
