@@ -355,7 +355,7 @@ export class Handshake {
 
   #unknown(name: string): string {
     const names = this.#catalog.list().map((exportInfo) => quoted(exportInfo.name))
-    if (names.length === 0) return 'this node serves no export now; try its partner'
+    if (names.length === 0) return this.#tls === 'begun' ? NOTHING_FOR_CLIENT_TEXT : NOTHING_TEXT
     const more = names.length > NAMES_SHOWN ? ` and ${names.length - NAMES_SHOWN} more` : ''
     const shown = `${names.slice(0, NAMES_SHOWN).join(', ')}${more}`
     const asked = name === '' ? 'there is no default export' : `no export ${quoted(name)} is served here`
@@ -363,6 +363,8 @@ export class Handshake {
   }
 }
 
+const NOTHING_TEXT = 'this node serves no export now; try its partner'
+const NOTHING_FOR_CLIENT_TEXT = 'this node serves no export now that this client may see'
 const TLS_REQUIRED_TEXT = 'clients are taken over TLS only here, with a certificate of their own'
 
 /** Options whose data decides the answer; that of all others is skipped without being kept. */
