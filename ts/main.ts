@@ -21,7 +21,7 @@ import { EventLog } from './node/events.ts'
 import { PolluxNode } from './node/node.ts'
 import { NodeLock } from './node/node-lock.ts'
 import type { SocketTools } from './node/sockets.ts'
-import { loadTlsFiles } from './node/tls-files.ts'
+import { TlsFiles } from './node/tls-files.ts'
 import { TlsGate } from './node/tls-gate.ts'
 
 const STOP_TIMEOUT_MS = 20_000
@@ -40,7 +40,7 @@ const tools: SocketTools = {
 export async function serve(configPath: string): Promise<void> {
   const config = readNodeConfig(configPath)
   // before anything is begun: clients could not come in with a certificate that is no good
-  const tlsFiles = config.tls && loadTlsFiles(config.tls)
+  const tlsFiles = config.tls && new TlsFiles(config.tls)
   const lock = new NodeLock(config.apiSocket, config.node.name, flock)
   const boot = identityText(randomBytes(16))
   const arbiter = new FileArbiter(config.arbiterDirectory, boot)

@@ -9,7 +9,7 @@ import type { TlsConfig } from '../../ts/config/node-config.ts'
 import type { GreetedClient } from '../../ts/node/client-handshake.ts'
 import { EventLog } from '../../ts/node/events.ts'
 import { ServiceListener } from '../../ts/node/service-listener.ts'
-import { loadTlsFiles } from '../../ts/node/tls-files.ts'
+import { TlsFiles } from '../../ts/node/tls-files.ts'
 import { TlsGate } from '../../ts/node/tls-gate.ts'
 import type { Certificates, KeyPair } from './certificates.ts'
 import { decodeOptionReplies, encodeClientFlags, encodeOption, option, optionReply } from './nbd-wire.ts'
@@ -25,17 +25,21 @@ export function tlsServices(certificates: Certificates) {
   const authority = certificates.authority.certificate
 
   /** A service over TLS with two volumes, and whom it has greeted. */
-  function service(t: Test, more: Partial<TlsConfig> = {}, place: { path?: string } = {}) {
+  function service(
+    t: Test,
+    more: Partial<TlsConfig> = {},
+    place: { path?: string; isShared?: boolean } = {},
+  ) {
     const { certificate, key } = certificates.server
     const config = { certificate, key, authority, required: true, ...more }
     const full: TlsConfig = { volumesByClient: undefined, ...config }
     const events = new EventLog('castor', { write: () => {} })
-    const gate = new TlsGate(full, loadTlsFiles(full), events)
+    const gate = new TlsGate(full, new TlsFiles(full), events)
     const greeted: GreetedClient[] = []
     const port = freePort()
     const address = place.path === undefined ? { host: '127.0.0.1', port } : { path: place.path }
     const listener = new ServiceListener(
-      { address, aggregates: ['one'], readOnly: false, isShared: false },
+      { address, aggregates: ['one'], readOnly: false, isShared: place.isShared ?? false },
       tools,
       events,
       (client) => greeted.push(client),
@@ -49,7 +53,7 @@ export function tlsServices(certificates: Certificates) {
       for (const { descriptor } of greeted) closeDescriptor(descriptor)
     })
     const told = () => events.after(0).flatMap(({ event, text }) => (event === 'tls-refused' ? [text] : []))
-    return { listener, gate, greeted, port, told }
+    return { listener, gate, greeted, port, told, events }
   }
 
   /** A connection that has asked for TLS, and has the node's word for it. */

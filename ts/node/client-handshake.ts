@@ -132,7 +132,7 @@ export class ClientHandshake {
   #startTls(): void {
     const { tls, catalogue } = this.#options
     assert(tls, 'TLS is agreed on only where there is a gate')
-    if (this.#over) return
+    if (this.#over || this.#socket.destroyed) return
     this.#socket = tls.begin(this.#socket, catalogue, (client) => this.#secured(client))
     this.#watch(this.#socket)
   }

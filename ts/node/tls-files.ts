@@ -1,10 +1,52 @@
 import { constants, createPrivateKey, type KeyObject, X509Certificate } from 'node:crypto'
-import { readFileSync } from 'node:fs'
+import { readFileSync, statSync } from 'node:fs'
 import { createSecureContext, type SecureContext } from 'node:tls'
 import { StoreError } from '../base/errors.ts'
 import type { TlsConfig } from '../config/node-config.ts'
 
 type FileKey = 'certificate' | 'key' | 'authority'
+
+/** The files of a node's TLS, which may be replaced while it runs: what is there counts from then on. */
+export class TlsFiles {
+  readonly #config: TlsConfig
+  #context: SecureContext
+  #stamp: string
+
+  /** Throws CONFIG_INVALID if there is a mistake in them. */
+  constructor(config: TlsConfig) {
+    this.#config = config
+    this.#stamp = stampOf(config)
+    this.#context = loadTlsFiles(config)
+  }
+
+  /** For the next connection. A replacement that is no good, or half done, is told once, and not used. */
+  current(tell: (failure: string | undefined) => void): SecureContext {
+    const stamp = stampOf(this.#config)
+    if (stamp === this.#stamp) return this.#context
+    this.#stamp = stamp
+    try {
+      this.#context = loadTlsFiles(this.#config)
+      tell(undefined)
+    } catch (error) {
+      tell((error as Error).message)
+    }
+    return this.#context
+  }
+}
+
+/** Changes whenever one of the files does. */
+function stampOf({ certificate, key, authority }: TlsConfig): string {
+  return [certificate, key, authority]
+    .map((path) => {
+      try {
+        const { ino, size, mtimeMs } = statSync(path)
+        return `${ino} ${size} ${mtimeMs}`
+      } catch (error) {
+        return String((error as NodeJS.ErrnoException).code)
+      }
+    })
+    .join(', ')
+}
 
 /**
  * What a node needs for TLS, out of the files that its configuration names. They are looked at when the

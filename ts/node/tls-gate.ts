@@ -1,12 +1,12 @@
 import type { X509Certificate } from 'node:crypto'
 import type { Socket } from 'node:net'
-import { type SecureContext, TLSSocket } from 'node:tls'
+import { TLSSocket } from 'node:tls'
 import type { TlsConfig } from '../config/node-config.ts'
 import type { ExportCatalog } from '../nbd/export.ts'
 import { AllowedCatalogue } from './catalogue.ts'
 import type { EventLog } from './events.ts'
 import { peerText } from './sockets.ts'
-import { validity } from './tls-files.ts'
+import { type TlsFiles, validity } from './tls-files.ts'
 import { namesOf } from './tls-names.ts'
 import { TlsProxies } from './tls-proxy.ts'
 
@@ -28,16 +28,16 @@ const TOLD_WINDOW_MS = 60_000
 export class TlsGate {
   readonly stage: 'offered' | 'required'
   readonly proxies = new TlsProxies()
-  readonly #context: SecureContext
+  readonly #files: TlsFiles
   readonly #volumes: TlsConfig['volumesByClient']
   readonly #events: EventLog
   #windowMs = 0
   #told = 0
   #untold = 0
 
-  constructor({ required, volumesByClient }: TlsConfig, context: SecureContext, events: EventLog) {
+  constructor({ required, volumesByClient }: TlsConfig, files: TlsFiles, events: EventLog) {
     this.stage = required ? 'required' : 'offered'
-    this.#context = context
+    this.#files = files
     this.#volumes = volumesByClient
     this.#events = events
   }
@@ -55,7 +55,7 @@ export class TlsGate {
     socket.setKeepAlive(true, 30_000)
     const options = {
       isServer: true,
-      secureContext: this.#context,
+      secureContext: this.#files.current(this.#replaced),
       requestCert: true,
       rejectUnauthorized: false,
     }
@@ -77,6 +77,11 @@ export class TlsGate {
       secured(this.#judge(tls, peer, catalogue))
     })
     return tls
+  }
+
+  #replaced = (failure: string | undefined): void => {
+    if (failure === undefined) this.#events.add('info', 'tls-files', 'the files of TLS have been replaced')
+    else this.#events.add('error', 'tls-files', `the files of TLS were replaced, and stay unused: ${failure}`)
   }
 
   #judge(tls: TLSSocket, peer: string, catalogue: ExportCatalog): SecuredClient {
@@ -126,10 +131,11 @@ function mistakeIn(certificate: X509Certificate | undefined, code: string | unde
   return `${whose} is not signed by the authority that this node trusts (${code})`
 }
 
-/** Why OpenSSL would refuse the peer's certificate. Node has no public name for it outside of its own server. */
+/** Why OpenSSL would refuse the peer's certificate; node has a public name for it only in its server. */
 function verifyErrorOf(tls: TLSSocket): string | undefined {
-  const handle = (tls as unknown as { _handle: { verifyError(): (Error & { code: string }) | null } })._handle
-  return handle.verifyError()?.code
+  type Handle = { verifyError(): (Error & { code: string }) | null }
+  const handle = (tls as unknown as { _handle?: Handle | null })._handle
+  return handle ? handle.verifyError()?.code : 'GONE'
 }
 
 /** OpenSSL's words without its numbers and places. */

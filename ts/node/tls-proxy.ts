@@ -19,7 +19,15 @@ export class TlsProxies {
   /** The descriptor for the engine of an aggregate, or undefined if there is no client any more. */
   open(client: Socket, aggregate: string, tools: SocketTools): number | undefined {
     if (client.destroyed) return undefined
-    const [descriptor, own] = tools.socketPair()
+    let ends: [number, number]
+    try {
+      ends = tools.socketPair()
+    } catch {
+      // out of descriptors: one client less is better than none at all
+      client.destroy()
+      return undefined
+    }
+    const [descriptor, own] = ends
     this.#aggregates.set(client, aggregate)
     client.once('close', () => this.#aggregates.delete(client))
     join(client, new Socket({ fd: own, allowHalfOpen: true }))

@@ -1,6 +1,8 @@
 import { once } from 'node:events'
+import { copyFileSync, rmSync } from 'node:fs'
 import { connect, Socket } from 'node:net'
 import path from 'node:path'
+import { setTimeout as sleep } from 'node:timers/promises'
 import t from 'tap'
 import { closeDescriptor, takeSocket } from '../../../ts/adapters/native.ts'
 import { Certificates, type KeyPair } from '../../support/certificates.ts'
@@ -194,4 +196,39 @@ t.test('closing drops who is in the middle of TLS', async (t) => {
   await closed
   t.ok(await until(() => heard.closed))
   t.same(told(), [], 'which is not their fault')
+})
+
+t.test('a client that is held begins TLS when it is greeted', async (t) => {
+  const { port, listener, greeted } = service(t, {}, { isShared: true })
+  t.ok(await until(() => listener.isOpen))
+  listener.standBy()
+  const waiting = secured(t, port, vm1)
+  await sleep(50)
+  listener.open()
+  const { client } = await waiting
+  client.write(go('data'))
+  t.ok(await until(() => greeted.length === 1))
+})
+
+t.test('files that are replaced count for the next connection, if they are good', async (t) => {
+  const own = certificates.issue('castor', { by: authority, purpose: 'server', names: ['IP:127.0.0.1'] })
+  const next = certificates.issue('next', { by: authority, purpose: 'server', names: ['IP:127.0.0.1'] })
+  const { port, events } = service(t, own)
+  const serverName = async (): Promise<unknown> => {
+    const { client } = await secured(t, port, vm1)
+    await once(client, 'secureConnect')
+    return client.getPeerCertificate().subject.CN
+  }
+  const said = () => events.after(0).flatMap(({ event, text }) => (event === 'tls-files' ? [text] : []))
+  t.equal(await serverName(), 'castor')
+  copyFileSync(next.certificate, own.certificate)
+  t.equal(await serverName(), 'castor', 'half of it is replaced')
+  t.equal(await serverName(), 'castor')
+  t.match(said(), [/stay unused: tls.key .* does not belong to tls.certificate/], 'told once')
+  copyFileSync(next.key, own.key)
+  t.equal(await serverName(), 'next')
+  t.match(said()[1], /have been replaced/)
+  rmSync(own.key)
+  t.equal(await serverName(), 'next')
+  t.match(said()[2], /cannot be read \(ENOENT\)/)
 })

@@ -143,6 +143,16 @@ t.test('a client that has gone before the engine gets it is no client', async (t
   t.equal(proxies.count, 0)
 })
 
+t.test('where no descriptor is left, the client is closed and the node lives on', async (t) => {
+  const { client, middle } = await passage(t)
+  const back = hear(client)
+  const none = () => {
+    throw new Error('EMFILE')
+  }
+  t.equal(new TlsProxies().open(middle, 'one', { ...tools, socketPair: none }), undefined)
+  t.ok(await until(() => back.ended || back.closed))
+})
+
 t.test('the two ends of a pair are blocking, close on exec, and connected', async (t) => {
   const ends = tools.socketPair()
   const [one, two] = ends.map((end) => new Socket({ fd: takeSocket(end) })) as [Socket, Socket]
