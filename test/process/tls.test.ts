@@ -1,7 +1,8 @@
 import path from 'node:path'
 import t, { type Test } from 'tap'
 import { Certificates, type KeyPair } from '../support/certificates.ts'
-import { connect, list } from '../support/nbd-client.ts'
+import { endsWithoutTls } from '../support/malformed-tls.ts'
+import { connect, connectRaw, list } from '../support/nbd-client.ts'
 import { type NodeName, nodeNames, Pair, type PairOptions } from '../support/pair.ts'
 import { commandLine, type Ended, missing, mustRun, run, scratch, until } from '../support/program.ts'
 
@@ -162,6 +163,11 @@ t.test('who comes without TLS is told to come with it', { skip: tools }, async (
   await t.rejects(connect(plain), /0x80000005: clients are taken over TLS only/)
   await t.rejects(list(plain), /0x80000005/)
   await t.rejects(connect(plain, { oldWay: true }), { name: 'ChannelEnded' })
+  for (const [what, bytes] of endsWithoutTls()) {
+    const channel = await connectRaw(plain)
+    channel.send(bytes)
+    t.equal((await channel.takeRest()).length, 18, `${what} ends the session without a word`)
+  }
   const { code, stderr } = await run('qemu-io', ['-f', 'raw', '-c', 'read 0 4k', plain])
   t.not(code, 0)
   t.match(stderr, /TLS/)

@@ -19,6 +19,8 @@ import {
   encodeInfoData,
   encodeOption,
   encodeRequest,
+  option,
+  optionReply,
 } from '../support/nbd-wire.ts'
 
 const runs = { seed: Number(process.env['POLLUX_SEED'] ?? 20260), numRuns: 1500 }
@@ -126,6 +128,30 @@ t.test('whatever a client sends, the handshake never throws and answers well-for
   fc.assert(property, runs)
   t.pass('no counterexample')
 })
+
+t.test(
+  'whatever a client sends, nothing is told or opened where TLS is required and has not begun',
+  async (t) => {
+    const { ack, errTlsReqd, errInvalid } = optionReply
+    const openly = [option.abort, option.startTls] as readonly number[]
+    const kinds = new Set<string>()
+    const property = fc.property(conversation, fc.array(fc.nat(), { maxLength: 20 }), (bytes, cuts) => {
+      const handshake = new Handshake(catalog, { tls: 'required' })
+      for (const piece of split(bytes, cuts)) {
+        const step = handshake.feed(piece)
+        kinds.add(step.kind)
+        for (const answer of decodeOptionReplies(step.send)) {
+          const isRefused = answer.kind === errTlsReqd || answer.kind === errInvalid
+          if (!isRefused && !(answer.kind === ack && openly.includes(answer.option))) return false
+        }
+        if (step.kind !== 'more') return step.kind !== 'transmission'
+      }
+      return true
+    })
+    fc.assert(property, runs)
+    t.same([...kinds].sort(), ['close', 'more', 'tls'], 'all endings have occurred')
+  },
+)
 
 t.test('a session whose client sends forever keeps a bounded amount of memory', async (t) => {
   const handshake = new Handshake(catalog)

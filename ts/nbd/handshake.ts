@@ -229,7 +229,7 @@ export class Handshake {
     if (option === Option.EXPORT_NAME) this.#exportName(data)
     else if (option === Option.ABORT) this.#abort()
     else if (this.#stopping) this.#refuse(OptionReply.ERR_SHUTDOWN, 'the node is shutting down')
-    else if (option === Option.STARTTLS) this.#startTls()
+    else if (option === Option.STARTTLS && this.#tls !== 'none') this.#startTls()
     else if (this.#tls === 'required') this.#refuse(OptionReply.ERR_TLS_REQD, TLS_REQUIRED_TEXT)
     else if (this.#barred !== undefined) this.#refuse(OptionReply.ERR_POLICY, this.#barred)
     else if (option === Option.LIST) this.#list()
@@ -276,7 +276,6 @@ export class Handshake {
   }
 
   #startTls(): void {
-    if (this.#tls === 'none') return this.#refuse(OptionReply.ERR_UNSUP, 'TLS is not configured here')
     if (this.#tls === 'begun') return this.#refuse(OptionReply.ERR_INVALID, 'TLS has begun already')
     if (this.#optionByteLength > 0) return this.#refuse(OptionReply.ERR_INVALID, 'STARTTLS takes no data')
     this.#replies.acknowledge(this.#option)

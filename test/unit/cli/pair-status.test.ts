@@ -35,6 +35,19 @@ t.test('after a takeover the address of a volume stays, and its node changes', a
   t.match(status.volumes[0], { node: 'pollux', uri: 'nbd://127.0.0.1:1001/castor-volume' })
 })
 
+t.test('the URI of a volume says that clients must come over TLS', async (t) => {
+  const [scheme, tls] = [/^nbds:/, ['none', 'offered', 'required'] as const]
+  const uris = tls.map((stage) => {
+    const { status, ...rest } = answered('castor', [serving('castor')])
+    const services = status!.services.map((service) => ({ ...service, tls: stage }))
+    return summarize('/x', [{ ...rest, status: { ...status!, services } }]).volumes[0]!.uri
+  })
+  t.same(
+    uris.map((uri) => scheme.test(uri)),
+    [false, false, true],
+  )
+})
+
 t.test('of two that think they serve, the higher epoch does', async (t) => {
   const survivor = answered('pollux', [serving('castor', { owner: 'pollux', epoch: 2 }), serving('pollux')])
   const status = summarize('/x', [castor, survivor])
