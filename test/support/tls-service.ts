@@ -15,8 +15,9 @@ import type { Certificates, KeyPair } from './certificates.ts'
 import { decodeOptionReplies, encodeClientFlags, encodeOption, option, optionReply } from './nbd-wire.ts'
 import { freePort, socketTools as tools } from './socket-tools.ts'
 
-export async function until(condition: () => boolean): Promise<boolean> {
-  for (let attempt = 0; attempt < 600 && !condition(); attempt += 1) await sleep(5)
+export async function until(condition: () => boolean, timeoutMs = 5000): Promise<boolean> {
+  for (const startedMs = performance.now(); performance.now() - startedMs < timeoutMs && !condition(); )
+    await sleep(5)
   return condition()
 }
 

@@ -1,4 +1,5 @@
 import type { Socket } from 'node:net'
+import type { TLSSocket } from 'node:tls'
 import { assert } from '../base/assert.ts'
 import type { ExportCatalog, ExportInfo } from '../nbd/export.ts'
 import { Handshake } from '../nbd/handshake.ts'
@@ -112,7 +113,7 @@ export class ClientHandshake {
       case 'tls':
         this.#socket.off('data', this.#hear)
         this.#socket.pause()
-        this.#socket.write(step.send, () => this.#startTls())
+        this.#socket.write(step.send, () => this.#options.tls!.turns.take(this.#startTls))
         return
       case 'transmission': {
         this.#socket.off('data', this.#hear)
@@ -129,12 +130,14 @@ export class ClientHandshake {
     this.#socket.once('drain', () => this.#socket.resume())
   }
 
-  #startTls(): void {
+  #startTls = (): TLSSocket | undefined => {
     const { tls, catalogue } = this.#options
     assert(tls, 'TLS is agreed on only where there is a gate')
-    if (this.#over || this.#socket.destroyed) return
-    this.#socket = tls.begin(this.#socket, catalogue, (client) => this.#secured(client))
-    this.#watch(this.#socket)
+    if (this.#over || this.#socket.destroyed) return undefined
+    const secure = tls.begin(this.#socket, catalogue, (client) => this.#secured(client))
+    this.#socket = secure
+    this.#watch(secure)
+    return secure
   }
 
   #secured({ name, catalogue, barred }: SecuredClient): void {
@@ -166,6 +169,7 @@ export class ClientHandshake {
     if (this.#over) return
     this.#over = true
     clearTimeout(this.#timer)
+    this.#options.tls?.turns.leave(this.#startTls)
     this.#options.ended()
   }
 }

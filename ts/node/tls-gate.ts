@@ -9,6 +9,7 @@ import { peerText } from './sockets.ts'
 import { type TlsFiles, validity } from './tls-files.ts'
 import { namesOf } from './tls-names.ts'
 import { TlsProxies } from './tls-proxy.ts'
+import { TlsTurns } from './tls-turns.ts'
 
 /** A client with whom TLS stands. */
 export interface SecuredClient {
@@ -28,6 +29,7 @@ const TOLD_WINDOW_MS = 60_000
 export class TlsGate {
   readonly stage: 'offered' | 'required'
   readonly proxies = new TlsProxies()
+  readonly turns = new TlsTurns()
   readonly #files: TlsFiles
   readonly #volumes: TlsConfig['volumesByClient']
   readonly #events: EventLog

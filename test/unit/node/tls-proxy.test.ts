@@ -135,6 +135,22 @@ t.test('a client of an aggregate that is served no more is closed, others are no
   t.ok(await until(() => back.ended && proxies.count === 0))
 })
 
+t.test('a client that does not read is closed ten seconds after its aggregate has gone', async (t) => {
+  const { client, engine, middle, proxies } = await passage(t)
+  client.pause()
+  engine.write(Buffer.alloc(32 * 1024 * 1024))
+  await until(() => middle.writableNeedDrain)
+  engine.destroy()
+  await sleep(200)
+  t.equal(proxies.count, 1, 'the engine alone is not noticed')
+  const startedMs = performance.now()
+  proxies.end('one')
+  await once(middle, 'close')
+  const tookMs = performance.now() - startedMs
+  t.ok(tookMs > 9000 && tookMs < 15_000, `after ${Math.round(tookMs)} ms`)
+  t.equal(proxies.count, 0)
+})
+
 t.test('a client that has gone before the engine gets it is no client', async (t) => {
   const proxies = new TlsProxies()
   const socket = new Socket()
