@@ -34,9 +34,9 @@ export class TlsProxies {
     return descriptor
   }
 
-  /** The engine serves nobody any more. A client that does not read would not notice by itself. */
+  /** The engine closes all its ends now. A client that does not read would keep that from being noticed. */
   end(aggregate: string): void {
-    for (const [client, of] of this.#aggregates) if (of === aggregate) linger(client)
+    for (const [client, of] of this.#aggregates) if (of === aggregate) limit(client)
   }
 }
 
@@ -56,11 +56,15 @@ function join(client: Socket, inner: Socket): void {
   })
 }
 
-/** Lets a client read what was sent to it, for a while. */
+/** Ends a connection when its client has read what was sent to it. */
 function linger(client: Socket): void {
+  limit(client)
+  client.destroySoon()
+}
+
+function limit(client: Socket): void {
   if (client.destroyed) return
   const timer = setTimeout(() => client.destroy(), LINGER_MS)
   timer.unref()
   client.once('close', () => clearTimeout(timer))
-  client.destroySoon()
 }
