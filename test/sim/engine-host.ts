@@ -46,6 +46,8 @@ export class SimEngine {
   readonly #inFlight = new Set<Operation>()
   /** operations of disks that do not answer */
   #stuck: Operation[] = []
+  /** what the fence has kept back */
+  #unsubmitted: { readonly operation: Operation; readonly delayMs: number }[] = []
   #turnScheduled = false
   #timerAtMs = Number.POSITIVE_INFINITY
 
@@ -79,6 +81,7 @@ export class SimEngine {
       if (this.random.chance(0.7)) operation.effect(this.random.chance(0.7))
     }
     this.#inFlight.clear()
+    this.#unsubmitted = []
     this.memory.giveBackAll()
   }
 
@@ -110,11 +113,15 @@ export class SimEngine {
 
   submit(disk: SimDisk, done: Completion, delayMs: number, effect: Effect): void {
     if (this.isDead) return
-    if (this.#isFenced) {
-      this.world.scheduler.after(0, () => this.#complete(done, ECANCELED))
-      return
-    }
     const operation = { disk, effect, done }
+    if (this.#isFenced) {
+      this.#unsubmitted.push({ operation, delayMs })
+      return this.#scheduleTurn(0)
+    }
+    this.#begin(operation, delayMs)
+  }
+
+  #begin(operation: Operation, delayMs: number): void {
     this.#inFlight.add(operation)
     this.world.scheduler.after(delayMs, () => this.#perform(operation))
   }
@@ -174,6 +181,7 @@ export class SimEngine {
   #turn(): void {
     const { engine, node } = this
     if (this.#isFenced) engine.fenced()
+    this.#settleUnsubmitted()
     const more = engine.turn()
     this.world.afterTurn(node, this)
     if (engine.isStopped) return node.engineStopped()
@@ -186,6 +194,15 @@ export class SimEngine {
       this.#timerAtMs = Number.POSITIVE_INFINITY
       this.#scheduleTurn(0)
     })
+  }
+
+  /** As `runLoop` does it: the engine hears of the fence first, and only a renewal lets anything out after it. */
+  #settleUnsubmitted(): void {
+    const isOver = this.engine.fenceAtMs <= this.node.nowMs
+    for (const { operation, delayMs } of this.#unsubmitted.splice(0)) {
+      if (isOver) this.#complete(operation.done, ECANCELED)
+      else this.#begin(operation, delayMs)
+    }
   }
 
   #openDisk(path: string): SimDisk {

@@ -235,3 +235,25 @@ t.test('whoever is given an aggregate serves at once, and never alone', async (t
   t.same(again.read(4096, 4096), block(1))
   t.same(again.read(8192, 4096), block(2))
 })
+
+t.test('a scrub of a node that stops ends with its lease, and finds no damage by that', async (t) => {
+  const world = pairInSync(28, NO_POINTS)
+  const { castor } = world
+  for (const name of ['w', 'x']) mustAsk(world, 'volume-create', { name, size: 1 << 20 })
+  for (const name of ['v', 'w', 'x']) {
+    const client = new RawClient(world, name)
+    for (let round = 0; round < 100; round += 1) client.write(round * 4096, block(round + 1))
+    mustAsk(world, 'cp-now', {})
+  }
+  // one volume before the lease ends, and the next one after that
+  mustAsk(world, 'scrub-start', { byteRate: 512 * 1024 })
+  world.arbiter.slowMs = 1e6
+  world.events.length = 0
+  castor.act(() => castor.engine!.stop({ pair: true }))
+  mustCome(world, 'all on the disks', () => castor.engine!.ownership.state === 'releasing')
+  world.runFor(3000)
+  t.same(
+    world.events.filter((line) => line.includes(' error ')),
+    [],
+  )
+})

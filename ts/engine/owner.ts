@@ -238,7 +238,8 @@ export class Owner {
     aggregate.image.cache.isForPoint = true
     this.consistency.step(nowMs)
     aggregate.image.cache.isForPoint = false
-    const scrubs = this.scrubbing.step(nowMs)
+    // one that is about to end reads nothing for itself: its lease may end first, and then reads fail
+    const scrubs = !this.isQuiet && this.scrubbing.step(nowMs)
     this.returning.isQuiet = this.isQuiet
     const resyncs = this.returning.step(nowMs)
     aggregate.image.cache.submit()
@@ -252,7 +253,8 @@ export class Owner {
     const admission = stalled
       ? nowMs + this.aggregate.admission.waitMs(this.aggregate.ring.fill)
       : Number.POSITIVE_INFINITY
-    const repairs = Math.min(this.scrubbing.nextWakeMs(), this.returning.nextWakeMs())
+    const scrubs = this.isQuiet ? Number.POSITIVE_INFINITY : this.scrubbing.nextWakeMs()
+    const repairs = Math.min(scrubs, this.returning.nextWakeMs())
     const duties = Math.min(this.#readmission.nextWakeMs(nowMs), repairs)
     return Math.min(admission, this.consistency.nextWakeMs(), duties)
   }

@@ -138,6 +138,10 @@ export class Copies {
     for (const { done, result } of this.#held.splice(0)) done.complete(result)
   }
 
+  get isClosed(): boolean {
+    return this.#isClosed
+  }
+
   /** The ownership is over: nothing counts any more that has not. */
   close(): void {
     this.#isClosed = true

@@ -269,15 +269,20 @@ export class Image {
     })
   }
 
+  /** What was under way when the ownership ended still arrives: it tells nothing, and mends nothing. */
+  get #isOver(): boolean {
+    return this.#isClosed || this.copies.isClosed
+  }
+
   #tell(): void {
     const { host } = this.world
     this.cache.onDamage = (physical, why) => {
+      if (this.#isOver) return
       this.counters.damagedBlocks += 1
       host.event('error', 'block damaged', `block ${physical} is damaged (${why})`, { physical, why })
     }
     this.cache.onFoundElsewhere = (physical, frame, copy) => {
-      // what was under way when the image was let go of still arrives
-      if (this.#isClosed) return
+      if (this.#isOver) return
       this.mender.mend(physical, this.cache.memory, frame * BLOCK_SIZE, copy)
     }
     this.mender.onMended = (physical, { plex }) => {
