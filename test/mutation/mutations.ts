@@ -78,7 +78,7 @@ const promises: readonly Mutation[] = [
     find: 'if (found > this.#aggregate.acknowledged) return this.#park(byteLength)',
     replace: 'if (found > this.#aggregate.log.ring.head) return this.#park(byteLength)',
     breaks: 'a client has seen what a takeover then takes back',
-    checker: 'sim',
+    checker: ['sim/flow/read.test'],
   },
   {
     name: 'a block status tells what is not acknowledged',

@@ -196,7 +196,7 @@ export class SimEngine {
     })
   }
 
-  /** As `runLoop` does it: the engine hears of the fence first, and only a renewal lets anything out after it. */
+  /** As `runLoop` does it: the engine hears of the fence first, then only a renewal lets anything out. */
   #settleUnsubmitted(): void {
     const isOver = this.engine.fenceAtMs <= this.node.nowMs
     for (const { operation, delayMs } of this.#unsubmitted.splice(0)) {
