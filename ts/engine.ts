@@ -210,7 +210,7 @@ export class Engine implements OwnershipEffects, LinkUser {
   #opened(nowMs: number, owner: Owner): void {
     this.owner = owner
     // a link that came up while it was opened was told to nobody
-    if (this.link.isUp) owner.returning.hurry()
+    if (this.link.isUp) owner.returning.linkUp(this.diskLink.isOutlived)
     this.#health.isGood()
     const { entries, contained, durationMs } = owner.recovery
     const text = `${entries} log entries after ${contained} replayed in ${Math.round(durationMs)} ms`
@@ -242,22 +242,22 @@ export class Engine implements OwnershipEffects, LinkUser {
   }
 
   drop(reason: string): void {
-    const wasOwner = this.owner !== undefined
     this.isServing = false
     // before connections are closed: clients come again at once, and should not be taken here any more
     this.changed()
     this.#opening.abandon(reason)
     this.#quiesce.cancel()
     this.#catchUp.reset()
-    if (this.owner !== undefined) this.#opening.letGo(this.owner.close(reason))
-    this.owner = undefined
+    if (this.owner !== undefined) {
+      this.#opening.letGo(this.owner.close(reason))
+      this.owner = undefined
+      this.world.host.event('warn', 'dropped', `aggregate ${this.settings.aggregate.name}: ${reason}`)
+    }
     this.diskLink.giveUp()
     this.batch.clear()
     this.keeper = new Keeper(this.log, this.batch)
     this.link.close('this node is no longer owner')
     for (const waiter of this.waiting.splice(0)) waiter.answer()
-    if (wasOwner)
-      this.world.host.event('warn', 'dropped', `aggregate ${this.settings.aggregate.name}: ${reason}`)
   }
 
   handover(record: OwnerRecord, stays: boolean): void {
@@ -298,7 +298,7 @@ export class Engine implements OwnershipEffects, LinkUser {
     // first: the link may be down again when the ownership has heard of it
     this.diskLink.linkUp()
     this.ownership.linkUp(this.world.clock.now(), { state, epoch, logState, incarnation })
-    this.owner?.returning.hurry()
+    this.owner?.returning.linkUp(this.diskLink.isOutlived)
   }
 
   linkDown(_reason: string): void {

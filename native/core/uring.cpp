@@ -146,6 +146,7 @@ int Uring::enter(uint32_t to_submit, uint32_t consumed, double timeout_ms, doubl
   assert(to_submit <= sq_entries_ && consumed <= cq_entries_);
   if (consumed > 0) __atomic_store_n(cq_head_, *cq_head_ + consumed, __ATOMIC_RELEASE);
   unsubmitted_ = to_submit;
+  slept_ = false;
   // The last look at the clock before the kernel: a process that was stopped lets nothing out.
   if (not_after_ms > 0 && monotonic_ms() >= not_after_ms) return kFenced;
   publish(to_submit);

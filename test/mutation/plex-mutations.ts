@@ -291,4 +291,12 @@ export const plexes: readonly Mutation[] = [
     breaks: 'a giveback ends the service: nobody can open the image',
     checker: ['unit/ha/requests.test'],
   },
+  {
+    name: 'a plex that was opened before the link broke stays in use',
+    file: 'ts/plex/remote-plex.ts',
+    find: 'return this.#openedIn !== 0 && this.#openedIn !== this.session',
+    replace: 'return this.#openedIn !== 0 && this.#openedIn > this.session',
+    breaks: 'the next consistency point leaves it out, and the pair may end before it is back',
+    checker: ['sim/plex-promises.test'],
+  },
 ]

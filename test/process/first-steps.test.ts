@@ -27,12 +27,8 @@ const disksOf = (pair: Pair, aggregate: string): string[] => [
   ...pair.plex(aggregate, 1),
 ]
 
-/**
- * That the link broke shows with the next consistency point, which leaves the plex out. If that is the last
- * one of the pair, the plex stays so until it runs again.
- */
+/** After the giveback, the plex of the giver comes back by itself. */
 async function bothCopies(pair: Pair): Promise<void> {
-  await pair.mustCommand('cp', 'now')
   for (const aggregate of nodeNames) for (const plex of [0, 1]) await plexIs(pair, plex, 'in-sync', aggregate)
 }
 

@@ -165,3 +165,17 @@ t.test('with nothing shared, the disks of the giver are soon in sync again', asy
   mustCome(world, 'served by the giver', () => world.owner === castor)
   t.equal(world.record?.log, 'stale')
 })
+
+t.test('with nothing shared, a break of the link is mended before the next consistency point', async (t) => {
+  const world = pairInSync(28, { isMirrored: true, isApart: true, durability: 'nvram', ...NO_POINTS })
+  mustCome(world, 'both plexes in sync', () => isInSync(world))
+  const isLinked = (): boolean => world.nodes.every(({ engine }) => engine?.link.isUp === true)
+  world.network.reset(0)
+  mustCome(world, 'the link is down', () => !isLinked())
+  mustCome(world, 'the link is up again', isLinked)
+  mustCome(world, 'both plexes in sync again', () => isInSync(world) && world.record?.log === 'in-sync')
+  world.runFor(1000)
+  new RawClient(world).write(4096, block(1))
+  mustAsk(world, 'cp-now', {})
+  t.ok(isInSync(world), 'it has reached the disks of both')
+})

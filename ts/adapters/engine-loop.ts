@@ -25,7 +25,7 @@ export function runLoop(engine: Driven, uring: Uring, nowMs: () => number): void
     const waitMs = more ? 0 : Math.max(0, engine.nextWakeMs() - beforeMs)
     const spinUs = engine.isShallow ? spin.us : 0
     const result = uring.turn(waitMs, engine.fenceAtMs, spinUs)
-    if (waitMs > 0) spin.learn(uring.nowMs - beforeMs, spinUs, uring.slept)
+    if (waitMs > 0 && result !== 'fenced') spin.learn(uring.nowMs - beforeMs, spinUs, uring.slept)
     if (result === 'fenced') {
       // a renewal may have been answered while this thread did not run: only that can save the lease
       uring.onWake()

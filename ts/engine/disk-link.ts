@@ -60,6 +60,11 @@ export class DiskLink {
     return this.#remote?.bytesByReference ?? 0
   }
 
+  /** The partner's disks were opened before the link broke: they take no writes any more. */
+  get isOutlived(): boolean {
+    return this.#remote?.isOutlived ?? false
+  }
+
   linkUp(): void {
     this.#remote?.linkUp()
   }

@@ -266,7 +266,7 @@ export class Owner {
 
   /** Few requests of clients are under way. */
   get isShallow(): boolean {
-    return this.aggregate.sessions.inFlight <= (this.isSettled ? SHALLOW_MAX : SHALLOW_MIRRORED_MAX)
+    return !this.aggregate.sessions.hasInFlight(this.isSettled ? SHALLOW_MAX : SHALLOW_MIRRORED_MAX)
   }
 
   /** Lets go of everything; what is in flight ends in the procedure that is returned. */

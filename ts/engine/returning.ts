@@ -67,8 +67,14 @@ export class Returning {
     return this.#running !== undefined
   }
 
-  /** The partner is there: its disks may be, too. */
-  hurry(): void {
+  /**
+   * The partner is there, and maybe its disks. `isOutlived`: those in use were opened before the link broke.
+   * They would fail only with the next write, and leave the plex stale then, whatever comes next.
+   */
+  linkUp(isOutlived: boolean): void {
+    const { copies } = this.#parts.image
+    const remote = copies.all.find((copy) => copy.isRemote)
+    if (isOutlived && remote !== undefined) copies.failed(remote, 'the link to its disks was down')
     this.#delayMs = RETRY_FIRST_MS
     this.#dueMs = 0
   }

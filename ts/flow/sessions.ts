@@ -12,11 +12,14 @@ export const WORK_PER_TURN = 4096
 export class Sessions {
   readonly clients: Client[] = []
 
-  /** Requests that have no answer yet. */
-  get inFlight(): number {
+  /** Whether more requests than so many have no answer yet. Asked in every turn, with a small limit. */
+  hasInFlight(limit: number): boolean {
     let count = 0
-    for (const client of this.clients) count += client.inFlight
-    return count
+    for (const client of this.clients) {
+      count += client.inFlight
+      if (count > limit) return true
+    }
+    return false
   }
 
   readonly #server: Server

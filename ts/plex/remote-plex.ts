@@ -66,6 +66,8 @@ export class RemotePlex {
   #opened: Uint8Array | undefined
   /** rises with every link session */
   session = 0
+  /** the session in which the disks were opened that are in use; 0: none were */
+  #openedIn = 0
   /** which disks they were when they were opened by `open` */
   #identities: readonly Uint8Array[] = []
 
@@ -77,6 +79,11 @@ export class RemotePlex {
 
   get isUp(): boolean {
     return this.#isUp
+  }
+
+  /** The disks in use were opened before the link broke: they take no writes any more. */
+  get isOutlived(): boolean {
+    return this.#openedIn !== 0 && this.#openedIn !== this.session
   }
 
   linkUp(): void {
@@ -112,6 +119,7 @@ export class RemotePlex {
 
   /** What has failed may be tried again: the partner opens its disks anew. */
   readmit(): void {
+    this.#openedIn = this.session
     this.#isReady = false
     if (this.#isUp && this.#waiting.length > 0 && this.#opening === undefined) this.#openAgain()
   }
@@ -148,6 +156,7 @@ export class RemotePlex {
       return new StoreError('DISK_MISSING', `${partner} answers with ${opened.length} bytes of disks`)
     const disks = disksIn(opened)
     this.#identities = disks.map(({ disk }) => disk)
+    this.#openedIn = this.session
     return disks.map(({ path, byteLength }, at) => new RemoteDisk(this, at, `${partner}:${path}`, byteLength))
   }
 

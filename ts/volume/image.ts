@@ -260,6 +260,7 @@ export class Image {
   close(): void {
     if (this.#isClosed) return
     this.#isClosed = true
+    this.copies.close()
     this.plex.close(() => {
       this.cache.close()
       this.space.close()
@@ -269,20 +270,16 @@ export class Image {
     })
   }
 
-  /** What was under way when the ownership ended still arrives: it tells nothing, and mends nothing. */
-  get #isOver(): boolean {
-    return this.#isClosed || this.copies.isClosed
-  }
-
   #tell(): void {
     const { host } = this.world
+    // what was under way when the ownership ended still arrives: it tells nothing, and mends nothing
     this.cache.onDamage = (physical, why) => {
-      if (this.#isOver) return
+      if (this.copies.isClosed) return
       this.counters.damagedBlocks += 1
       host.event('error', 'block damaged', `block ${physical} is damaged (${why})`, { physical, why })
     }
     this.cache.onFoundElsewhere = (physical, frame, copy) => {
-      if (this.#isOver) return
+      if (this.copies.isClosed) return
       this.mender.mend(physical, this.cache.memory, frame * BLOCK_SIZE, copy)
     }
     this.mender.onMended = (physical, { plex }) => {
