@@ -85,8 +85,8 @@ export function answered(name: 'castor' | 'pollux', aggregates: NodeStatus['aggr
     api: `/x/${name}.sock`,
     state: 'running',
     services: [
-      { address: '127.0.0.1:1001', aggregates: ['castor'], open: true, tls: 'none' },
-      { address: '127.0.0.1:1002', aggregates: ['pollux'], open: true, tls: 'none' },
+      { address: '127.0.0.1:1001', aggregates: ['castor'], open: true, tls: 'none', forwarded: 0 },
+      { address: '127.0.0.1:1002', aggregates: ['pollux'], open: true, tls: 'none', forwarded: 0 },
     ],
     aggregates,
     events: [],

@@ -4,7 +4,7 @@ import { BLOCK_SIZE, GIB, MIB } from '../base/units.ts'
 import { LOG_PAGES_MIN } from '../format/log-ring.ts'
 import { type Address, listenText, parseAddress, parseListenAddress } from './address.ts'
 import { type Parsed, parseByteLength, parseDurationMs } from './quantities.ts'
-import { type AggregateTable, NodeFile } from './schema.ts'
+import { type AggregateTable, type ListenerTable, NodeFile } from './schema.ts'
 import { tlsMistakes } from './tls-mistakes.ts'
 import type { KeyPath } from './toml-lines.ts'
 
@@ -89,16 +89,30 @@ export function meaningMistakes(file: NodeFile): Mistake[] {
 
 function listenerMistakes(file: NodeFile): Mistake[] {
   const known = file.aggregate.map(({ name }) => name)
-  return (file.nbd ?? []).flatMap(({ listen, aggregates = [] }, index) => {
+  return (file.nbd ?? []).flatMap((listener, index) => {
+    const { listen, aggregates = [] } = listener
     const found: Mistake[] = []
     const text = listenMistake(listen)
     if (text !== undefined) found.push({ path: ['nbd', index, 'listen'], text })
+    const forward = forwardMistake(file, listener)
+    if (forward !== undefined) found.push({ path: ['nbd', index, 'forward'], text: forward })
     for (const name of aggregates) {
       if (known.includes(name)) continue
       found.push({ path: ['nbd', index, 'aggregates'], text: `names '${name}', which is no aggregate` })
     }
     return found
   })
+}
+
+/** Clients are passed on before they have named a volume, and the partner's limits are its own. */
+function forwardMistake(file: NodeFile, listener: ListenerTable): string | undefined {
+  if (listener.forward !== true) return undefined
+  if (listener.read_only === true) return 'cannot go with read_only: the partner would not hold clients to it'
+  const { aggregates } = listener
+  const here = file.aggregate.filter(({ name }) => aggregates === undefined || aggregates.includes(name))
+  const services = new Set(here.map(({ service }) => service))
+  if (services.size <= 1) return undefined
+  return `needs aggregates of one service address; list some: ${here.map(({ name }) => name).join(' or ')}`
 }
 
 function listenMistake(text: string): string | undefined {

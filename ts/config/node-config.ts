@@ -46,6 +46,8 @@ export interface ListenerConfig {
   /** names */
   readonly aggregates: readonly string[]
   readonly readOnly: boolean
+  /** clients are passed on to the partner while that serves; all aggregates have one service address then */
+  readonly forwards: boolean
 }
 
 export interface Timing {
@@ -148,10 +150,10 @@ function resolveTls({ certificate, key, authority, required = true, client }: Tl
 
 function resolveListeners(file: NodeFile): ListenerConfig[] {
   const all = file.aggregate.map(({ name }) => name)
-  return (file.nbd ?? []).map(({ listen, aggregates = all, read_only: readOnly = false }) => {
+  return (file.nbd ?? []).map(({ listen, aggregates = all, read_only: readOnly, forward }) => {
     const address = parseListenAddress(listen)
     assert(address, 'addresses have been checked')
-    return { address, aggregates, readOnly }
+    return { address, aggregates, readOnly: readOnly ?? false, forwards: forward ?? false }
   })
 }
 

@@ -45,6 +45,7 @@ const Listener = Type.Object(
     listen: text,
     aggregates: Type.Optional(Type.Array(name, { minItems: 1, maxItems: 64 })),
     read_only: Type.Optional(Type.Boolean()),
+    forward: Type.Optional(Type.Boolean()),
   },
   table,
 )
@@ -96,5 +97,6 @@ export const NodeFile = Type.Object(
 
 export type NodeFile = Static<typeof NodeFile>
 export type AggregateTable = Static<typeof Aggregate>
+export type ListenerTable = Static<typeof Listener>
 export type TlsTable = Static<typeof Tls>
 export type TimingTable = NonNullable<NodeFile['timing']>

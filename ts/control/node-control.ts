@@ -25,6 +25,8 @@ export interface ServiceStatus {
   readonly open: boolean
   /** whether clients may or must come over TLS */
   readonly tls: 'none' | 'offered' | 'required'
+  /** clients that are passed on to the partner now */
+  readonly forwarded: number
 }
 
 /** An engine that has not answered in time. */

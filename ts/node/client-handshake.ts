@@ -79,6 +79,15 @@ export class ClientHandshake {
     this.#socket.resume()
   }
 
+  /** Gives away a client that is held, with everything that it has said; undefined: it is held no more. */
+  release(): Socket | undefined {
+    if (!this.isHeld || this.#socket.destroyed) return undefined
+    this.#socket.off('data', this.#hear)
+    this.#socket.pause()
+    this.#end()
+    return this.#socket
+  }
+
   #expire(): void {
     // the reason is told if TLS was about to begin
     this.#socket.destroy(new Error(`the handshake took more than ${HANDSHAKE_TIMEOUT_MS} ms`))

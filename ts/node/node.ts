@@ -1,5 +1,5 @@
 import { StoreError } from '../base/errors.ts'
-import { addressText, listenText } from '../config/address.ts'
+import { type Address, addressText, listenText } from '../config/address.ts'
 import { engineSettings, type NodeConfig } from '../config/node-config.ts'
 import type { AggregateView, NodeControl, NodeStatus, SilentEngine } from '../control/node-control.ts'
 import { identityFromText, sameIdentity } from '../format/identity.ts'
@@ -133,11 +133,12 @@ export class PolluxNode implements EngineHostUser, NodeControl {
       partner: this.#config.partner.name,
       api: this.#config.apiSocket,
       state: this.#stopping ? 'stopping' : 'running',
-      services: this.#services.map(({ place: { address, aggregates }, isOpen, tls }) => ({
+      services: this.#services.map(({ place: { address, aggregates }, isOpen, tls, forwarded }) => ({
         address: listenText(address),
         aggregates,
         open: isOpen,
         tls,
+        forwarded,
       })),
       aggregates,
       events: events.recent(EVENTS_IN_STATUS),
@@ -243,5 +244,10 @@ function servicePlaces({ aggregates, listeners, linkPartner }: NodeConfig): Serv
     const names = here.map(({ name }) => name)
     places.set(addressText(address), { address, aggregates: names, readOnly: false, isShared })
   }
-  return [...places.values(), ...listeners.map((listener) => ({ ...listener, isShared: false }))]
+  const serviceOf = (name: string): Address => aggregates.find((one) => one.name === name)!.service
+  const more = listeners.map(({ address, aggregates: names, readOnly, forwards }): ServicePlace => {
+    const forwardTo = forwards ? serviceOf(names[0]!) : undefined
+    return { address, aggregates: names, readOnly, isShared: false, forwardTo }
+  })
+  return [...places.values(), ...more]
 }

@@ -1,8 +1,9 @@
 import { createServer, type Server, type Socket } from 'node:net'
-import { type ListenAddress, listenText } from '../config/address.ts'
+import { type Address, type ListenAddress, listenText } from '../config/address.ts'
 import { Catalogue } from './catalogue.ts'
 import { ClientHandshake, type GreetedClient } from './client-handshake.ts'
 import type { EventLog } from './events.ts'
+import { Forwarder } from './forwarder.ts'
 import type { SocketTools } from './sockets.ts'
 import { StandbyListener } from './standby-listener.ts'
 import type { TlsGate } from './tls-gate.ts'
@@ -21,6 +22,8 @@ export interface ServicePlace {
   readonly readOnly: boolean
   /** the partner serves at the same address, of the same host, when this node does not */
   readonly isShared: boolean
+  /** where the owner serves: clients are passed on to it while that is not this node */
+  readonly forwardTo?: Address | undefined
 }
 
 /**
@@ -38,7 +41,11 @@ export class ServiceListener {
   readonly #tls: TlsGate | undefined
   readonly #handshakes = new Set<ClientHandshake>()
   readonly #standby: StandbyListener
+  readonly #forwarder: Forwarder | undefined
+  /** it listens, or tries to */
   #wanted = false
+  /** clients are greeted here */
+  #serves = false
   #server: Server | undefined
   #retry: NodeJS.Timeout | undefined
   #look: NodeJS.Timeout | undefined
@@ -57,6 +64,7 @@ export class ServiceListener {
     this.#events = events
     this.#greeted = greeted
     this.#tls = 'path' in place.address ? undefined : tls
+    this.#forwarder = place.forwardTo && new Forwarder(place.forwardTo)
     this.#standby = new StandbyListener(place.address, tools, (socket) => this.#accept(socket))
   }
 
@@ -68,12 +76,17 @@ export class ServiceListener {
     return this.#server?.listening ?? false
   }
 
+  /** Clients that are passed on to the partner now. */
+  get forwarded(): number {
+    return this.#forwarder?.count ?? 0
+  }
+
   /** Takes clients, the held ones, too. The standby stays: some may still be on their way through it. */
   open(): void {
-    if (this.#wanted) return
-    this.#wanted = true
-    this.#complained = false
-    this.#tryToOpen()
+    if (this.#serves) return
+    this.#serves = true
+    this.#forwarder?.end()
+    this.#listen()
     for (const handshake of this.#handshakes) handshake.greet()
   }
 
@@ -82,6 +95,11 @@ export class ServiceListener {
    * from then on: the partner, which is about to serve, has an older one, and that is chosen.
    */
   standBy(): void {
+    if (this.#forwarder) {
+      this.#stopGreeting()
+      this.#listen()
+      return
+    }
     if (this.#wanted) this.#standby.close()
     if (this.place.isShared) this.#standby.open()
     // last, so that somebody listens all the time
@@ -91,11 +109,26 @@ export class ServiceListener {
   /** Stops listening and drops clients that are not through with the handshake. */
   close(): void {
     this.#standby.close()
+    this.#forwarder?.end()
     this.#stopServing()
+  }
+
+  #listen(): void {
+    if (this.#wanted) return
+    this.#wanted = true
+    this.#complained = false
+    this.#tryToOpen()
+  }
+
+  #stopGreeting(): void {
+    if (!this.#serves) return
+    this.#serves = false
+    for (const handshake of [...this.#handshakes]) handshake.close()
   }
 
   #stopServing(): void {
     this.#wanted = false
+    this.#serves = false
     clearTimeout(this.#retry)
     const open = this.isOpen
     this.#server?.close()
@@ -157,7 +190,8 @@ export class ServiceListener {
       ended: () => this.#handshakes.delete(handshake),
     })
     this.#handshakes.add(handshake)
-    if (this.#wanted) handshake.greet()
+    if (this.#serves) handshake.greet()
+    else if (this.#forwarder) this.#forwarder.take(handshake)
     else this.#look ??= setTimeout(() => this.#lookForPartner(), LOOK_MS)
   }
 

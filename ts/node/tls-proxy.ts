@@ -1,8 +1,6 @@
 import { Socket } from 'node:net'
+import { join, limit } from './joined-sockets.ts'
 import type { SocketTools } from './sockets.ts'
-
-/** How long a client may take to read the last that an engine has sent, once that has ended the session. */
-const LINGER_MS = 10_000
 
 /**
  * Clients whose connections node itself has to read, because they are TLS. Engines have descriptors
@@ -38,33 +36,4 @@ export class TlsProxies {
   end(aggregate: string): void {
     for (const [client, of] of this.#aggregates) if (of === aggregate) limit(client)
   }
-}
-
-function join(client: Socket, inner: Socket): void {
-  // half a connection ends with its reader: 'end' of the one is end() of the other
-  client.pipe(inner)
-  inner.pipe(client)
-  // the engine shuts both halves at once, so it hears nothing more either
-  inner.once('end', () => linger(client))
-  inner.once('error', () => client.destroy())
-  inner.once('close', () => linger(client))
-  client.on('error', () => client.destroy())
-  client.once('close', () => {
-    // what the client has said before it ended properly is still to be heard
-    if (client.readableEnded) inner.destroySoon()
-    else inner.destroy()
-  })
-}
-
-/** Ends a connection when its client has read what was sent to it. */
-function linger(client: Socket): void {
-  limit(client)
-  client.destroySoon()
-}
-
-function limit(client: Socket): void {
-  if (client.destroyed) return
-  const timer = setTimeout(() => client.destroy(), LINGER_MS)
-  timer.unref()
-  client.once('close', () => clearTimeout(timer))
 }

@@ -162,8 +162,13 @@ read_only = true
 t.test('more places to listen are for all aggregates, or for some', async (t) => {
   t.same(parseNodeConfig(good, 'node.toml').listeners, [])
   t.same(parseNodeConfig(good + listeners, 'node.toml').listeners, [
-    { address: { path: '/run/pollux/nbd.sock' }, aggregates: ['one', 'two'], readOnly: false },
-    { address: { host: '::', port: 10811 }, aggregates: ['two'], readOnly: true },
+    {
+      address: { path: '/run/pollux/nbd.sock' },
+      aggregates: ['one', 'two'],
+      readOnly: false,
+      forwards: false,
+    },
+    { address: { host: '::', port: 10811 }, aggregates: ['two'], readOnly: true, forwards: false },
   ])
   const wrong: [string, string, string][] = [
     ['unix:/run', 'unix:run', 'nbd[0].listen must be an absolute path'],
@@ -180,6 +185,17 @@ t.test('more places to listen are for all aggregates, or for some', async (t) =>
     t.equal(found.length, 1, found.join(' | '))
     t.ok(found[0]!.includes(`: ${expected}`), `${found[0]}`)
   }
+})
+
+t.test('a place may pass clients on to the partner, for aggregates that share an address', async (t) => {
+  const forwarding = (rest: string) => `${good}[[nbd]]\nlisten = "[::]:10811"\nforward = true\n${rest}`
+  t.match(parseNodeConfig(forwarding('aggregates = ["two"]\n'), 'node.toml').listeners, [{ forwards: true }])
+  const all = mistakesOf(forwarding(''))
+  t.equal(all.length, 1)
+  t.match(all[0], /nbd\[0\]\.forward needs aggregates of one service address; list some: one or two/)
+  const restricted = mistakesOf(forwarding('aggregates = ["two"]\nread_only = true\n'))
+  t.equal(restricted.length, 1)
+  t.match(restricted[0], /nbd\[0\]\.forward cannot go with read_only/)
 })
 
 /** What is replaced by what, and the one mistake that follows. */

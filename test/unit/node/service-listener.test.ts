@@ -264,3 +264,96 @@ t.test('what is no socket is not removed', async (t) => {
   const names = events.recent(100).map(({ event }) => event)
   t.same(names, ['service-address-busy'], 'which is told once')
 })
+
+/** Two nodes' places: the first one passes clients on to the second while it does not serve. */
+function eitherNode(t: Test) {
+  const owner = service(t)
+  const address = { host: '127.0.0.1', port: freePort() }
+  const forwardTo = { host: '127.0.0.1', port: owner.port }
+  const greeted: GreetedClient[] = []
+  const place = { address, aggregates: ['one'], readOnly: false, isShared: false, forwardTo }
+  const events = new EventLog('pollux', { write: () => {} })
+  const listener = new ServiceListener(place, tools, events, (client) => greeted.push(client))
+  listener.catalogue.update('one', {
+    serves: true,
+    because: '',
+    volumes: [{ volume: 3, name: 'data', size: 65536 }],
+  })
+  const sockets: Socket[] = []
+  const dial = async (): Promise<Socket> => {
+    await until(() => listener.isOpen)
+    const socket = connect({ ...address, noDelay: true })
+    socket.on('error', () => {})
+    sockets.push(socket)
+    await once(socket, 'connect')
+    return socket
+  }
+  t.teardown(() => {
+    listener.close()
+    for (const socket of sockets) socket.destroy()
+    for (const { descriptor } of greeted) closeDescriptor(descriptor)
+  })
+  return { owner, listener, greeted, dial }
+}
+
+t.test('clients are passed on to where the partner serves, with all that they have said', async (t) => {
+  const { owner, listener, greeted, dial } = eitherNode(t)
+  listener.standBy()
+  owner.listener.open()
+  const client = await dial()
+  const heard = hear(client)
+  client.write(Buffer.concat([encodeClientFlags(), go, requests]))
+  await until(() => owner.greeted.length === 1)
+  t.equal(Buffer.from(owner.greeted[0]!.leftover).toString(), requests.toString())
+  t.equal(heard.bytes.subarray(0, 8).toString(), 'NBDMAGIC', 'one greeting, that of the owner')
+  t.equal(heard.bytes.indexOf('NBDMAGIC', 8), -1)
+  t.equal(greeted.length, 0)
+  t.equal(listener.forwarded, 1)
+  client.destroy()
+  closeDescriptor(owner.greeted.pop()!.descriptor)
+  await until(() => listener.forwarded === 0)
+  t.equal(listener.forwarded, 0)
+})
+
+t.test('a client that finds no owner waits for one, and is greeted here if that is this node', async (t) => {
+  const { owner, listener, greeted, dial } = eitherNode(t)
+  listener.standBy()
+  const first = await dial()
+  first.write(Buffer.concat([encodeClientFlags(), go]))
+  await sleep(120)
+  owner.listener.open()
+  await until(() => owner.greeted.length === 1)
+  t.equal(owner.greeted.length, 1, 'the owner came later')
+  owner.listener.close()
+  const second = await dial()
+  second.write(Buffer.concat([encodeClientFlags(), go]))
+  await sleep(120)
+  listener.open()
+  await until(() => greeted.length === 1)
+  t.equal(greeted.length, 1, 'this node became the owner')
+})
+
+t.test('who was passed on is closed when this node serves itself, and when it ends', async (t) => {
+  const { owner, listener, greeted, dial } = eitherNode(t)
+  listener.standBy()
+  owner.listener.open()
+  const first = await dial()
+  hear(first)
+  await until(() => listener.forwarded === 1)
+  const closed = once(first, 'close')
+  listener.open()
+  await closed
+  const second = await dial()
+  hear(second)
+  second.write(Buffer.concat([encodeClientFlags(), go]))
+  await until(() => greeted.length === 1)
+  t.equal(greeted.length, 1, 'and is taken here when it comes again')
+  listener.standBy()
+  const third = await dial()
+  hear(third)
+  await until(() => listener.forwarded === 1)
+  const ended = once(third, 'close')
+  listener.close()
+  await ended
+  t.equal(listener.isOpen, false)
+})
