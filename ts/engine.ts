@@ -14,28 +14,18 @@ import { ownerParts } from './engine/owner-parts.ts'
 import { Quiesce } from './engine/quiesce.ts'
 import { Rejoin } from './engine/rejoin.ts'
 import { handleRequest } from './engine/requests.ts'
+import type { ClientArrival } from './flow/client.ts'
 import { identityText } from './format/identity.ts'
 import { FrameKind } from './format/link-frame.ts'
 import type { OwnerRecord } from './format/owner-record.ts'
 import type { LogSource, OpenReason, OwnershipEffects } from './ha/facts.ts'
 import { Ownership } from './ha/ownership.ts'
 import { LogCopy, type LogOwnership } from './log/copy.ts'
-import type { SessionTerms } from './nbd/session-terms.ts'
 import type { FrameReader } from './partner/frame.ts'
 import type { HelloFacts } from './partner/hello.ts'
 import { Keeper } from './partner/keeper.ts'
 import type { Memory } from './ports/memory.ts'
-import type { Stream } from './ports/stream.ts'
 import type { World } from './ports/world.ts'
-
-/** A client whose handshake is over. */
-export interface Arrival {
-  readonly stream: Stream
-  readonly volume: number
-  readonly readOnly: boolean
-  readonly terms: SessionTerms
-  readonly leftover: Uint8Array
-}
 
 /**
  * One aggregate on one node. It owns all of its state; events come in as completions and messages,
@@ -80,6 +70,7 @@ export class Engine implements OwnershipEffects, LinkUser {
     this.link = new Link(world.memory, linkIdentity(settings, this.#whose), times, world.host, this)
     this.#catchUp = new CatchUp(this.link, this.ownership)
     this.diskLink = new DiskLink(world, settings, this.log, this.link, {
+      overdue: (why) => this.owner?.returning.leaveOutRemote(why),
       epoch: () => this.ownership.epoch,
       isOnlyPlex: () => this.owner?.aggregate.image.copies.reading[0]?.isRemote ?? false,
       sharedPageAt: (at) => (this.#catchUp.isMirroring ? (this.owner?.mirror.sharedPageAt(at) ?? -1) : -1),
@@ -108,7 +99,7 @@ export class Engine implements OwnershipEffects, LinkUser {
     this.#keep(nowMs)
     this.#noticeLinkDown(nowMs)
     this.ownership.tick(nowMs)
-    this.diskLink.step()
+    this.diskLink.step(nowMs)
     let more = this.#stepOpening(nowMs)
     if (this.owner !== undefined) more = this.#own(nowMs, this.owner) || more
     this.link.rearm()
@@ -293,11 +284,11 @@ export class Engine implements OwnershipEffects, LinkUser {
   linkUp(partner: HelloFacts): void {
     const { state, epoch, logState } = partner
     this.#catchUp.reset()
-    const incarnation = identityText(partner.incarnation)
     this.#noticeLinkDown(this.world.clock.now())
     // first: the link may be down again when the ownership has heard of it
     this.diskLink.linkUp()
-    this.ownership.linkUp(this.world.clock.now(), { state, epoch, logState, incarnation })
+    const facts = { state, epoch, logState, incarnation: identityText(partner.incarnation) }
+    this.ownership.linkUp(this.world.clock.now(), facts)
     this.owner?.returning.linkUp(this.diskLink.isOutlived)
   }
 
@@ -362,7 +353,7 @@ export class Engine implements OwnershipEffects, LinkUser {
   // --- the control path ----------------------------------------------------------------------------
 
   /** A client from the handshake. It is closed if the aggregate is not served here (any more). */
-  client(arrival: Arrival): void {
+  client(arrival: Omit<ClientArrival, 'byteLength'>): void {
     const { owner } = this
     const volume = owner?.aggregate.directory.get(arrival.volume)
     if (owner === undefined || !this.isServing || owner.isQuiet || volume === undefined)

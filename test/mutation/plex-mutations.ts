@@ -299,4 +299,21 @@ export const plexes: readonly Mutation[] = [
     breaks: 'the next consistency point leaves it out, and the pair may end before it is back',
     checker: ['sim/plex-promises.test'],
   },
+  {
+    name: 'disks of the partner that do not answer are waited for',
+    file: 'ts/plex/remote-plex.ts',
+    find: 'if (nowMs >= this.#lookAtMs) this.#lookForOverdue()',
+    replace: 'if (nowMs < this.#lookAtMs) this.#lookForOverdue()',
+    breaks: 'no consistency point ends, and clients wait when the log is full',
+    checker: ['sim/plex-promises.test'],
+  },
+  {
+    name: 'a late answer of a disk is taken for that to a later request',
+    file: 'ts/plex/remote-plex.ts',
+    find: 'this.#slots[slot] = OVERDUE',
+    replace: 'this.#slots[slot] = undefined',
+    breaks: 'a write counts that has not been done, or the session ends',
+    checker: ['unit/plex/remote-plex-overdue.test'],
+    isQuick: true,
+  },
 ]

@@ -215,6 +215,7 @@ export class SimWorld {
       heartbeatMs: 100,
       linkTimeoutMs: 300,
       partnerGraceMs: 300,
+      plexTimeoutMs: 700,
       takeover: 'automatic',
       cpIntervalMs: this.options.cpIntervalMs ?? 200,
       cpFillMark: this.options.cpFillMark ?? 0.4,

@@ -16,6 +16,7 @@ import type { Memory } from '../../ts/ports/memory.ts'
 import { type MemoryDisk, MemoryWorld } from './memory-world.ts'
 
 export const EPOCH = 7
+export const PLEX_TIMEOUT_MS = 10_000
 const ownerRing = new Uint8Array(16).fill(0x0a)
 const keeperRing = new Uint8Array(16).fill(0x0b)
 const IDLE_TURNS = 3
@@ -100,6 +101,8 @@ export class PlexLink {
   readonly ends: string[] = []
   /** nothing ends that the disks have under way */
   areDisksStuck = false
+  nowMs = 0
+  overdueCount = 0
   isOnlyPlex = false
 
   constructor(byteLengths: readonly number[] = [MIB], path = '/dev/mirror') {
@@ -119,6 +122,10 @@ export class PlexLink {
       isOnlyPlex: () => this.isOnlyPlex,
       incarnation: () => ownerRing,
       partner: 'pollux',
+      overdue: () => {
+        this.overdueCount += 1
+      },
+      timeoutMs: PLEX_TIMEOUT_MS,
     })
     const port = { open: (path: string) => this.#openDisk(path) }
     const paths = this.disks.map(({ path }) => path)
@@ -205,7 +212,7 @@ export class PlexLink {
   turn(): boolean {
     const { world, remote, service } = this
     const came = this.#deliver()
-    remote.step()
+    remote.step(this.nowMs)
     service.step()
     const ended = !this.areDisksStuck && world.turn()
     const sent = this.#send(this.toKeeper, remote) || this.#send(this.toOwner, service)

@@ -38,6 +38,8 @@ export interface EngineSettings {
   readonly linkTimeoutMs: number
   /** how long a node that starts waits for the partner to come first */
   readonly partnerGraceMs: number
+  /** how long the partner's disks may take to answer, while another plex is in sync */
+  readonly plexTimeoutMs: number
   readonly takeover: 'automatic' | 'manual'
   /** a consistency point starts after this time if anything was logged */
   readonly cpIntervalMs: number

@@ -56,6 +56,7 @@ export interface Timing {
   readonly heartbeatMs: number
   readonly linkTimeoutMs: number
   readonly partnerGraceMs: number
+  readonly plexTimeoutMs: number
 }
 
 export interface AggregateConfig {
@@ -183,6 +184,7 @@ function resolveTiming(table: TimingTable): Timing {
     heartbeatMs: quantity(table.heartbeat, parseDurationMs, 200),
     linkTimeoutMs: quantity(table.link_timeout, parseDurationMs, 1000),
     partnerGraceMs: quantity(table.partner_grace, parseDurationMs, 1500),
+    plexTimeoutMs: quantity(table.plex_timeout, parseDurationMs, 10_000),
   }
 }
 

@@ -84,6 +84,7 @@ export const NodeFile = Type.Object(
           heartbeat: optional(text),
           link_timeout: optional(text),
           partner_grace: optional(text),
+          plex_timeout: optional(text),
         },
         table,
       ),

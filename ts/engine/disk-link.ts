@@ -17,6 +17,8 @@ export interface SharedLog {
   epoch(): number
   isOnlyPlex(): boolean
   sharedPageAt(address: number): number
+  /** the partner's disks do not answer */
+  overdue(why: string): void
 }
 
 /**
@@ -37,14 +39,15 @@ export class DiskLink {
     const { address } = log.ring.memory
     const pagesAt = log.ring.pageAddress(0)
     const isChanging = (at: number): boolean => at >= address && at < pagesAt
-    const partner = settings.partner.name
     this.#remote = new RemotePlex(world.memory, {
       sharedPageAt,
       isChanging,
       epoch,
       incarnation,
       isOnlyPlex,
-      partner,
+      overdue: () => shared.overdue(`its disks have not answered for ${settings.plexTimeoutMs} ms`),
+      partner: settings.partner.name,
+      timeoutMs: settings.plexTimeoutMs,
     })
     const local = plexes.find((place) => place !== 'partner')
     if (local === undefined) return
@@ -80,8 +83,8 @@ export class DiskLink {
   }
 
   /** Called once per turn. */
-  step(): void {
-    this.#remote?.step()
+  step(nowMs: number): void {
+    this.#remote?.step(nowMs)
     this.#service?.step()
   }
 

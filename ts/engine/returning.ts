@@ -72,11 +72,16 @@ export class Returning {
    * They would fail only with the next write, and leave the plex stale then, whatever comes next.
    */
   linkUp(isOutlived: boolean): void {
-    const { copies } = this.#parts.image
-    const remote = copies.all.find((copy) => copy.isRemote)
-    if (isOutlived && remote !== undefined) copies.failed(remote, 'the link to its disks was down')
+    if (isOutlived) this.leaveOutRemote('the link to its disks was down')
     this.#delayMs = RETRY_FIRST_MS
     this.#dueMs = 0
+  }
+
+  /** The disks of the partner cannot be used as they are. It is tried again. */
+  leaveOutRemote(why: string): void {
+    const { copies } = this.#parts.image
+    const remote = copies.all.find(({ isRemote }) => isRemote)
+    if (remote !== undefined) copies.failed(remote, why)
   }
 
   /** Called once per turn. Returns whether there is more to do at once. */
@@ -194,6 +199,16 @@ export class Returning {
     mustOwn(this.#parts)
   }
 
+  /** The disks of the partner may not answer for ever, and nobody who ends waits for them. */
+  *#asLongAsWanted<T>(procedure: Procedure<T>): Procedure<T> {
+    for (;;) {
+      const { done, value } = procedure.next()
+      if (done === true) return value
+      this.#mustGoOn()
+      yield value
+    }
+  }
+
   #user(): Parameters<typeof resync>[2] {
     const { world } = this.#parts
     this.#pacer.begin()
@@ -218,7 +233,8 @@ export class Returning {
     const { plex } = copy
     yield* this.#closeDisks(copy)
     const place = plexes[plex]!
-    const disks = place === 'partner' ? yield* openRemote() : openDisks(world.disks, place)
+    const disks =
+      place === 'partner' ? yield* this.#asLongAsWanted(openRemote()) : openDisks(world.disks, place)
     if (disks instanceof StoreError) throw disks
     const labelled = yield* labelledPlex(world, plex, disks, whose)
     copy.disks = labelled

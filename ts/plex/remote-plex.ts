@@ -1,4 +1,3 @@
-import { assert } from '../base/assert.ts'
 import { StoreError } from '../base/errors.ts'
 import { Gather } from '../base/gather.ts'
 import { MemoryBatch } from '../base/memory-batch.ts'
@@ -11,6 +10,7 @@ import { encodeFrame, FRAME_BYTES, type FrameReader } from '../partner/frame.ts'
 import type { Completion } from '../ports/completion.ts'
 import type { Disk } from '../ports/disk.ts'
 import type { Memory, MemoryPort } from '../ports/memory.ts'
+import { RemoteDisk } from './remote-disk.ts'
 import { Split } from './split.ts'
 
 /** Disk frames of one send: more would make log entries wait behind them. */
@@ -19,6 +19,7 @@ const PIECES_MAX = 900
 /** A frame's header and its table of pages. */
 const HEAD_BYTES = FRAME_BYTES + DISK_BLOCKS_MAX * 4
 const LINK_FAILED = -107
+const TIMED_OUT = -110
 
 export interface RemotePlexUser {
   /** the page of the ring at this address, if the partner has it, too; or -1 */
@@ -31,6 +32,10 @@ export interface RemotePlexUser {
   isOnlyPlex(): boolean
   incarnation(): Uint8Array
   readonly partner: string
+  /** its disks do not answer: they are not used before they are opened anew */
+  overdue(): void
+  /** how long its disks may take to answer, before the owner goes on without them */
+  readonly timeoutMs: number
 }
 
 interface Part {
@@ -41,10 +46,20 @@ interface Part {
   readonly gather: Gather | undefined
 }
 
+/** In a slot: nobody waits for its answer any more, and until that comes the slot is not used again. */
+const OVERDUE: Part = {
+  request: new Split({ complete: () => {} }, Number.POSITIVE_INFINITY),
+  kind: FrameKind.DISK_DONE,
+  disk: 0,
+  at: 0,
+  gather: undefined,
+}
+
 /**
  * The owner's side of a plex on the partner's disks: reads, writes and flushes go over the link, and the
  * keeper carries them out (`PlexService`). A block that the partner's copy of the log has already is named,
- * not sent. With the link down, everything fails: the plex is missing then, as with a disk that has died.
+ * not sent. With the link down, everything fails: the plex is missing then, as with a disk that has died. So
+ * it is when its disks do not answer in time, as long as another plex has everything.
  */
 export class RemotePlex {
   bytesByValue = 0
@@ -55,8 +70,12 @@ export class RemotePlex {
   readonly #batch = new MemoryBatch()
   readonly #copies: (Memory | undefined)[] = []
   readonly #slots: (Part | undefined)[] = Array.from({ length: DISK_SLOTS }, () => undefined)
+  readonly #sentMs = new Float64Array(DISK_SLOTS)
+  #nowMs = 0
+  #lookAtMs = 0
+  #isOverdue = false
   #waiting: Part[] = []
-  #failed: Part[] = []
+  #failed: { readonly request: Split; readonly result: number }[] = []
   #isUp = false
   /** the partner has its disks open in this session of the link */
   #isReady = false
@@ -89,6 +108,7 @@ export class RemotePlex {
   linkUp(): void {
     this.#isUp = true
     this.#isReady = false
+    this.#isOverdue = false
     this.session += 1
     if (this.#waiting.length > 0) this.#openAgain()
   }
@@ -100,7 +120,7 @@ export class RemotePlex {
 
   /** Nobody answers any more what is under way. */
   linkDown(): void {
-    const pending = this.#slots.filter((part) => part !== undefined)
+    const pending = this.#slots.filter((part) => part !== undefined && part !== OVERDUE) as Part[]
     if (this.#opening !== undefined && !pending.includes(this.#opening)) pending.push(this.#opening)
     pending.push(...this.#waiting.splice(0))
     this.#isUp = false
@@ -108,25 +128,61 @@ export class RemotePlex {
     this.#opening = undefined
     this.#slots.fill(undefined)
     const waits = this.#user.isOnlyPlex()
-    for (const part of pending)
-      (waits && part.kind === FrameKind.DISK_READ ? this.#waiting : this.#failed).push(part)
+    for (const part of pending) {
+      if (waits && part.kind === FrameKind.DISK_READ) this.#waiting.push(part)
+      else this.#failed.push({ request: part.request, result: LINK_FAILED })
+    }
   }
 
   /** The ownership is over: nobody waits for the link any more. */
   giveUp(): void {
-    this.#failed.push(...this.#waiting.splice(0))
+    this.#failWaiting(LINK_FAILED)
+  }
+
+  #failWaiting(result: number): void {
+    for (const { request } of this.#waiting.splice(0)) this.#failed.push({ request, result })
   }
 
   /** What has failed may be tried again: the partner opens its disks anew. */
   readmit(): void {
     this.#openedIn = this.session
+    this.#isOverdue = false
     this.#isReady = false
     if (this.#isUp && this.#waiting.length > 0 && this.#opening === undefined) this.#openAgain()
   }
 
   /** Called once per turn: tells of what has failed, never inside the call that asked for it. */
-  step(): void {
-    for (const { request } of this.#failed.splice(0)) request.complete(LINK_FAILED)
+  step(nowMs: number): void {
+    this.#nowMs = nowMs
+    if (nowMs >= this.#lookAtMs) this.#lookForOverdue()
+    if (this.#failed.length === 0) return
+    for (const { request, result } of this.#failed.splice(0)) request.complete(result)
+  }
+
+  /**
+   * A disk that neither answers nor fails must not hold up what another plex can go on with. What it does
+   * late, it does before the partner opens its disks again, and so before a resync.
+   */
+  #lookForOverdue(): void {
+    const { timeoutMs } = this.#user
+    this.#lookAtMs = this.#nowMs + timeoutMs / 8
+    const isOverdue = (part: Part | undefined, slot: number): boolean =>
+      this.#isAsked(part) && this.#nowMs - this.#sentMs[slot]! > timeoutMs
+    if (!this.#slots.some(isOverdue) || this.#user.isOnlyPlex()) return
+    for (const [slot, part] of this.#slots.entries()) {
+      if (!this.#isAsked(part)) continue
+      this.#failed.push({ request: part!.request, result: TIMED_OUT })
+      this.#slots[slot] = OVERDUE
+    }
+    this.#isReady = false
+    this.#isOverdue = true
+    this.#failWaiting(TIMED_OUT)
+    this.#user.overdue()
+  }
+
+  /** The partner has the request, and somebody waits for what its disks say. */
+  #isAsked(part: Part | undefined): boolean {
+    return part !== undefined && part !== OVERDUE && part.kind !== FrameKind.DISK_OPEN
   }
 
   get hasWork(): boolean {
@@ -157,6 +213,7 @@ export class RemotePlex {
     const disks = disksIn(opened)
     this.#identities = disks.map(({ disk }) => disk)
     this.#openedIn = this.session
+    this.#isOverdue = false
     return disks.map(({ path, byteLength }, at) => new RemoteDisk(this, at, `${partner}:${path}`, byteLength))
   }
 
@@ -184,8 +241,7 @@ export class RemotePlex {
 
   /** Tells of a failure, later. */
   fail(done: Completion): void {
-    const request = new Split(done, 1)
-    this.#failed.push({ request, kind: FrameKind.DISK_FLUSH, disk: 0, at: 0, gather: undefined })
+    this.#failed.push({ request: new Split(done, 1), result: LINK_FAILED })
   }
 
   #open(done: Completion): void {
@@ -194,18 +250,16 @@ export class RemotePlex {
     this.#isReady = false
     this.#opened = undefined
     if (this.#isUp) this.#opening = part
-    else this.#failed.push(part)
+    else this.#failed.push({ request, result: LINK_FAILED })
   }
 
   /** In a new session of the link, the partner is asked to open its disks before anything else. */
   #start(part: Part): void {
     const waits = part.kind === FrameKind.DISK_READ && this.#user.isOnlyPlex()
-    if (!this.#isUp) {
-      ;(waits ? this.#waiting : this.#failed).push(part)
-      return
-    }
-    this.#waiting.push(part)
-    if (!this.#isReady && this.#opening === undefined) this.#openAgain()
+    const result = !this.#isUp ? LINK_FAILED : this.#isOverdue ? TIMED_OUT : 0
+    if (result < 0 && !waits) this.#failed.push({ request: part.request, result })
+    else this.#waiting.push(part)
+    if (this.#isUp && !this.#isReady && this.#opening === undefined) this.#openAgain()
   }
 
   /** Adds frames to what is sent next. */
@@ -231,6 +285,7 @@ export class RemotePlex {
   }
 
   #addFrame(gather: Gather, slot: number, part: Part): void {
+    this.#sentMs[slot] = this.#nowMs
     const from = slot * HEAD_BYTES
     const blocks = (part.gather?.byteLength ?? 0) / BLOCK_SIZE
     const isWrite = part.kind === FrameKind.DISK_WRITE
@@ -304,6 +359,10 @@ export class RemotePlex {
   take(frame: FrameReader, input: Memory, payload: number): string | undefined {
     const part = this.#slots[frame.count]
     if (part === undefined) return 'a disk answers what nobody has asked'
+    if (part === OVERDUE) {
+      this.#slots[frame.count] = undefined
+      return undefined
+    }
     const { payloadByteLength, generation: errno } = frame
     const isGood = errno === 0
     if (part.kind === FrameKind.DISK_OPEN) {
@@ -311,7 +370,7 @@ export class RemotePlex {
       const isAsked = this.#opening !== this.#again
       this.#isReady = isGood && (isAsked || this.#isSame(this.#opened ?? new Uint8Array(0)))
       this.#opening = undefined
-      if (!this.#isReady) this.#failed.push(...this.#waiting.splice(0))
+      if (!this.#isReady) this.#failWaiting(LINK_FAILED)
     } else if (part.kind === FrameKind.DISK_READ && isGood) {
       if (payloadByteLength !== part.gather!.byteLength) return 'a disk answers with a wrong length'
       this.#copyOut(input.address + payload, part.gather!)
@@ -328,54 +387,6 @@ export class RemotePlex {
       done += lengths[i]!
     }
     this.#port.run(this.#batch)
-  }
-}
-
-/** One disk of the partner's host. */
-class RemoteDisk implements Disk {
-  readonly path: string
-  readonly byteLength: number
-  readonly #plex: RemotePlex
-  readonly #disk: number
-  #isOpen = true
-  #session: number
-
-  constructor(plex: RemotePlex, disk: number, path: string, byteLength: number) {
-    this.#plex = plex
-    this.#session = plex.session
-    this.#disk = disk
-    this.path = path
-    this.byteLength = byteLength
-  }
-
-  read(at: number, into: Gather, done: Completion): void {
-    this.#plex.transfer(FrameKind.DISK_READ, this.#disk, at, into, done)
-  }
-
-  /** What was written before the link went down may be lost with that host: a flush cannot vouch. */
-  write(at: number, from: Gather, done: Completion): void {
-    if (this.#session !== this.#plex.session) return this.#plex.fail(done)
-    this.#plex.transfer(FrameKind.DISK_WRITE, this.#disk, at, from, done)
-  }
-
-  flush(done: Completion): void {
-    if (this.#session !== this.#plex.session) return this.#plex.fail(done)
-    this.#plex.flush(this.#disk, done)
-  }
-
-  refuse(done: Completion): void {
-    this.#plex.fail(done)
-  }
-
-  readmit(): void {
-    this.#session = this.#plex.session
-    this.#plex.readmit()
-  }
-
-  /** The partner closes its disks when it opens them again, or when the link goes down. */
-  close(): void {
-    assert(this.#isOpen, `${this.path} is closed once`)
-    this.#isOpen = false
   }
 }
 

@@ -177,6 +177,7 @@ export function settingsOf(
     heartbeatMs: 100,
     linkTimeoutMs: 300,
     partnerGraceMs: 100,
+    plexTimeoutMs: 1e9,
     takeover: 'automatic',
     // consistency points are taken by the sequence, and by nothing else
     cpIntervalMs: 1e9,

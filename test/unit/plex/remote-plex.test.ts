@@ -248,7 +248,7 @@ t.test('with the link all that is under way fails, later', async (t) => {
   disk.flush(done)
   t.same(done.results, [], 'nothing ends inside of the call')
   t.ok(link.remote.hasWork)
-  link.remote.step()
+  link.remote.step(link.nowMs)
   t.same(done.results, Array(DISK_SLOTS + 6).fill(LINK_FAILED))
   t.notOk(link.remote.hasWork)
   link.areDisksStuck = false
