@@ -156,7 +156,8 @@ t.test('the numbers of the protocol have not changed', async (t) => {
     EXTENDED_CHUNK_HEADER_BYTE_LENGTH: 32,
     EXTENT_BYTE_LENGTH: 8,
     EXTENDED_EXTENT_BYTE_LENGTH: 16,
-    STATUS_PAYLOAD_BYTE_LENGTH: 12,
+    STATUS_PAYLOAD_BYTE_LENGTH: 8,
+    CONTEXT_BYTE_LENGTH: 4,
     NbdError: {
       EPERM: 1,
       EIO: 5,

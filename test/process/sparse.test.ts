@@ -1,7 +1,7 @@
 import { statSync } from 'node:fs'
 import path from 'node:path'
 import t from 'tap'
-import { connect, type Extent, errnoOf } from '../support/nbd-client.ts'
+import { connect, errnoOf, type Statuses } from '../support/nbd-client.ts'
 import { command, commandFlag, errno } from '../support/nbd-wire.ts'
 import { durabilities, Pair } from '../support/pair.ts'
 import { missing, mustRun, scratch } from '../support/program.ts'
@@ -132,9 +132,9 @@ t.test('with extended headers one request covers a volume of 1 TiB', async (t) =
   await client.cache(0, TIB)
   const narrow = { command: command.blockStatus, flags: 0, offset: TIB - 4096, length: 12 }
   const payload = Buffer.from('000000000000100000000001', 'hex')
-  const extents: Extent[] = []
-  await client.submit({ ...narrow, payload }, extents)
-  t.match(extents, [{ byteLength: 4096 }])
+  const statuses: Statuses = new Map()
+  await client.submit({ ...narrow, payload }, statuses)
+  t.match(statuses.get(1), [{ byteLength: 4096 }])
   const other = Buffer.from('000000000000100000000002', 'hex')
   t.equal(errnoOf(await client.submit({ ...narrow, payload: other }).catch((e) => e)), errno.EINVAL)
   const past = { command: command.trim, flags: 0, offset: 4096, length: TIB }

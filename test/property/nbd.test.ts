@@ -226,7 +226,7 @@ t.test('a valid request lies inside the export, by exact arithmetic', async (t) 
     (command, at, count, byteLength) => {
       const bytes = new Uint8Array(encodeRequest({ command, cookie: 0n, offset: at, length: count }))
       reader.read(new DataView(bytes.buffer), 0)
-      const terms = { structured: false, extended: false, blockStatus: false }
+      const terms = { structured: false, extended: false, contexts: 0 }
       const error = validate(reader, { byteLength, readOnly: false, ...terms })
       const tooMuch = command <= 1 && count > 32 * 1024 * 1024
       const isValid = at + BigInt(count) <= BigInt(byteLength) && !tooMuch

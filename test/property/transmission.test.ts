@@ -1,73 +1,9 @@
 import fc from 'fast-check'
 import t from 'tap'
-import { Client, Progress, type Server } from '../../ts/flow/client.ts'
-import type { SessionTerms } from '../../ts/nbd/session-terms.ts'
-import { ReplyParser } from '../sim/nbd-wire.ts'
 import { command, encodeExtendedRequest, encodeRequest } from '../support/nbd-wire.ts'
+import { SessionRig } from '../support/session-rig.ts'
 import { MemoryTwin } from '../unit/log/memory-twin.ts'
-import { StreamTwin } from '../unit/partner/stream-twin.ts'
 import { runs } from './runs.ts'
-
-/** Answers at once whatever a client may ask for, and hears its own answers through a parser. */
-class Rig implements Server {
-  readonly client: Client
-  readonly stream: StreamTwin
-  readonly answers: [number, number][] = []
-  ended = ''
-  #isReady = false
-
-  constructor(memory: MemoryTwin, terms: SessionTerms) {
-    this.client = new Client(0, this, memory)
-    this.stream = new StreamTwin(memory)
-    const answered = (cookie: number, error: number) => void this.answers.push([cookie, error])
-    const parser = new ReplyParser({ dataLength: () => 0, data: () => {}, answered }, terms)
-    this.stream.tamper = (bytes) => parser.take(Uint8Array.from(bytes))
-    const leftover = new Uint8Array(0)
-    this.client.open({
-      stream: this.stream,
-      volume: 1,
-      byteLength: 1 << 20,
-      readOnly: false,
-      terms,
-      leftover,
-    })
-  }
-
-  execute(client: Client): Progress {
-    const { request } = client
-    if (client.progress < request.payloadLength) {
-      const now = Math.min(request.payloadLength - client.progress, client.available)
-      client.consume(now)
-      client.progress += now
-      if (client.progress < request.payloadLength) return Progress.MORE
-    }
-    client.reply(request)
-    return Progress.DONE
-  }
-
-  touch(): void {}
-
-  ready(): void {
-    this.#isReady = true
-  }
-
-  gone(_client: Client, reason: string): void {
-    this.ended = reason
-  }
-
-  run(turns: number): void {
-    for (let turn = 0; turn < turns && this.client.isOpen; turn += 1) {
-      if (this.#isReady) {
-        this.#isReady = false
-        this.client.work = 0
-        this.client.speak()
-        this.client.parse()
-      }
-      this.client.rearm()
-      this.stream.step()
-    }
-  }
-}
 
 const request = fc.record({
   command: fc.oneof(fc.nat(9), fc.nat(0xffff)),
@@ -78,7 +14,7 @@ const request = fc.record({
 const terms = fc.record({
   structuredReplies: fc.boolean(),
   extendedHeaders: fc.boolean(),
-  blockStatus: fc.boolean(),
+  contexts: fc.nat(3),
 })
 
 t.test(
@@ -91,7 +27,7 @@ t.test(
       terms,
       fc.integer({ min: 1, max: 70 }),
       (requests, agreed, mouthful) => {
-        const rig = new Rig(memory, agreed)
+        const rig = new SessionRig(memory, agreed)
         rig.stream.mouthful = mouthful
         const asked = requests.filter((one) => one.command !== command.disconnect)
         const bytes = asked.map((one, index) => {
@@ -108,8 +44,7 @@ t.test(
         rig.run((all.length / mouthful) * 2 + 60)
         for (const [, error] of rig.answers) errors.add(error)
         const cookies = rig.answers.map(([cookie]) => cookie)
-        rig.client.drop('over')
-        for (let i = 0; i < 4; i += 1) rig.stream.step()
+        rig.end()
         return (
           rig.ended === 'over' && JSON.stringify(cookies) === JSON.stringify(asked.map((_, index) => index))
         )
@@ -127,15 +62,14 @@ t.test(
 t.test('whatever bytes come, a session takes them for requests or ends', async (t) => {
   const memory = new MemoryTwin()
   const property = fc.property(fc.uint8Array({ maxLength: 400 }), terms, (bytes, agreed) => {
-    const rig = new Rig(memory, agreed)
+    const rig = new SessionRig(memory, agreed)
     const { extendedHeaders } = agreed
     const first = extendedHeaders
       ? encodeExtendedRequest({ command: command.flush, cookie: 1n })
       : encodeRequest({ command: command.flush, cookie: 1n })
     rig.stream.deliver(Buffer.concat([first, bytes]))
     rig.run(40)
-    rig.client.drop('over')
-    for (let i = 0; i < 4; i += 1) rig.stream.step()
+    rig.end()
     return rig.answers[0]?.[1] === 0
   })
   fc.assert(property, runs(400))

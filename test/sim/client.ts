@@ -1,6 +1,7 @@
 import { BLOCK_SIZE } from '../../ts/base/units.ts'
 import { PIECE_BLOCKS_MAX } from '../../ts/flow/read.ts'
 import { Command, CommandFlag, NbdError } from '../../ts/format/nbd.ts'
+import { Context, NO_CONTEXTS } from '../../ts/nbd/meta-context.ts'
 import type { SessionTerms } from '../../ts/nbd/session-terms.ts'
 import { Connection } from './connection.ts'
 import type { Extent, ReplyReader, Request } from './nbd-wire.ts'
@@ -96,7 +97,7 @@ export class SimClient implements ReplyReader {
       const length = Math.min(64 * BLOCK_SIZE, this.volume.byteLength - offset)
       this.#issue(Command.READ, 0, offset, length, undefined, 1)
     }
-    if (this.#terms.blockStatus) this.#issue(Command.BLOCK_STATUS, 0, 0, this.volume.byteLength)
+    if (this.#terms.contexts !== NO_CONTEXTS) this.#issue(Command.BLOCK_STATUS, 0, 0, this.volume.byteLength)
   }
 
   /** Whatever the reason: the connection is gone, and what had no answer is sent again. */
@@ -187,7 +188,7 @@ export class SimClient implements ReplyReader {
   }
 
   #look(offset: number, length: number): void {
-    if (!this.#terms.blockStatus || this.#random.chance(0.7)) {
+    if (this.#terms.contexts === NO_CONTEXTS || this.#random.chance(0.7)) {
       const df = this.#isInChunks && this.#random.chance(0.1) ? CommandFlag.DF : 0
       return this.#issue(Command.READ, length <= PIECE_BLOCKS_MAX * (BLOCK_SIZE / 2) ? df : 0, offset, length)
     }
@@ -336,5 +337,5 @@ function chooseTerms(random: Random): SessionTerms {
   const structuredReplies = random.chance(0.7)
   const extendedHeaders = random.chance(0.3)
   const blockStatus = (structuredReplies || extendedHeaders) && random.chance(0.7)
-  return { structuredReplies, extendedHeaders, blockStatus }
+  return { structuredReplies, extendedHeaders, contexts: blockStatus ? Context.ALLOCATION : NO_CONTEXTS }
 }

@@ -9,6 +9,7 @@ import {
   SIMPLE_REPLY_MAGIC,
   STRUCTURED_REPLY_MAGIC,
 } from '../../ts/format/nbd.ts'
+import { Context } from '../../ts/nbd/meta-context.ts'
 import { PLAIN_TERMS, type SessionTerms } from '../../ts/nbd/session-terms.ts'
 
 export interface Request {
@@ -49,7 +50,7 @@ export interface ReplyReader {
   data(cookie: number, offset: number | undefined, bytes: Uint8Array): void
   answered(cookie: number, error: number): void
   /** for those who ask for it */
-  extents?(cookie: number, extents: readonly Extent[]): void
+  extents?(cookie: number, extents: readonly Extent[], context: number): void
 }
 
 /**
@@ -110,23 +111,36 @@ export class ReplyParser {
       this.#reader.data(cookie, wordsAt(view, header), bytes.subarray(header + 8, end))
     if (type === ChunkType.OFFSET_HOLE)
       this.#reader.data(cookie, wordsAt(view, header), new Uint8Array(view.getUint32(header + 8)))
-    if (type === ChunkType.BLOCK_STATUS) this.#reader.extents?.(cookie, extentsOf(view, header + 4, end, 4))
-    if (type === ChunkType.BLOCK_STATUS_EXT)
-      this.#reader.extents?.(cookie, extentsOf(view, header + 8, end, 8))
+    if (type === ChunkType.BLOCK_STATUS || type === ChunkType.BLOCK_STATUS_EXT) {
+      const fieldLength = type === ChunkType.BLOCK_STATUS ? 4 : 8
+      const context = view.getUint32(header)
+      this.#reader.extents?.(
+        cookie,
+        extentsOf(view, header + fieldLength, end, fieldLength, context),
+        context,
+      )
+    }
     const error = type === ChunkType.ERROR ? view.getUint32(header) : 0
     if ((view.getUint16(4) & 1) !== 0) this.#reader.answered(cookie, error)
     return end
   }
 }
 
-/** Extents of which both fields have so many bytes. */
-function extentsOf(view: DataView, from: number, end: number, fieldLength: number): Extent[] {
+/** Extents of which both fields have so many bytes, as one of the contexts tells them. */
+function extentsOf(
+  view: DataView,
+  from: number,
+  end: number,
+  fieldLength: number,
+  context: number,
+): Extent[] {
+  const [zero, data] = context === Context.DEPTH ? [0, 1] : [ExtentFlag.HOLE | ExtentFlag.ZERO, 0]
   const extents: Extent[] = []
   for (let at = from; at < end; at += 2 * fieldLength) {
     const flags = view.getUint32(at + 2 * fieldLength - 4)
-    if (flags !== 0 && flags !== (ExtentFlag.HOLE | ExtentFlag.ZERO)) throw new Error(`extent flags ${flags}`)
+    if (flags !== zero && flags !== data) throw new Error(`extent flags ${flags} in context ${context}`)
     const byteLength = fieldLength === 8 ? wordsAt(view, at) : view.getUint32(at)
-    extents.push({ byteLength, isZero: flags !== 0 })
+    extents.push({ byteLength, isZero: flags === zero })
   }
   return extents
 }

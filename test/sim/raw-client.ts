@@ -51,7 +51,7 @@ export class RawClient implements ReplyReader {
   readonly #parser: ReplyParser
   readonly #data = new Map<number, Uint8Array>()
   readonly #offsets = new Map<number, number>()
-  readonly #extents = new Map<number, readonly Extent[]>()
+  readonly #extents = new Map<number, Map<number, readonly Extent[]>>()
   /** chunks with data, and holes */
   pieces = 0
   #cookie = 0
@@ -104,8 +104,22 @@ export class RawClient implements ReplyReader {
     return this.must(this.send(Command.READ, offset, length)).data
   }
 
-  status(offset: number, length: number, flags = 0): readonly Extent[] {
-    const cookie = this.send(Command.BLOCK_STATUS, offset, length, undefined, flags)
+  /** What the first of the contexts that were asked for tells; the others must tell the same. */
+  status(offset: number, length: number, flags = 0, payload?: Uint8Array): readonly Extent[] {
+    const [first, ...others] = [...this.statuses(offset, length, flags, payload).values()]
+    const isSame = others.every((extents) => JSON.stringify(extents) === JSON.stringify(first))
+    if (!isSame) throw new Error('the contexts do not tell the same')
+    return first!
+  }
+
+  /** What each context tells. */
+  statuses(
+    offset: number,
+    length: number,
+    flags = 0,
+    payload?: Uint8Array,
+  ): ReadonlyMap<number, readonly Extent[]> {
+    const cookie = this.send(Command.BLOCK_STATUS, offset, length, payload, flags)
     const { error } = this.must(cookie)
     if (error !== 0) throw new Error(`the status was answered with error ${error}`)
     return this.#extents.get(cookie)!
@@ -128,8 +142,10 @@ export class RawClient implements ReplyReader {
     this.#data.set(cookie, all)
   }
 
-  extents(cookie: number, extents: readonly Extent[]): void {
-    this.#extents.set(cookie, extents)
+  extents(cookie: number, extents: readonly Extent[], context: number): void {
+    const told = this.#extents.get(cookie) ?? new Map<number, readonly Extent[]>()
+    if (told.has(context)) throw new Error(`a second chunk of context ${context}`)
+    this.#extents.set(cookie, told.set(context, extents))
   }
 
   answered(cookie: number, error: number): void {

@@ -22,8 +22,8 @@ export interface ConnectOptions {
   readonly structured?: boolean
   /** ask for extended headers; default false */
   readonly extended?: boolean
-  /** select base:allocation; default false */
-  readonly blockStatus?: boolean
+  /** contexts to select: true stands for base:allocation; default none */
+  readonly blockStatus?: boolean | readonly string[]
   /** use EXPORT_NAME instead of GO */
   readonly oldWay?: boolean
   /** for connecting and the handshake together */
@@ -83,7 +83,7 @@ interface Pending {
   readonly data: Buffer
   /** bytes that chunks have brought so far */
   covered: number
-  readonly extents: Extent[]
+  readonly statuses: Statuses
   failed: NbdReplyError | undefined
 }
 
@@ -92,6 +92,9 @@ export interface Extent {
   readonly byteLength: number
   readonly flags: number
 }
+
+/** What each context tells, by its identity. */
+export type Statuses = Map<number, Extent[]>
 
 const NOTHING = Buffer.alloc(0)
 
@@ -147,14 +150,16 @@ export class NbdClient {
     await this.submit({ command: command.flush, flags: 0, offset: 0, length: 0 })
   }
 
+  /** What the first of the selected contexts tells. */
   async blockStatus(offset: number, length: number, flags = 0): Promise<Extent[]> {
-    const extents: Extent[] = []
-    await this.submit({ command: command.blockStatus, flags, offset, length }, extents)
-    return extents
+    const statuses: Statuses = new Map()
+    await this.submit({ command: command.blockStatus, flags, offset, length }, statuses)
+    const [first] = statuses.values()
+    return first ?? []
   }
 
   /** Sends any request, legal or not. The payload goes out as it is, whatever `length` says. */
-  submit(request: NbdRequest, extents: Extent[] = []): Promise<Buffer> {
+  submit(request: NbdRequest, statuses: Statuses = new Map()): Promise<Buffer> {
     const cookie = this.#cookie
     this.#cookie += 1n
     const answer = new Promise<Buffer>((resolve, reject) => {
@@ -163,7 +168,7 @@ export class NbdClient {
       }
       const expectsData = request.command === command.read && request.length <= 2 ** 26
       const data = expectsData ? Buffer.alloc(request.length) : NOTHING
-      this.#pending.set(cookie, { request, resolve, reject, data, covered: 0, extents, failed: undefined })
+      this.#pending.set(cookie, { request, resolve, reject, data, covered: 0, statuses, failed: undefined })
       this.channel.send(this.#encode(request, cookie), request.payload ?? NOTHING)
     })
     // who does not wait for an answer is not to be punished with an unhandled rejection
@@ -262,7 +267,7 @@ function readChunk(pending: Pending, type: number, payload: Buffer): void {
     pending.failed ??= new NbdReplyError(payload.readUInt32BE(), request, text)
     return
   }
-  if (type === 5 || type === 6) return readExtents(pending.extents, type, payload)
+  if (type === 5 || type === 6) return readExtents(pending.statuses, type, payload)
   if (type !== 1 && type !== 2) throw new Error(`a chunk of unknown type ${type}`)
   const at = Number(payload.readBigUInt64BE()) - Number(request.offset)
   const byteLength = type === 1 ? payload.length - 8 : payload.readUInt32BE(8)
@@ -272,9 +277,12 @@ function readChunk(pending: Pending, type: number, payload: Buffer): void {
   pending.covered += byteLength
 }
 
-/** Those of the one context that there is. */
-function readExtents(extents: Extent[], type: number, payload: Buffer): void {
-  if (extents.length > 0 || payload.readUInt32BE() !== 1) throw new Error('a status of no context, or twice')
+/** Those of one context. */
+function readExtents(statuses: Statuses, type: number, payload: Buffer): void {
+  const context = payload.readUInt32BE()
+  if (statuses.has(context)) throw new Error(`a second status of context ${context}`)
+  const extents: Extent[] = []
+  statuses.set(context, extents)
   if (type === 6 && payload.readUInt32BE(4) * 16 + 8 !== payload.length) throw new Error('a wrong count')
   for (let at = type === 6 ? 8 : 4; at < payload.length; at += type === 6 ? 16 : 8) {
     const byteLength = type === 6 ? Number(payload.readBigUInt64BE(at)) : payload.readUInt32BE(at)
@@ -297,7 +305,8 @@ export async function connect(target: NbdTarget, options: ConnectOptions = {}): 
   return withSession(target, options.timeoutMs, async (session) => {
     if (options.structured ?? true) await session.askForStructuredReplies()
     if (options.extended) await session.askForExtendedHeaders()
-    if (options.blockStatus) await session.selectContexts(name, ['base:allocation'])
+    const { blockStatus: wanted } = options
+    if (wanted) await session.selectContexts(name, wanted === true ? ['base:allocation'] : wanted)
     const details = options.oldWay ? await session.exportName(name) : await session.go(name)
     return new NbdClient(session, details)
   })

@@ -4,6 +4,7 @@ import { Command, EXTENDED_REQUEST_BYTE_LENGTH, REQUEST_BYTE_LENGTH } from '../.
 import type { Refusal } from '../../ts/nbd/errors.ts'
 import type { ExportCatalog } from '../../ts/nbd/export.ts'
 import { Handshake } from '../../ts/nbd/handshake.ts'
+import { contexts, extentFlags } from '../../ts/nbd/meta-context.ts'
 import * as reply from '../../ts/nbd/reply.ts'
 import { RequestReader } from '../../ts/nbd/transmission.ts'
 import { type SessionLimits, validate } from '../../ts/nbd/validate.ts'
@@ -54,9 +55,9 @@ function shakeHands(socket: net.Socket, catalog: ExportCatalog, stores: Map<stri
     stores.set(name, store)
     const channel = new ByteChannel(socket)
     socket.unshift(Buffer.from(step.leftover))
-    const { structuredReplies, extendedHeaders: extended, blockStatus } = step.terms
+    const { structuredReplies, extendedHeaders: extended, contexts } = step.terms
     const structured = structuredReplies || extended
-    void serve(channel, store, { byteLength, readOnly, structured, extended, blockStatus })
+    void serve(channel, store, { byteLength, readOnly, structured, extended, contexts })
   }
   socket.on('data', onData)
 }
@@ -116,9 +117,14 @@ function answer(
 }
 
 /** Everything is data. */
-function status(request: RequestReader, { extended }: SessionLimits): Uint8Array {
+function status(request: RequestReader, { extended, contexts: selected }: SessionLimits): Uint8Array {
   const bytes = new Uint8Array(256)
   const view = new DataView(bytes.buffer)
-  const header = reply.encodeBlockStatus(view, 0, request, extended, 1, 1)
-  return bytes.subarray(0, header + reply.encodeExtent(view, header, extended, request.length, 0))
+  const named = contexts.filter((context) => (selected & context) !== 0)
+  let at = 0
+  for (const [index, context] of named.entries()) {
+    at += reply.encodeBlockStatus(view, at, request, extended, context, 1, index === named.length - 1)
+    at += reply.encodeExtent(view, at, extended, request.length, extentFlags(context, true))
+  }
+  return bytes.subarray(0, at)
 }

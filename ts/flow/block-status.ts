@@ -1,7 +1,7 @@
 import { BLOCK_SIZE } from '../base/units.ts'
-import { CommandFlag, EXTENDED_EXTENT_BYTE_LENGTH, EXTENT_BYTE_LENGTH, ExtentFlag } from '../format/nbd.ts'
+import { CommandFlag, EXTENDED_EXTENT_BYTE_LENGTH, EXTENT_BYTE_LENGTH } from '../format/nbd.ts'
 import { refusals } from '../nbd/errors.ts'
-import { ALLOCATION_CONTEXT_ID } from '../nbd/meta-context.ts'
+import { contexts, extentFlags, NO_CONTEXTS } from '../nbd/meta-context.ts'
 import {
   CHUNK_START_BYTE_LENGTH_MAX,
   emptyReplyTo,
@@ -21,7 +21,8 @@ const STATUSES_PER_CLIENT_MAX = 4
 
 /**
  * One BLOCK_STATUS. It collects extents over several turns (flow/extents.ts), waits until the partner has
- * what it may have seen, and is told in one chunk. Like a READ it waits for one thing at a time.
+ * what it may have seen, and is told in one chunk for each context. Like a READ it waits for one thing at a
+ * time.
  */
 export class StatusOperation implements Lookup, Waiter {
   session = 0
@@ -34,6 +35,7 @@ export class StatusOperation implements Lookup, Waiter {
   readonly #to = emptyReplyTo()
   #offset = 0
   #length = 0
+  #contexts = NO_CONTEXTS
   #generation = 0
   readonly #aggregate: Aggregate
   readonly #search: ExtentSearch
@@ -50,6 +52,7 @@ export class StatusOperation implements Lookup, Waiter {
     keepReplyTo(this.#to, request)
     this.#offset = request.offset
     this.#length = request.length
+    this.#contexts = request.contexts === NO_CONTEXTS ? client.limits.contexts : request.contexts
     this.#generation = this.#aggregate.image.generation
     const onlyOne = (request.flags & CommandFlag.REQ_ONE) !== 0
     const end = Math.ceil((request.offset + request.length) / BLOCK_SIZE)
@@ -119,7 +122,8 @@ export class StatusOperation implements Lookup, Waiter {
 
   get #byteLength(): number {
     const each = this.#client!.limits.extended ? EXTENDED_EXTENT_BYTE_LENGTH : EXTENT_BYTE_LENGTH
-    return CHUNK_START_BYTE_LENGTH_MAX + this.#search.ends.length * each
+    const chunk = CHUNK_START_BYTE_LENGTH_MAX + this.#search.ends.length * each
+    return contexts.length * chunk
   }
 
   #tell(): void {
@@ -138,17 +142,30 @@ export class StatusOperation implements Lookup, Waiter {
     this.#free()
   }
 
-  #encode({ output, limits: { extended } }: Client): void {
+  #encode(client: Client): void {
+    const { output, limits } = client
+    const count = this.#search.ends.length
+    let left = this.#contexts
+    for (const context of contexts) {
+      if ((left & context) === 0) continue
+      left &= ~context
+      const done = left === NO_CONTEXTS
+      output.advance(
+        encodeBlockStatus(output.view, output.at, this.#to, limits.extended, context, count, done),
+      )
+      this.#encodeExtents(client, context)
+    }
+  }
+
+  #encodeExtents({ output, limits: { extended } }: Client, context: number): void {
     const { ends, isData } = this.#search
     const end = this.#offset + this.#length
     let from = this.#offset
-    output.advance(
-      encodeBlockStatus(output.view, output.at, this.#to, extended, ALLOCATION_CONTEXT_ID, ends.length),
-    )
     for (const [index, block] of ends.entries()) {
       const to = Math.min(block * BLOCK_SIZE, end)
-      const flags = isData[index] ? 0 : ExtentFlag.HOLE | ExtentFlag.ZERO
-      output.advance(encodeExtent(output.view, output.at, extended, to - from, flags))
+      output.advance(
+        encodeExtent(output.view, output.at, extended, to - from, extentFlags(context, isData[index]!)),
+      )
       from = to
     }
   }

@@ -1,14 +1,9 @@
 import { assert } from '../base/assert.ts'
 import { BLOCK_SIZE, KIB } from '../base/units.ts'
 import { type MemoryPool, memoryPool } from '../disk/memory-pool.ts'
-import {
-  Command,
-  CommandFlag,
-  EXTENDED_REQUEST_BYTE_LENGTH,
-  REQUEST_BYTE_LENGTH,
-  STATUS_PAYLOAD_BYTE_LENGTH,
-} from '../format/nbd.ts'
+import { Command, CommandFlag, EXTENDED_REQUEST_BYTE_LENGTH, REQUEST_BYTE_LENGTH } from '../format/nbd.ts'
 import { REFUSAL_TEXT_BYTE_LENGTH_MAX, type Refusal } from '../nbd/errors.ts'
+import { NO_CONTEXTS } from '../nbd/meta-context.ts'
 import {
   ERROR_CHUNK_BYTE_LENGTH_MAX,
   encodeDone,
@@ -79,7 +74,13 @@ export class Client implements Completion {
   volume = 0
   peer = ''
   readonly request = new RequestReader()
-  readonly limits = { byteLength: 0, readOnly: false, structured: false, extended: false, blockStatus: false }
+  readonly limits = {
+    byteLength: 0,
+    readOnly: false,
+    structured: false,
+    extended: false,
+    contexts: NO_CONTEXTS,
+  }
   readonly output: Output
   inFlight = 0
   /** bytes of the current WRITE or WRITE_ZEROES that are logged already */
@@ -147,7 +148,7 @@ export class Client implements Completion {
     this.limits.readOnly = arrival.readOnly
     this.limits.structured = arrival.terms.structuredReplies || arrival.terms.extendedHeaders
     this.limits.extended = arrival.terms.extendedHeaders
-    this.limits.blockStatus = arrival.terms.blockStatus
+    this.limits.contexts = arrival.terms.contexts
     this.#stream = arrival.stream
     this.output.attach(arrival.stream)
     this.#input.bytes.set(arrival.leftover)
@@ -302,9 +303,10 @@ export class Client implements Completion {
     const { request } = this
     // of any other length it is refused and thrown away; without extended headers there is none
     if (!this.limits.extended || request.hasWrongPayload) return true
-    if (this.available < headerLength + STATUS_PAYLOAD_BYTE_LENGTH) return false
+    const { payloadLength } = request
+    if (this.available < headerLength + payloadLength) return false
     request.readStatusPayload(this.#view, this.#from + headerLength)
-    this.#from += STATUS_PAYLOAD_BYTE_LENGTH
+    this.#from += payloadLength
     return true
   }
 

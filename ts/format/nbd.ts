@@ -127,8 +127,9 @@ export const EXTENDED_CHUNK_HEADER_BYTE_LENGTH = 32
 /** One extent of a BLOCK_STATUS reply: length and flags, as u32 or, with extended headers, as u64. */
 export const EXTENT_BYTE_LENGTH = 8
 export const EXTENDED_EXTENT_BYTE_LENGTH = 16
-/** Payload of a BLOCK_STATUS that names one context: u64 effect length, u32 context. */
-export const STATUS_PAYLOAD_BYTE_LENGTH = 12
+/** Payload of a BLOCK_STATUS that names contexts: u64 effect length, then u32 each. */
+export const STATUS_PAYLOAD_BYTE_LENGTH = 8
+export const CONTEXT_BYTE_LENGTH = 4
 
 /** Where the fields of a request header are; in an extended one the length has 64 bits. */
 export const RequestAt = { magic: 0, flags: 4, command: 6, cookie: 8, offset: 16, length: 24 } as const

@@ -46,7 +46,7 @@ export const refusals = {
   UNKNOWN_COMMAND: refusal(NbdError.EINVAL, 'the command is not known'),
   WRONG_FLAGS: refusal(NbdError.EINVAL, 'a flag does not belong to this command, or was not agreed on'),
   NO_PAYLOAD: refusal(NbdError.EINVAL, 'with extended headers a write has the payload flag'),
-  WRONG_PAYLOAD: refusal(NbdError.EINVAL, 'the payload does not name one context that was selected, once'),
+  WRONG_PAYLOAD: refusal(NbdError.EINVAL, 'the payload does not name contexts that were selected, each once'),
   NO_CONTEXT: refusal(NbdError.EINVAL, 'no metadata context was selected'),
   NO_STATUS_OF_NOTHING: refusal(NbdError.EINVAL, 'there is no status of 0 bytes'),
   PAYLOAD_TOO_LARGE: refusal(NbdError.EINVAL, 'more than 32 MiB in one request'),

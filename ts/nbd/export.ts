@@ -1,5 +1,6 @@
 import { KIB, MIB } from '../base/units.ts'
 import { TransmissionFlag } from '../format/nbd.ts'
+import { NO_CONTEXTS } from './meta-context.ts'
 import type { SessionTerms } from './session-terms.ts'
 
 /** Any byte range is legal, 4 KiB is cheapest, and every client works with payloads up to 32 MiB. */
@@ -44,9 +45,9 @@ const OFFERED_WRITABLE =
 
 /** The transmission flags of an export; some have a meaning only with what was agreed on before. */
 export function transmissionFlags(exportInfo: ExportInfo, terms: SessionTerms): number {
-  const { structuredReplies, extendedHeaders, blockStatus } = terms
+  const { structuredReplies, extendedHeaders, contexts } = terms
   const writable = exportInfo.readOnly ? TransmissionFlag.READ_ONLY : OFFERED_WRITABLE
   const inChunks = structuredReplies || extendedHeaders ? TransmissionFlag.SEND_DF : 0
-  const payload = extendedHeaders && blockStatus ? TransmissionFlag.BLOCK_STATUS_PAYLOAD : 0
+  const payload = extendedHeaders && contexts !== NO_CONTEXTS ? TransmissionFlag.BLOCK_STATUS_PAYLOAD : 0
   return OFFERED | writable | inChunks | payload
 }

@@ -17,11 +17,12 @@ import {
   type TlsStage,
 } from './handshake-options.ts'
 import {
-  ALLOCATION_CONTEXT,
-  ALLOCATION_CONTEXT_ID,
+  contextName,
+  contexts,
   LISTED_CONTEXT_ID,
-  listsAllocation,
-  selectsAllocation,
+  listedContexts,
+  NO_CONTEXTS,
+  selectedContexts,
 } from './meta-context.ts'
 import { encodeGreeting, OptionReplies } from './option-reply.ts'
 import { decodeContextRequest, decodeInfoRequest, decodeName } from './option-request.ts'
@@ -70,8 +71,9 @@ export class Handshake {
   #optionCount = 0
   #structuredReplies = false
   #extendedHeaders = false
-  /** the name of the export for which `base:allocation` was selected last */
-  #contextFor: string | undefined
+  /** those that were selected last, and the name of the export for which they were */
+  #selected = NO_CONTEXTS
+  #selectedFor = ''
   #stopping = false
   #outcome: Outcome | undefined
 
@@ -105,7 +107,7 @@ export class Handshake {
     this.#barred = barred
     this.#structuredReplies = false
     this.#extendedHeaders = false
-    this.#contextFor = undefined
+    this.#selected = NO_CONTEXTS
     this.#want('header', OPTION_HEADER_BYTE_LENGTH)
   }
 
@@ -266,7 +268,7 @@ export class Handshake {
     return {
       structuredReplies: this.#structuredReplies,
       extendedHeaders: this.#extendedHeaders,
-      blockStatus: this.#contextFor === name,
+      contexts: this.#selectedFor === name ? this.#selected : NO_CONTEXTS,
     }
   }
 
@@ -311,7 +313,7 @@ export class Handshake {
   #contexts(data: Uint8Array | undefined): void {
     const option = this.#option
     const selects = option === Option.SET_META_CONTEXT
-    if (selects) this.#contextFor = undefined
+    if (selects) this.#selected = NO_CONTEXTS
     if (!data) return this.#refuse(OptionReply.ERR_TOO_BIG, `${this.#optionByteLength} bytes of data`)
     const request = decodeContextRequest(data)
     if ('mistake' in request) return this.#refuse(OptionReply.ERR_INVALID, request.mistake)
@@ -320,11 +322,14 @@ export class Handshake {
       return this.#refuse(OptionReply.ERR_INVALID, 'contexts need structured replies')
     }
     if (!findExport(this.#catalog, name)) return this.#refuse(OptionReply.ERR_UNKNOWN, this.#unknown(name))
-    if (selects && selectsAllocation(queries)) {
-      this.#contextFor = name
-      this.#replies.context(option, ALLOCATION_CONTEXT_ID, ALLOCATION_CONTEXT)
-    } else if (!selects && listsAllocation(queries)) {
-      this.#replies.context(option, LISTED_CONTEXT_ID, ALLOCATION_CONTEXT)
+    const found = selects ? selectedContexts(queries) : listedContexts(queries)
+    if (selects) {
+      this.#selected = found
+      this.#selectedFor = name
+    }
+    for (const context of contexts) {
+      const identity = selects ? context : LISTED_CONTEXT_ID
+      if ((found & context) !== 0) this.#replies.context(option, identity, contextName(context))
     }
     this.#replies.acknowledge(option)
   }

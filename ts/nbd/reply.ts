@@ -93,7 +93,7 @@ export function encodeOffsetHole(
   return header + 12
 }
 
-/** What precedes `count` extents of one context, which are all that the reply has to say. */
+/** What precedes `count` extents of one context; there is a chunk for each, and the last one is `done`. */
 export function encodeBlockStatus(
   into: DataView,
   at: number,
@@ -101,11 +101,12 @@ export function encodeBlockStatus(
   extended: boolean,
   context: number,
   count: number,
+  done: boolean,
 ): number {
   assert(count > 0, 'a status has extents')
   const type = extended ? ChunkType.BLOCK_STATUS_EXT : ChunkType.BLOCK_STATUS
   const payload = extended ? 8 + count * EXTENDED_EXTENT_BYTE_LENGTH : 4 + count * EXTENT_BYTE_LENGTH
-  const header = encodeChunkHeader(into, at, to, extended, CHUNK_FLAG_DONE, type, payload)
+  const header = encodeChunkHeader(into, at, to, extended, done ? CHUNK_FLAG_DONE : 0, type, payload)
   into.setUint32(at + header, context)
   if (!extended) return header + 4
   into.setUint32(at + header + 4, count)

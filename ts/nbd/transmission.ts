@@ -1,5 +1,6 @@
 import { fromWords } from '../base/units.ts'
 import {
+  CONTEXT_BYTE_LENGTH,
   Command,
   CommandFlag,
   EXTENDED_REQUEST_MAGIC,
@@ -7,7 +8,7 @@ import {
   RequestAt,
   STATUS_PAYLOAD_BYTE_LENGTH,
 } from '../format/nbd.ts'
-import { ALLOCATION_CONTEXT_ID } from './meta-context.ts'
+import { contexts, NO_CONTEXTS } from './meta-context.ts'
 import type { ReplyTo } from './reply.ts'
 
 /** A high word from here on makes a number that is not exact any more, and that no volume reaches. */
@@ -35,7 +36,9 @@ export class RequestReader implements ReplyTo {
   lengthOutOfRange = false
   /** bytes that follow the header; not exact if the length is out of range */
   payloadLength = 0
-  /** the payload of a BLOCK_STATUS does not name the one context that there is */
+  /** the set of those that the payload of a BLOCK_STATUS names; without one, none */
+  contexts = NO_CONTEXTS
+  /** the payload of a BLOCK_STATUS does not name contexts that there are, each once */
   hasWrongPayload = false
 
   /** Reads the 28 bytes at `at`. False: not a request, the stream is lost and the session must end. */
@@ -45,7 +48,6 @@ export class RequestReader implements ReplyTo {
     this.length = view.getUint32(at + RequestAt.length)
     this.lengthOutOfRange = false
     this.payloadLength = this.command === Command.WRITE ? this.length : 0
-    this.hasWrongPayload = false
     return true
   }
 
@@ -55,7 +57,7 @@ export class RequestReader implements ReplyTo {
     this.#readCommon(view, at)
     this.#readLength(view, at + RequestAt.length)
     this.payloadLength = (this.flags & CommandFlag.PAYLOAD_LEN) !== 0 ? this.length : 0
-    this.hasWrongPayload = this.carriesStatusPayload && this.length !== STATUS_PAYLOAD_BYTE_LENGTH
+    this.hasWrongPayload = this.carriesStatusPayload && !isStatusPayload(this.length)
     return true
   }
 
@@ -64,11 +66,17 @@ export class RequestReader implements ReplyTo {
     return this.command === Command.BLOCK_STATUS && (this.flags & CommandFlag.PAYLOAD_LEN) !== 0
   }
 
-  /** Reads the payload of a BLOCK_STATUS, which is to be here as a whole: effect length and one context. */
+  /** Reads the payload of a BLOCK_STATUS, which is to be here as a whole: effect length and contexts. */
   readStatusPayload(view: DataView, at: number): void {
+    const end = at + this.payloadLength
     this.#readLength(view, at)
     this.payloadLength = 0
-    this.hasWrongPayload = view.getUint32(at + 8) !== ALLOCATION_CONTEXT_ID
+    for (let next = at + STATUS_PAYLOAD_BYTE_LENGTH; next < end; next += CONTEXT_BYTE_LENGTH) {
+      const context = view.getUint32(next)
+      const isNew = contexts.includes(context) && (this.contexts & context) === 0
+      if (isNew) this.contexts |= context
+      else this.hasWrongPayload = true
+    }
   }
 
   #readCommon(view: DataView, at: number): void {
@@ -80,6 +88,8 @@ export class RequestReader implements ReplyTo {
     this.offsetLow = view.getUint32(at + RequestAt.offset + 4)
     this.offset = fromWords(this.offsetLow, this.offsetHigh)
     this.offsetOutOfRange = this.offsetHigh >= HIGH_LIMIT
+    this.contexts = NO_CONTEXTS
+    this.hasWrongPayload = false
   }
 
   #readLength(view: DataView, at: number): void {
@@ -87,4 +97,10 @@ export class RequestReader implements ReplyTo {
     this.length = fromWords(view.getUint32(at + 4), high)
     this.lengthOutOfRange = high >= HIGH_LIMIT
   }
+}
+
+/** Whether a payload is as long as one that names at least one context, and none twice. */
+function isStatusPayload(byteLength: number): boolean {
+  const named = (byteLength - STATUS_PAYLOAD_BYTE_LENGTH) / CONTEXT_BYTE_LENGTH
+  return Number.isInteger(named) && named >= 1 && named <= contexts.length
 }

@@ -2,6 +2,7 @@ import { MIB } from '../base/units.ts'
 import { Command, CommandFlag } from '../format/nbd.ts'
 import { type Refusal, refusals } from './errors.ts'
 import { PAYLOAD_BYTE_LENGTH_MAX } from './export.ts'
+import { NO_CONTEXTS } from './meta-context.ts'
 import type { RequestReader } from './transmission.ts'
 
 /** What a session was promised at its start. */
@@ -11,7 +12,8 @@ export interface SessionLimits {
   /** replies come in chunks, whatever headers these have */
   readonly structured: boolean
   readonly extended: boolean
-  readonly blockStatus: boolean
+  /** the set of those that may be asked for */
+  readonly contexts: number
 }
 
 /** A refused WRITE's payload is read and thrown away up to here; beyond it, ending the session is cheaper. */
@@ -67,8 +69,9 @@ function allowedFlags(command: number, limits: SessionLimits): number {
 }
 
 function mistakeInStatus(request: RequestReader, limits: SessionLimits): Refusal | undefined {
-  if (!limits.blockStatus) return refusals.NO_CONTEXT
-  if (request.hasWrongPayload) return refusals.WRONG_PAYLOAD
+  if (limits.contexts === NO_CONTEXTS) return refusals.NO_CONTEXT
+  const namesOthers = (request.contexts & ~limits.contexts) !== 0
+  if (request.hasWrongPayload || namesOthers) return refusals.WRONG_PAYLOAD
   if (request.length === 0) return refusals.NO_STATUS_OF_NOTHING
   return mistakeInRange(request, limits.byteLength)
 }

@@ -1,16 +1,34 @@
 import t, { type Test } from 'tap'
 import { BLOCK_SIZE, TIB } from '../../../ts/base/units.ts'
 import { Command, CommandFlag } from '../../../ts/format/nbd.ts'
+import { Context, NO_CONTEXTS } from '../../../ts/nbd/meta-context.ts'
 import type { SessionTerms } from '../../../ts/nbd/session-terms.ts'
+import type { Extent } from '../nbd-wire.ts'
 import { Random } from '../random.ts'
 import { mustAsk, pairInSync, RawClient } from '../raw-client.ts'
 import type { SimWorld } from '../world.ts'
 
-const STRUCTURED: SessionTerms = { structuredReplies: true, extendedHeaders: false, blockStatus: true }
+const STRUCTURED: SessionTerms = {
+  structuredReplies: true,
+  extendedHeaders: false,
+  contexts: Context.ALLOCATION | Context.DEPTH,
+}
 const EXTENDED: SessionTerms = { ...STRUCTURED, extendedHeaders: true }
 const filled = (blocks: number, value = 7): Uint8Array => new Uint8Array(blocks * BLOCK_SIZE).fill(value)
 /** No consistency point comes by itself. */
 const NO_POINTS = { cpIntervalMs: 1e7, cpFillMark: 0.9 }
+
+const lengthsOf = (extents: readonly Extent[]): number[] =>
+  extents.map(({ byteLength }) => byteLength / BLOCK_SIZE)
+
+/** What a BLOCK_STATUS with extended headers carries: how far it reaches, and contexts. */
+function statusPayload(byteLength: number, named: readonly number[]): Uint8Array {
+  const payload = new Uint8Array(8 + named.length * 4)
+  const view = new DataView(payload.buffer)
+  view.setUint32(4, byteLength)
+  for (const [index, context] of named.entries()) view.setUint32(8 + index * 4, context)
+  return payload
+}
 
 /** Extents as blocks: how many, and whether they hold data. */
 function told(client: RawClient, first: number, count: number, flags = 0): [number, string][] {
@@ -63,9 +81,35 @@ t.test('bytes that are not whole blocks belong to the block that they are in', a
   t.same(client.status(2 * BLOCK_SIZE + 5, 1), [{ byteLength: 1, isZero: false }])
 })
 
+t.test('each context that was selected, or that a request names, has one chunk', async (t) => {
+  const world = pairInSync(12)
+  const both: number[] = [Context.ALLOCATION, Context.DEPTH]
+  for (const selected of [[Context.ALLOCATION], [Context.DEPTH], both]) {
+    for (const terms of [STRUCTURED, EXTENDED]) {
+      const client = new RawClient(world, 'v', {
+        ...terms,
+        contexts: selected.reduce((set, context) => set | context, 0),
+      })
+      client.write(2 * BLOCK_SIZE, filled(1))
+      const told = client.statuses(0, 4 * BLOCK_SIZE)
+      t.same([...told.keys()], selected)
+      for (const extents of told.values()) t.same(lengthsOf(extents), [2, 1, 1])
+      const one = client.statuses(2 * BLOCK_SIZE, 2 * BLOCK_SIZE, CommandFlag.REQ_ONE)
+      for (const context of selected) t.same(lengthsOf(one.get(context)!), [1], 'one extent of each')
+    }
+  }
+  const client = new RawClient(world, 'v', EXTENDED)
+  for (const named of [[Context.DEPTH], [Context.ALLOCATION], both]) {
+    const payload = statusPayload(4 * BLOCK_SIZE, named)
+    const told = client.statuses(0, payload.length, CommandFlag.PAYLOAD_LEN, payload)
+    t.same([...told.keys()], named, 'only those that the payload names')
+  }
+  t.equal(client.status(0, BLOCK_SIZE).length, 1, 'the stream is still in step')
+})
+
 t.test('who has not selected a context, or asks beyond the end, is refused', async (t) => {
   const world = pairInSync(7)
-  const without = new RawClient(world, 'v', { ...STRUCTURED, blockStatus: false })
+  const without = new RawClient(world, 'v', { ...STRUCTURED, contexts: NO_CONTEXTS })
   t.equal(without.must(without.send(Command.BLOCK_STATUS, 0, 4096)).error, 22)
   const client = new RawClient(world, 'v', STRUCTURED)
   t.equal(client.must(client.send(Command.BLOCK_STATUS, 1 << 20, 4096)).error, 22)

@@ -1,5 +1,6 @@
 import t from 'tap'
 import { Handshake } from '../../../ts/nbd/handshake.ts'
+import { Context, contexts, extentFlags, NO_CONTEXTS } from '../../../ts/nbd/meta-context.ts'
 import type { SessionTerms } from '../../../ts/nbd/session-terms.ts'
 import { catalogOf, exportOf } from '../../support/nbd-catalog.ts'
 import {
@@ -39,20 +40,27 @@ function termsAfter(...pieces: Uint8Array[]): SessionTerms {
 
 t.test('contexts are listed by name, by namespace or all, and what is unknown is ignored', async (t) => {
   const listed: [string[], number[]][] = [
-    [[], [metaContext, ack]],
+    [[], [metaContext, metaContext, ack]],
     [['base:'], [metaContext, ack]],
     [['base:allocation'], [metaContext, ack]],
+    [['qemu:'], [metaContext, ack]],
+    [['qemu:allocation-depth'], [metaContext, ack]],
     [
-      ['base:', 'base:allocation', 'qemu:'],
+      ['base:', 'base:allocation', 'x:'],
       [metaContext, ack],
+    ],
+    [
+      ['qemu:', 'base:allocation'],
+      [metaContext, metaContext, ack],
     ],
     [['base:other'], [ack]],
     [['qemu:dirty-bitmap:x', 'nonsense', ''], [ack]],
   ]
   for (const [queries, kinds] of listed) t.same(kindsOf(listContexts('web', ...queries)), kinds, `${queries}`)
   t.same(kindsOf(listContexts('helena')), [optionReply.errUnknown])
-  const [answer] = decodeOptionReplies(converse(new Handshake(catalog), listContexts('web')).send)
-  t.equal(answer!.data.toString('latin1'), '\0\0\0\0base:allocation')
+  const named = decodeOptionReplies(converse(new Handshake(catalog), listContexts('web')).send)
+  const texts = named.slice(0, 2).map(({ data }) => data.toString('latin1'))
+  t.same(texts, ['\0\0\0\0base:allocation', '\0\0\0\0qemu:allocation-depth'])
 })
 
 t.test('contexts are selected by their name alone, each once', async (t) => {
@@ -63,8 +71,13 @@ t.test('contexts are selected by their name alone, each once', async (t) => {
       [metaContext, ack],
     ],
     [[], [ack]],
-    [['base:'], [ack]],
+    [['base:', 'qemu:', ''], [ack]],
     [['base:allocatio', 'x-y:z'], [ack]],
+    [['qemu:allocation-depth'], [metaContext, ack]],
+    [
+      ['qemu:allocation-depth', 'base:allocation', 'qemu:allocation-depth'],
+      [metaContext, metaContext, ack],
+    ],
   ]
   for (const [queries, kinds] of selected) {
     t.same(kindsOf(structured, select('web', ...queries)), [ack, ...kinds], `${queries}`)
@@ -76,16 +89,43 @@ t.test('contexts are selected by their name alone, each once', async (t) => {
 
 t.test('a selection holds for one export, until the next one, even if that is refused', async (t) => {
   const selection = select('web', 'base:allocation')
-  t.equal(termsAfter(structured, selection, go('web')).blockStatus, true)
-  t.equal(termsAfter(structured, selection, encodeOption(option.exportName, 'web')).blockStatus, true)
-  t.equal(termsAfter(structured, selection, go('archiv-äöü')).blockStatus, false)
-  t.equal(termsAfter(structured, selection, select('web'), go('web')).blockStatus, false)
-  t.equal(termsAfter(structured, selection, select('helena'), go('web')).blockStatus, false)
+  t.equal(termsAfter(structured, selection, go('web')).contexts, Context.ALLOCATION)
+  t.equal(
+    termsAfter(structured, selection, encodeOption(option.exportName, 'web')).contexts,
+    Context.ALLOCATION,
+  )
+  t.equal(termsAfter(structured, selection, go('archiv-äöü')).contexts, NO_CONTEXTS)
+  t.equal(termsAfter(structured, selection, select('web'), go('web')).contexts, NO_CONTEXTS)
+  t.equal(termsAfter(structured, selection, select('helena'), go('web')).contexts, NO_CONTEXTS)
   const broken = encodeOption(option.setMetaContext, 'x')
-  t.equal(termsAfter(structured, selection, broken, go('web')).blockStatus, false)
+  t.equal(termsAfter(structured, selection, broken, go('web')).contexts, NO_CONTEXTS)
   const huge = encodeOption(option.setMetaContext, Buffer.alloc(70_000))
-  t.equal(termsAfter(structured, selection, huge, go('web')).blockStatus, false)
-  t.equal(termsAfter(structured, selection, listContexts('web', 'x:'), go('web')).blockStatus, true)
+  t.equal(termsAfter(structured, selection, huge, go('web')).contexts, NO_CONTEXTS)
+  t.equal(
+    termsAfter(structured, selection, listContexts('web', 'x:'), go('web')).contexts,
+    Context.ALLOCATION,
+  )
+})
+
+t.test('each selected context has an identity of its own, and all of them are selected', async (t) => {
+  const both = select('web', 'qemu:allocation-depth', 'base:allocation')
+  const answers = decodeOptionReplies(converse(new Handshake(catalog), structured, both).send)
+  const identities = answers.slice(1, 3).map(({ data }) => [data.readUInt32BE(), data.toString('utf8', 4)])
+  t.same(identities, [
+    [Context.ALLOCATION, 'base:allocation'],
+    [Context.DEPTH, 'qemu:allocation-depth'],
+  ])
+  t.equal(termsAfter(structured, both, go('web')).contexts, Context.ALLOCATION | Context.DEPTH)
+  const second = select('web', 'qemu:allocation-depth')
+  t.equal(termsAfter(structured, both, second, go('web')).contexts, Context.DEPTH, 'the last one counts')
+})
+
+t.test('a context tells of data and of holes in its own words', async (t) => {
+  const told = contexts.map((context) => [extentFlags(context, true), extentFlags(context, false)])
+  t.same(told, [
+    [0, 3],
+    [1, 0],
+  ])
 })
 
 t.test('malformed options about contexts are ERR_INVALID, and the session lives on', async (t) => {

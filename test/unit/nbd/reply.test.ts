@@ -70,13 +70,13 @@ t.test('chunks that the protocol forbids are our own bugs', async (t) => {
 })
 
 t.test('a status counts its extents, which follow it', async (t) => {
-  const header = written((into, at) => reply.encodeBlockStatus(into, at, to, false, 7, 2))
+  const header = written((into, at) => reply.encodeBlockStatus(into, at, to, false, 7, 2, true))
   t.equal(header, `668e33ef00010005${cookie}0000001400000007`)
   t.equal(
     written((into, at) => reply.encodeExtent(into, at, false, 0x2_0000, 3)),
     '0002000000000003',
   )
-  t.throws(() => reply.encodeBlockStatus(new DataView(new ArrayBuffer(64)), 0, to, false, 1, 0))
+  t.throws(() => reply.encodeBlockStatus(new DataView(new ArrayBuffer(64)), 0, to, false, 1, 0, true))
   t.throws(() => reply.encodeExtent(new DataView(new ArrayBuffer(64)), 0, false, 0, 3))
 })
 
@@ -99,8 +99,9 @@ t.test('extended chunks repeat the offset of the request, and have room for long
     `${start}00018001${requested}000000000000000700000005000141`,
   )
   t.equal(
-    written((into, at) => reply.encodeBlockStatus(into, at, to, true, 1, 3)),
-    `${start}00010006${requested}00000000000000380000000100000003`,
+    written((into, at) => reply.encodeBlockStatus(into, at, to, true, 1, 3, false)),
+    `${start}00000006${requested}00000000000000380000000100000003`,
+    'not the last one',
   )
   t.equal(
     written((into, at) => reply.encodeExtent(into, at, true, 2 ** 40, 3)),

@@ -1,6 +1,7 @@
 import t from 'tap'
+import { Context, NO_CONTEXTS } from '../../../ts/nbd/meta-context.ts'
 import { RequestReader } from '../../../ts/nbd/transmission.ts'
-import { isTooMuchPayload, validate } from '../../../ts/nbd/validate.ts'
+import { isTooMuchPayload, type SessionLimits, validate } from '../../../ts/nbd/validate.ts'
 import {
   command,
   commandFlag,
@@ -11,7 +12,7 @@ import {
 } from '../../support/nbd-wire.ts'
 
 const size = 64 * 1024 * 1024
-const terms = { structured: true, extended: false, blockStatus: false }
+const terms = { structured: true, extended: false, contexts: NO_CONTEXTS }
 const writable = { byteLength: size, readOnly: false, ...terms }
 const everyCommand = [0, 1, 3, 4, 5, 6]
 
@@ -118,7 +119,7 @@ t.test('an export without a single byte takes requests without a single byte', a
   t.equal(verdict({ command: command.read, offset: 0, length: 1 }, empty), errno.EINVAL)
 })
 
-const asking = { ...writable, blockStatus: true }
+const asking: SessionLimits = { ...writable, contexts: Context.ALLOCATION }
 
 t.test('a status is for those who have selected a context, and inside the export', async (t) => {
   const status = { command: command.blockStatus, length: 512 }
@@ -162,11 +163,11 @@ t.test('with extended headers lengths have 64 bits, and only what carries a payl
   t.equal(extendedVerdict({ command: command.read, length: 2n ** 32n }, large), errno.EINVAL)
 })
 
-t.test('a status may name the one context that there is, once', async (t) => {
-  const payload = (length: number, context: number) => {
-    const bytes = Buffer.alloc(12)
+t.test('a status may name contexts that were selected, each once', async (t) => {
+  const payload = (length: number, ...named: number[]) => {
+    const bytes = Buffer.alloc(8 + named.length * 4)
     bytes.writeBigUInt64BE(BigInt(length))
-    bytes.writeUInt32BE(context, 8)
+    for (const [index, context] of named.entries()) bytes.writeUInt32BE(context, 8 + index * 4)
     return bytes
   }
   const status = { command: command.blockStatus, flags: commandFlag.payloadLength, length: 12 }
@@ -175,7 +176,17 @@ t.test('a status may name the one context that there is, once', async (t) => {
   t.equal(extendedVerdict(status, asking, payload(size + 1, 1)), errno.EINVAL, 'past the end')
   t.equal(extendedVerdict(status, asking, payload(0, 1)), errno.EINVAL, 'nothing')
   t.equal(extendedVerdict(status, writable, payload(size, 1)), errno.EINVAL, 'no context was selected')
-  for (const length of [0, 8, 11, 13, 16, 20]) t.equal(extendedVerdict({ ...status, length }), errno.EINVAL)
+  for (const length of [0, 8, 11, 13, 20]) t.equal(extendedVerdict({ ...status, length }), errno.EINVAL)
+  const both = { ...asking, contexts: Context.ALLOCATION | Context.DEPTH }
+  t.equal(extendedVerdict(status, both, payload(size, 2)), 0, 'the other one')
+  const naming = { ...status, length: 16 }
+  t.equal(extendedVerdict(naming, both, payload(size, 1, 2)), 0, 'both')
+  t.equal(extendedVerdict(naming, both, payload(size, 2, 1)), 0, 'in any order')
+  t.equal(extendedVerdict(naming, asking, payload(size, 1, 2)), errno.EINVAL, 'one that was not selected')
+  for (const wrong of [0, 3, 4, 2 ** 32 - 1]) {
+    t.equal(extendedVerdict(naming, both, payload(size, 1, wrong)), errno.EINVAL, `context ${wrong}`)
+  }
+  t.equal(extendedVerdict(naming, both, payload(size, 2, 2)), errno.EINVAL, 'one twice')
 })
 
 t.test('a payload that is too large ends the session', async (t) => {

@@ -93,7 +93,7 @@ t.test('a client goes from the handshake to the engine of its volume, with all i
     aggregate: 'two',
     facts: {
       volume: 7,
-      terms: { structuredReplies: false, extendedHeaders: false, blockStatus: false },
+      terms: { structuredReplies: false, extendedHeaders: false, contexts: 0 },
       readOnly: false,
       leftover: Buffer.from('early').toString('hex'),
     },
