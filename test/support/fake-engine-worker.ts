@@ -11,6 +11,7 @@ import type { EngineWorkerData, FromEngine, ToEngine } from '../../ts/node/messa
 const { settings, port } = workerData as EngineWorkerData
 const say = (message: FromEngine): void => port.postMessage(message)
 const sockets = new Set<Socket>()
+const STOP_MS = 100
 let stopped = false
 
 const wakeDescriptor = makeEventfd()
@@ -35,11 +36,17 @@ function hear(message: ToEngine): void {
       return say({ kind: 'event', level: 'info', event: 'arbiter', text: JSON.stringify(message.answer) })
     case 'stop':
       serving(false)
-      say({ kind: 'stopped' })
       stopped = true
-      for (const socket of sockets) socket.destroy()
-      return port.close()
+      // a real one writes a last consistency point meanwhile
+      setTimeout(end, STOP_MS)
+      return undefined
   }
+}
+
+function end(): void {
+  say({ kind: 'stopped' })
+  for (const socket of sockets) socket.destroy()
+  port.close()
 }
 
 function adopt(message: ToEngine & { kind: 'client' | 'link' }): void {

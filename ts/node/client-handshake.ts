@@ -88,6 +88,12 @@ export class ClientHandshake {
     return this.#socket
   }
 
+  /** Nobody will serve: from now on every option is answered so. A client that is held is dropped. */
+  refuse(): void {
+    if (this.isHeld) this.close()
+    else this.#handshake.stop()
+  }
+
   #expire(): void {
     // the reason is told if TLS was about to begin
     this.#socket.destroy(new Error(`the handshake took more than ${HANDSHAKE_TIMEOUT_MS} ms`))

@@ -42,7 +42,7 @@ export class PolluxNode implements EngineHostUser, NodeControl {
   readonly #dialers = new Map<EngineHost, LinkDialer>()
   readonly #linkListener: LinkListener
   readonly #startedMs = Date.now()
-  #stopping = false
+  #stopping: 'alone' | 'with its partner' | undefined
 
   constructor(config: NodeConfig, parts: NodeParts) {
     this.#config = config
@@ -79,9 +79,8 @@ export class PolluxNode implements EngineHostUser, NodeControl {
 
   /** Stops all engines in an orderly way; resolves when their workers have ended. */
   async shutDown(pair: boolean): Promise<void> {
-    this.#stopping = true
-    const how = pair ? 'with its partner' : 'alone'
-    this.#parts.events.add('info', 'node-stopping', `node ${this.name} stops ${how}`)
+    this.#stopping = pair ? 'with its partner' : 'alone'
+    this.#parts.events.add('info', 'node-stopping', `node ${this.name} stops ${this.#stopping}`)
     for (const service of this.#services) this.#settle(service)
     await Promise.all(this.#engines.map((engine) => engine.stop(pair)))
     for (const dialer of this.#dialers.values()) dialer.want(false)
@@ -104,7 +103,10 @@ export class PolluxNode implements EngineHostUser, NodeControl {
   /** Has a service taken clients, hold them, or do neither. */
   #settle(service: ServiceListener): void {
     const { aggregates } = service.place
-    if (this.#engines.some(({ name, state }) => state.serves && aggregates.includes(name))) service.open()
+    // if the partner goes on, it will serve, and clients are to find it by trying again
+    if (this.#stopping === 'with its partner') service.refuse()
+    else if (this.#engines.some(({ name, state }) => state.serves && aggregates.includes(name)))
+      service.open()
     else if (this.#stopping) service.close()
     else service.standBy()
   }

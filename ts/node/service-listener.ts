@@ -46,6 +46,7 @@ export class ServiceListener {
   #wanted = false
   /** clients are greeted here */
   #serves = false
+  #refusing = false
   #server: Server | undefined
   #retry: NodeJS.Timeout | undefined
   #look: NodeJS.Timeout | undefined
@@ -104,6 +105,17 @@ export class ServiceListener {
     if (this.place.isShared) this.#standby.open()
     // last, so that somebody listens all the time
     if (this.#wanted) this.#stopServing()
+  }
+
+  /**
+   * The whole pair stops. Whoever comes, or is in the handshake, hears that until `close`, instead of a
+   * connection that ends without a word. A node that does not serve takes nobody.
+   */
+  refuse(): void {
+    if (!this.#serves) return this.close()
+    this.#refusing = true
+    this.#standby.close()
+    for (const handshake of [...this.#handshakes]) handshake.refuse()
   }
 
   /** Stops listening and drops clients that are not through with the handshake. */
@@ -193,6 +205,7 @@ export class ServiceListener {
     if (this.#serves) handshake.greet()
     else if (this.#forwarder) this.#forwarder.take(handshake)
     else this.#look ??= setTimeout(() => this.#lookForPartner(), LOOK_MS)
+    if (this.#refusing) handshake.refuse()
   }
 
   /** Whoever is held here while the partner serves finds that by trying again, and only so. */

@@ -164,6 +164,26 @@ t.test('a node that has stopped leaves nobody waiting', async (t) => {
   }
 })
 
+for (const pair of [true, false]) {
+  const what = pair ? 'hear so when the pair stops' : 'are let go when the partner goes on'
+  t.test(`clients in the handshake ${what}`, async (t) => {
+    const { node, config } = await start(t)
+    const client = connect({ ...config.aggregates[0]!.service, noDelay: true })
+    let text = ''
+    client.on('data', (piece) => {
+      text += piece.toString('latin1')
+    })
+    client.on('error', () => {})
+    await until(() => text.includes('IHAVEOPT'))
+    const closed = new Promise((resolve) => client.once('close', resolve))
+    const stopped = node.shutDown(pair)
+    client.write(Buffer.concat([encodeClientFlags(), encodeOption(option.list)]))
+    await closed
+    await stopped
+    t.equal(text.includes('the node is shutting down'), pair)
+  })
+}
+
 t.test('requests get their own answers, failures and an end in time', async (t) => {
   const { node } = await start(t)
   const [created, deleted, silent] = await Promise.allSettled([
