@@ -1,7 +1,9 @@
 import { assert } from '../base/assert.ts'
 import type { Procedure } from '../base/procedure.ts'
 import { BLOCK_SIZE, KIB } from '../base/units.ts'
+import { TREE_HEIGHT_MAX } from '../format/block-pointer.ts'
 import { sameIdentity } from '../format/identity.ts'
+import { SEQUENCE_MAX } from '../format/log-ring.ts'
 import { judgeSeal, seal } from '../format/sealed.ts'
 import {
   MAP_INDEX_ENTRIES_MAX,
@@ -136,6 +138,8 @@ function judgeSlot(block: Uint8Array, slot: number, { label, disk }: LabelledDis
   if (!sameIdentity(found.aggregate, label.aggregate)) return 'belongs to another aggregate'
   if (!sameIdentity(found.pair, label.pair)) return 'belongs to another pair'
   if (found.mapIndexCount > MAP_INDEX_ENTRIES_MAX) return 'has an impossible map index'
+  if (found.directoryHeight > TREE_HEIGHT_MAX) return 'has a directory of impossible height'
+  if (found.lastSequence > SEQUENCE_MAX) return 'has an impossible last entry'
   return 'good'
 }
 

@@ -17,6 +17,9 @@ export const CHECKSUM = 3
 
 export const POINTER_PRESENT = 1
 
+/** No tree is higher: with this height every block number has its place. */
+export const TREE_HEIGHT_MAX = 4
+
 /** Height 0: the root pointer is the data block itself; each level multiplies by 256. */
 export function heightFor(blockCount: number): number {
   let height = 0

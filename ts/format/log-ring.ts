@@ -107,6 +107,9 @@ export const entryKindNames: Record<number, string> = {
 export const ENTRY_FLAG_FUA = 1
 export const ENTRY_FLAG_NO_HOLE = 2
 
+/** No log comes to so many entries, and up to here their numbers are exact, and those next to them. */
+export const SEQUENCE_MAX = 2 ** 52
+
 /** Most data pages of one entry; longer writes become several entries. */
 export const ENTRY_PAGES_MAX = 64
 

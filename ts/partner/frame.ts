@@ -8,6 +8,7 @@ import {
   LINK_VERSION,
   LinkFrame,
 } from '../format/link-frame.ts'
+import { SEQUENCE_MAX } from '../format/log-ring.ts'
 
 export const FRAME_BYTES = LinkFrame.byteLength
 const at = LinkFrame.at
@@ -94,6 +95,7 @@ export class FrameReader {
     }
     if (!KINDS.has(this.kind)) return `a frame of unknown kind ${this.kind}`
     if (this.payloadByteLength > FRAME_PAYLOAD_MAX) return 'a frame is longer than frames may be'
+    if (this.sequence > SEQUENCE_MAX) return 'a frame has a number that no frame has'
     // what comes behind it is read as words
     if (this.payloadByteLength % 8 !== 0) return 'a frame has a length that no frame has'
     return undefined

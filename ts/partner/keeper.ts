@@ -1,5 +1,5 @@
 import type { MemoryBatch } from '../base/memory-batch.ts'
-import { BLOCK_SIZE } from '../base/units.ts'
+import { BLOCK_SIZE, highWord, lowWord } from '../base/units.ts'
 import { LOG_ENTRY_MAGIC, LogEntry } from '../format/log-ring.ts'
 import type { LogCopy } from '../log/copy.ts'
 import type { Memory } from '../ports/memory.ts'
@@ -72,7 +72,9 @@ export class Keeper {
       const word = payload / 4 + i * ENTRY_WORDS
       const pages = input.u32[word + at.pageCount / 4]!
       if (input.u32[word + at.magic / 4] !== LOG_ENTRY_MAGIC) return 'a descriptor has no magic'
-      if (input.u32[word + at.sequence / 4] !== (frame.sequence + i) >>> 0)
+      const sequence = word + at.sequence / 4
+      const [low, high] = [input.u32[sequence], input.u32[sequence + 1]]
+      if (low !== lowWord(frame.sequence + i) || high !== highWord(frame.sequence + i))
         return 'a descriptor is out of order'
       if (input.u32[word + at.epoch / 4]! > this.epoch) return 'a descriptor is of a later epoch'
       if (pages > 0 && input.u32[word + at.firstPage / 4] !== page) return 'pages are out of order'

@@ -1,6 +1,7 @@
 import { StoreError } from '../base/errors.ts'
 import type { Procedure } from '../base/procedure.ts'
 import { BLOCK_SIZE } from '../base/units.ts'
+import { TREE_HEIGHT_MAX } from '../format/block-pointer.ts'
 import { VOLUME_RECORDS_PER_BLOCK, VOLUMES_MAX } from '../format/volume-record.ts'
 import type { Volume, VolumeDirectory } from './directory.ts'
 import type { Image } from './image.ts'
@@ -49,6 +50,6 @@ export function volumeMistake(
   if (volume.place >= VOLUMES_MAX) return 'has an impossible place'
   if (directory.get(volume.volume) !== undefined) return 'is there twice'
   if (directory.find(volume.name) !== undefined) return `has a name that is there twice: ${volume.name}`
-  if (volume.height > 4) return 'has a tree of impossible height'
+  if (volume.height > TREE_HEIGHT_MAX) return 'has a tree of impossible height'
   return directory.mistakeInCreate(volume.name, volume.size)?.message
 }

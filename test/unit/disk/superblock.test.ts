@@ -90,6 +90,22 @@ t.test('a superblock in the wrong slot or from the wrong disk is not believed', 
   t.same(found(all).newest, [1, 3])
 })
 
+t.test('a superblock that says what cannot be is not believed', async (t) => {
+  const impossible: Partial<SuperblockValues>[] = [
+    { mapIndexCount: 257 },
+    { directoryHeight: 5 },
+    { directoryHeight: 2 ** 32 - 1 },
+    { lastSequence: 2 ** 52 + 1 },
+  ]
+  for (const values of impossible) {
+    const all = setting()
+    write(all, 1, 2)
+    write({ ...all, first: { ...all.first, ...values } }, 1, 3)
+    t.same(found(all).newest, [1, 2], JSON.stringify(values))
+    t.match(found(all).problems.join(), /impossible/)
+  }
+})
+
 t.test('a slot that cannot be read costs only itself', async (t) => {
   const all = setting()
   write(all, 1, 2)

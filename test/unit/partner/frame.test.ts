@@ -58,6 +58,9 @@ t.test('what is wrong with a frame is said', async (t) => {
   t.match(read(changed((view) => view.setUint16(at.kind, 0, true))), /unknown kind 0/)
   t.equal(read(frame({}, FRAME_PAYLOAD_MAX)), undefined)
   t.match(read(frame({}, FRAME_PAYLOAD_MAX + 1)), /longer than frames may be/)
+  t.equal(read(frame({ sequence: 2 ** 52 })), undefined)
+  t.match(read(frame({ sequence: 2 ** 52 + 1 })), /a number that no frame has/)
+  t.match(read(frame({ sequence: 2 ** 63 })), /a number that no frame has/, 'nor one that is not exact')
 })
 
 t.test('a hello and a goodbye of any version can be read', async (t) => {

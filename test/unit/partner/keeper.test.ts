@@ -132,6 +132,7 @@ const mistakes: [string, RegExp, (frame: View) => void][] = [
   ['pages in another order', /pages are out of order/, (frame) => frame.header('firstPage', 20)],
   ['no magic', /no magic/, (frame) => frame.entry(0, 'magic', LINK_MAGIC)],
   ['a descriptor of another entry', /descriptor is out of order/, (frame) => frame.entry(1, 'sequence', 7)],
+  ['one that is 2^32 further on', /descriptor is out of order/, (frame) => frame.entry(0, 'sequence', 1, 1)],
   ['an epoch of the future', /of a later epoch/, (frame) => frame.entry(0, 'epoch', 6)],
   ['fewer pages than it says', /do not add up/, (frame) => frame.entry(1, 'pageCount', 1)],
 ]
@@ -150,8 +151,8 @@ class View {
     this.#seal()
   }
 
-  entry(index: number, field: keyof typeof LogEntry.at, value: number): void {
-    this.#view.setUint32(64 + index * 64 + LogEntry.at[field], value, true)
+  entry(index: number, field: keyof typeof LogEntry.at, value: number, word = 0): void {
+    this.#view.setUint32(64 + index * 64 + LogEntry.at[field] + word * 4, value, true)
   }
 
   #seal(): void {
