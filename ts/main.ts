@@ -2,6 +2,8 @@ import { randomBytes } from 'node:crypto'
 import { readFileSync } from 'node:fs'
 import { dirname, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
+import { hostAddresses } from './adapters/addresses.ts'
+import { systemClock } from './adapters/clock.ts'
 import { FileArbiter } from './adapters/file-arbiter.ts'
 import {
   closeDescriptor,
@@ -20,6 +22,7 @@ import { openApi } from './node/api-server.ts'
 import { EventLog } from './node/events.ts'
 import { PolluxNode } from './node/node.ts'
 import { NodeLock } from './node/node-lock.ts'
+import { ServiceAddresses } from './node/service-addresses.ts'
 import type { SocketTools } from './node/sockets.ts'
 import { TlsFiles } from './node/tls-files.ts'
 import { TlsGate } from './node/tls-gate.ts'
@@ -42,9 +45,17 @@ export async function serve(configPath: string): Promise<void> {
   // before anything is begun: clients could not come in with a certificate that is no good
   const tlsFiles = config.tls && new TlsFiles(config.tls)
   const lock = new NodeLock(config.apiSocket, config.node.name, flock)
+  const events = new EventLog(config.node.name)
+  const addresses = new ServiceAddresses(config, {
+    tools: hostAddresses,
+    events,
+    guard: new URL('./address-guard.js', import.meta.url),
+    nowMs: () => systemClock.now(),
+  })
+  // the lock is held, so whatever is there belongs to nobody who lives
+  addresses.prepare()
   const boot = identityText(randomBytes(16))
   const arbiter = new FileArbiter(config.arbiterDirectory, boot)
-  const events = new EventLog(config.node.name)
   const stop = (pair: boolean): void => void stopNode(node, events, pair, () => arbiter.close())
   const node: PolluxNode = new PolluxNode(config, {
     arbiter,
@@ -55,6 +66,7 @@ export async function serve(configPath: string): Promise<void> {
     version: version(),
     nvramPersistent: new NativeNvram(config.nvram.directory).persistent,
     tls: config.tls && tlsFiles && new TlsGate(config.tls, tlsFiles, events),
+    addresses,
     died: () => endAtOnce(),
     stopAsked: (pair) => (stopsAsked === 0 ? stop(pair) : undefined),
   })

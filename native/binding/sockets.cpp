@@ -25,7 +25,8 @@ uint16_t port_in(const Napi::CallbackInfo& info) { return static_cast<uint16_t>(
 int backlog(const Napi::CallbackInfo& info) { return static_cast<int>(number_of(info, 2)); }
 
 Napi::Value listen(const Napi::CallbackInfo& info) {
-  return errno_or(info, listen_newest(host(info).c_str(), port_in(info), backlog(info)));
+  const bool may_be_absent = info[3].ToBoolean();
+  return errno_or(info, listen_newest(host(info).c_str(), port_in(info), backlog(info), may_be_absent));
 }
 
 Napi::Value listen_last(const Napi::CallbackInfo& info) {

@@ -87,11 +87,15 @@ bool endpoint_of(const char* host, uint16_t port, Endpoint& endpoint) {
   return true;
 }
 
-int bind_and_listen(int fd, const Endpoint& endpoint, int backlog) {
+int bind_and_listen(int fd, const Endpoint& endpoint, int backlog, bool may_be_absent) {
   set(fd, SOL_SOCKET, SO_REUSEADDR, 1);
   set(fd, SOL_SOCKET, SO_REUSEPORT, 1);
   // a host may be set to the opposite; of no meaning, and refused, for other families
   set(fd, IPPROTO_IPV6, IPV6_V6ONLY, 0);
+  if (may_be_absent) {
+    set(fd, IPPROTO_IP, IP_FREEBIND, 1);
+    set(fd, IPPROTO_IPV6, IPV6_FREEBIND, 1);
+  }
   if (bind(fd, endpoint.address(), endpoint.length) != 0) return -errno;
   return listen(fd, backlog) == 0 ? 0 : -errno;
 }
@@ -107,10 +111,11 @@ int moved_up(int fd) {
 }
 
 /// A new listener of the group at this address, in which the kernel then chooses the one at `index`.
-int listen_in_group(const Endpoint& endpoint, uint16_t port, uint32_t index, int backlog) {
+int listen_in_group(const Endpoint& endpoint, uint16_t port, uint32_t index, int backlog,
+                    bool may_be_absent) {
   const int fd = socket(endpoint.storage.ss_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
   if (fd < 0) return -errno;
-  int result = bind_and_listen(fd, endpoint, backlog);
+  int result = bind_and_listen(fd, endpoint, backlog, may_be_absent);
   if (result == 0 && port != 0) result = always_choose(fd, index);
   if (result < 0) close(fd);
   return result < 0 ? result : moved_up(fd);
@@ -139,17 +144,17 @@ int socket_pair(int ends[2]) {
   return socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends) == 0 ? 0 : -errno;
 }
 
-int listen_newest(const char* host, uint16_t port, int backlog) {
+int listen_newest(const char* host, uint16_t port, int backlog, bool may_be_absent) {
   Endpoint endpoint;
   if (!endpoint_of(host, port, endpoint)) return -EINVAL;
-  return listen_in_group(endpoint, port, listeners_on(endpoint.address()), backlog);
+  return listen_in_group(endpoint, port, listeners_on(endpoint.address()), backlog, may_be_absent);
 }
 
 int listen_behind(const char* host, uint16_t port, int backlog) {
   Endpoint endpoint;
   const std::string mapped = std::string("::ffff:") + host;
   if (!endpoint_of(mapped.c_str(), port, endpoint)) return -EAFNOSUPPORT;
-  return listen_in_group(endpoint, port, 0, backlog);
+  return listen_in_group(endpoint, port, 0, backlog, false);
 }
 
 int count_listeners(const char* host, uint16_t port) {

@@ -13,7 +13,8 @@ int socket_pair(int ends[2]);
 
 /// Listens on a numeric address. Several processes of one user may listen on the same address; all new
 /// connections go to the newest listener, since an older one may belong to a process that is stopped.
-int listen_newest(const char* host, uint16_t port, int backlog);
+/// `may_be_absent`: the address need not be on this host yet.
+int listen_newest(const char* host, uint16_t port, int backlog, bool may_be_absent);
 
 /// Listens on an IPv4 address behind all listeners of `listen_newest`: gets connections only while there are
 /// none of those. It is an IPv6 socket with the mapped address. Such sockets are a group of their own, which

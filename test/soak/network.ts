@@ -1,16 +1,9 @@
-import { type ChildProcess, spawn } from 'node:child_process'
-import { readlinkSync } from 'node:fs'
+import { at, type End, giveAddress, Namespace, wire, words } from '../support/namespaces.ts'
 import type { NodeName } from '../support/pair.ts'
-import { mustRun, run, until } from '../support/program.ts'
+import { mustRun, run } from '../support/program.ts'
 
 /** What happens to packets that leave a device. */
 export type Traffic = 'open' | 'silent' | 'slow' | 'down'
-
-/** One end of a wire: a device, and how to get to where it is. */
-interface End {
-  readonly enter: readonly string[]
-  readonly device: string
-}
 
 /** How the nodes reach each other, and clients reach them. */
 export interface Network {
@@ -50,37 +43,31 @@ export const loopback: Network = {
  */
 export class Namespaces implements Network {
   readonly isReal = true
-  readonly #holders: Record<NodeName, ChildProcess>
+  readonly #hosts: Record<NodeName, Namespace>
   readonly #slow: readonly string[]
 
-  private constructor(holders: Record<NodeName, ChildProcess>, slow: readonly string[]) {
-    this.#holders = holders
+  private constructor(hosts: Record<NodeName, Namespace>, slow: readonly string[]) {
+    this.#hosts = hosts
     this.#slow = slow
   }
 
   static async make(): Promise<Namespaces> {
     await mustRun('ip', ['link', 'set', 'lo', 'up'])
-    const holders = { castor: hold(), pollux: hold() }
-    await Promise.all([entered(holders.castor), entered(holders.pollux)])
-    const [castor, pollux] = [String(holders.castor.pid), String(holders.pollux.pid)]
-    await mustRun(
-      'ip',
-      words(`link add name partner netns ${castor} type veth peer name partner netns ${pollux}`),
-    )
-    await mustRun('ip', words(`link add name castor type veth peer name clients netns ${castor}`))
-    await mustRun('ip', words(`link add name pollux type veth peer name clients netns ${pollux}`))
-    const network = new Namespaces(holders, await slowness())
+    const [castor, pollux] = await Promise.all([Namespace.make(), Namespace.make()])
+    await wire([castor, 'partner'], [pollux, 'partner'])
+    await mustRun('ip', words(`link add name castor type veth peer name clients netns ${castor.pid}`))
+    await mustRun('ip', words(`link add name pollux type veth peer name clients netns ${pollux.pid}`))
+    const network = new Namespaces({ castor, pollux }, await slowness())
     for (const node of ['castor', 'pollux'] as const) {
-      await address(network.#linkEnd(node), link[node])
-      await address(network.#nodeEnd(node), hosts[node])
-      await address({ enter: [], device: node }, clients[node])
-      await mustRun('nsenter', [...network.enter(node).slice(1), 'ip', 'link', 'set', 'lo', 'up'])
+      await giveAddress(network.#linkEnd(node), link[node])
+      await giveAddress(network.#nodeEnd(node), hosts[node])
+      await giveAddress({ enter: [], device: node }, clients[node])
     }
     return network
   }
 
   enter(node: NodeName): readonly string[] {
-    return ['nsenter', `--net=/proc/${this.#holders[node].pid}/ns/net`, '--']
+    return this.#hosts[node].enter
   }
 
   linkHost(node: NodeName): string {
@@ -105,7 +92,7 @@ export class Namespaces implements Network {
   }
 
   close(): void {
-    for (const holder of Object.values(this.#holders)) holder.kill('SIGKILL')
+    for (const host of Object.values(this.#hosts)) host.close()
   }
 
   #linkEnd(node: NodeName): End {
@@ -117,42 +104,19 @@ export class Namespaces implements Network {
   }
 
   async #set(end: End, traffic: Traffic): Promise<void> {
-    if (traffic === 'down') return at(end, `ip link set ${end.device} down`)
-    if (traffic === 'silent') return at(end, `tc qdisc replace dev ${end.device} root blackhole`)
-    if (traffic === 'slow') return at(end, `tc qdisc replace dev ${end.device} root ${this.#slow.join(' ')}`)
+    const { device } = end
+    if (traffic === 'down') await at(end, `ip link set ${device} down`)
+    else if (traffic === 'silent') await at(end, `tc qdisc replace dev ${device} root blackhole`)
+    else if (traffic === 'slow') await at(end, `tc qdisc replace dev ${device} root ${this.#slow.join(' ')}`)
+    else await this.#open(end)
+  }
+
+  async #open(end: End): Promise<void> {
     await at(end, `ip link set ${end.device} up`)
     // fails where there is none: it was only down
     const [command, ...args] = [...end.enter, ...words(`tc qdisc del dev ${end.device} root`)]
     await run(command!, args)
   }
-}
-
-const words = (text: string): string[] => text.split(' ')
-
-async function at({ enter }: End, line: string): Promise<void> {
-  const [command, ...args] = [...enter, ...words(line)]
-  await mustRun(command!, args)
-}
-
-async function address(end: End, host: string): Promise<void> {
-  await at(end, `ip address add ${host}/24 dev ${end.device}`)
-  await at(end, `ip link set ${end.device} up`)
-}
-
-/** A process that does nothing but keep a network namespace alive. */
-const hold = (): ChildProcess =>
-  spawn('setpriv', ['--pdeathsig', 'KILL', 'unshare', '--net', 'sleep', 'infinity'], { stdio: 'ignore' })
-
-function entered({ pid }: ChildProcess): Promise<true> {
-  const ours = readlinkSync('/proc/self/ns/net')
-  const theirs = () => {
-    try {
-      return readlinkSync(`/proc/${pid}/ns/net`)
-    } catch {
-      return ours
-    }
-  }
-  return until('a network namespace is made', () => theirs() !== ours)
 }
 
 /** A delay where the kernel has netem, else a narrow pipe with a queue. */

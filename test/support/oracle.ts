@@ -19,6 +19,8 @@ export interface OracleOptions {
   readonly patienceMs?: number
   /** after which time without an answer it gives up the connection: a stopped server keeps it open */
   readonly silenceMs?: number
+  /** for connecting and the handshake: one that has not ended by then is given up */
+  readonly connectMs?: number
   /** writes only: no trim, no zeroes, nothing flushed */
   readonly plain?: boolean
   /** pause before each request of each of the `queueDepth` writers */
@@ -69,7 +71,7 @@ export class Oracle {
   #watchdog: NodeJS.Timeout | undefined
 
   constructor({ uri, seed, ...options }: OracleOptions) {
-    const times = { patienceMs: 30_000, silenceMs: Number.POSITIVE_INFINITY, paceMs: 0 }
+    const times = { patienceMs: 30_000, silenceMs: Number.POSITIVE_INFINITY, connectMs: 2000, paceMs: 0 }
     this.#options = { tag: 1, queueDepth: 16, blockCount: 4096, plain: false, ...times, ...options }
     this.uri = uri
     this.seed = seed ?? Math.floor(Math.random() * 2 ** 31)
@@ -236,7 +238,9 @@ export class Oracle {
   }
 
   #connection(): Promise<NbdClient> {
-    if (this.#client && !this.#client.channel.isOver) return Promise.resolve(this.#client)
+    // a socket that was reset is destroyed before its channel hears of it
+    const isOver = this.#client?.channel.isOver || this.#client?.channel.socket.destroyed
+    if (this.#client && !isOver) return Promise.resolve(this.#client)
     this.#connecting ??= this.#reconnect().finally(() => {
       this.#connecting = undefined
     })
@@ -254,7 +258,7 @@ export class Oracle {
     const startedMs = performance.now()
     for (;;) {
       try {
-        return await connect(uri, { timeoutMs: 2000 })
+        return await connect(uri, { timeoutMs: this.#options.connectMs })
       } catch (error) {
         if (this.failure) throw this.failure
         const isLate = performance.now() - startedMs > this.#options.patienceMs

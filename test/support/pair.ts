@@ -127,11 +127,12 @@ export class Pair {
     return (await mustPollux([...args, '--dir', this.dir])).stdout
   }
 
-  /** One node in a process of its own, with the configuration that `up` has made. */
-  async serve(node: NodeName, options: { ready?: boolean } = {}): Promise<number> {
+  /** One node, with the configuration that `up` has made. `enter`: words before its command, to its host. */
+  async serve(node: NodeName, options: { ready?: boolean; enter?: readonly string[] } = {}): Promise<number> {
     const log = openSync(path.join(this.dir, `${node}.log`), 'a')
-    const args = [commandLine, 'serve', '--config', this.config(node).path]
-    const child = spawn(process.execPath, args, { detached: true, stdio: ['ignore', log, log] })
+    const serve = [process.execPath, commandLine, 'serve', '--config', this.config(node).path]
+    const [command, ...args] = [...(options.enter ?? []), ...serve]
+    const child = spawn(command!, args, { detached: true, stdio: ['ignore', log, log] })
     child.unref()
     closeSync(log)
     if (options.ready ?? true) await until(`${node} answers`, () => this.status(node).catch(() => undefined))

@@ -84,6 +84,7 @@ export function answered(name: 'castor' | 'pollux', aggregates: NodeStatus['aggr
     partner: name === 'castor' ? 'pollux' : 'castor',
     api: `/x/${name}.sock`,
     state: 'running',
+    addresses: [],
     services: [
       { address: '127.0.0.1:1001', aggregates: ['castor'], open: true, tls: 'none', forwarded: 0 },
       { address: '127.0.0.1:1002', aggregates: ['pollux'], open: true, tls: 'none', forwarded: 0 },

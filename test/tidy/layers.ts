@@ -24,7 +24,11 @@ const around: Readonly<Record<string, { values: readonly string[]; types: readon
   control: { values: ['base', 'format', 'ports', 'config'], types: [...engineLayers, 'node'] },
   node: { values: [...engineLayers, 'adapters', 'config', 'control'], types: [] },
   cli: { values: [...engineLayers, 'adapters', 'config', 'control', 'node', 'main'], types: [] },
-  main: { values: [...engineLayers, 'adapters', 'config', 'control', 'node', 'engine-worker'], types: [] },
+  main: {
+    values: [...engineLayers, 'adapters', 'config', 'control', 'node', 'engine-worker', 'address-guard'],
+    types: [],
+  },
+  'address-guard': { values: ['adapters', 'node'], types: [] },
   'engine-worker': { values: [...engineLayers, 'adapters', 'config'], types: ['node'] },
 }
 

@@ -29,7 +29,7 @@ interface Addon {
   lockFile(descriptor: number): number
   takeSocket(descriptor: number): number
   socketPair(): [number, number] | number
-  listenNewest(host: string, port: number, backlog: number): number
+  listenNewest(host: string, port: number, backlog: number, mayBeAbsent: boolean): number
   listenBehind(host: string, port: number, backlog: number): number
   countListeners(host: string, port: number): number
   portOf(descriptor: number): number
@@ -37,6 +37,27 @@ interface Addon {
   signalEventfd(descriptor: number): number
   shutdownSocket(descriptor: number): number
   closeDescriptor(descriptor: number): number
+  interfaceState(name: string): NativeInterface | number
+  findAddress(address: string): NativePlace[] | number
+  setAddress(address: string, index: number, prefix: number, origin: number, lifetimeSeconds: number): number
+  removeAddress(address: string, index: number, prefix: number, origin: number): number
+  resetConnections(address: string): number
+  openFrameSocket(address: string, index: number): number
+  sendFrame(descriptor: number, index: number, frame: Uint8Array): number
+  receiveFrame(descriptor: number, frame: Uint8Array): number
+}
+
+interface NativeInterface {
+  readonly index: number
+  readonly flags: number
+  readonly hardware: number
+  readonly mac: Uint8Array
+}
+
+interface NativePlace {
+  readonly index: number
+  readonly prefixLength: number
+  readonly origin: number
 }
 
 export interface MappedMemory {
@@ -97,9 +118,12 @@ export function socketPair(): [number, number] {
   throw new StoreError('USAGE', `cannot make a pair of sockets: ${errnoName(result)}`)
 }
 
-/** Listens so that all new connections come here, even if a stopped process still holds the address. */
-export function listenSocket(host: string, port: number, backlog = 511): number {
-  return listening(native.listenNewest(host, port, backlog), host, port)
+/**
+ * Listens so that all new connections come here, even if a stopped process still holds the address.
+ * `mayBeAbsent`: this host may get the address later.
+ */
+export function listenSocket(host: string, port: number, mayBeAbsent = false, backlog = 511): number {
+  return listening(native.listenNewest(host, port, backlog, mayBeAbsent), host, port)
 }
 
 /** Listens so that connections come here only while no `listenSocket` is there; IPv4 addresses only. */

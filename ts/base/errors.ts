@@ -5,6 +5,7 @@
 export const errorCodes = {
   CONFIG_INVALID: { nbd: 22, summary: 'the configuration has a mistake' },
   PORT_IN_USE: { nbd: 22, summary: 'another process listens on an address of this node' },
+  ADDRESS_UNUSABLE: { nbd: 22, summary: 'an address for clients cannot be set on its interface' },
   DISK_MISSING: { nbd: 5, summary: 'the path of a disk does not exist' },
   DISK_AWAY: { nbd: 5, summary: 'the disk is attached to the partner, and the link does not reach it now' },
   DISK_BUSY: { nbd: 5, summary: 'the disk is mounted or claimed by something else' },

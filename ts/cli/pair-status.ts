@@ -13,6 +13,8 @@ export interface NodeLine {
   readonly state: 'running' | 'stopping' | 'silent' | 'down'
   /** why it does not answer; empty if it does */
   readonly because: string
+  /** why clients may not reach addresses that it has set */
+  readonly problems: readonly string[]
   /** whether its partner could take over what it owns, now */
   readonly takeover: { readonly possible: boolean; readonly because: string }
 }
@@ -142,9 +144,15 @@ function nodeLine({ node, status, pid, because }: Asked, aggregates: readonly Ag
     api: node.api,
     state: status?.state ?? (pid === undefined ? 'down' : 'silent'),
     because,
+    problems: addressProblems(status),
     takeover: takeoverOf(name, aggregates),
   }
 }
+
+const addressProblems = (status: NodeStatus | undefined): string[] =>
+  (status?.addresses ?? []).flatMap(({ address, problem }) =>
+    problem === '' ? [] : [`${address}: ${problem}`],
+  )
 
 function addressOf(aggregate: string | undefined, status: NodeStatus | undefined): string | undefined {
   return aggregate === undefined ? undefined : serviceOf(aggregate, status)?.address

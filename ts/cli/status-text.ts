@@ -104,6 +104,7 @@ export function volumeTable(volumes: readonly VolumeLine[]): string {
 function reasons({ nodes, aggregates }: PairStatus): string[] {
   const found = [
     ...nodes.filter(({ because }) => because !== '').map(({ name, because }) => `${name}: ${because}`),
+    ...nodes.flatMap(({ name, problems }) => problems.map((problem) => `${name}: address ${problem}`)),
     ...aggregates
       .filter(({ node }) => node === null)
       .map(({ name, because }) => `aggregate ${name} is not served: ${because}`),

@@ -1,3 +1,5 @@
+import { isIP } from 'node:net'
+
 /** Where a socket listens or connects. */
 export interface Address {
   readonly host: string
@@ -34,4 +36,11 @@ export function parseAddress(text: string): Address | undefined {
 
 export function addressText({ host, port }: Address): string {
   return host.includes(':') ? `[${host}]:${port}` : `${host}:${port}`
+}
+
+export const addressBits = (host: string): number => (isIP(host) === 6 ? 128 : 32)
+
+/** One text for all ways to write an address in numbers; names stay as they are. */
+export function canonicalHost(host: string): string {
+  return isIP(host) === 6 ? new URL(`http://[${host}]`).hostname.slice(1, -1) : host
 }

@@ -5,6 +5,7 @@ import { LOG_PAGES_MIN } from '../format/log-ring.ts'
 import { type Address, listenText, parseAddress, parseListenAddress } from './address.ts'
 import { type Parsed, parseByteLength, parseDurationMs } from './quantities.ts'
 import { type AggregateTable, type ListenerTable, NodeFile } from './schema.ts'
+import { serviceMistakes } from './service-mistakes.ts'
 import { tlsMistakes } from './tls-mistakes.ts'
 import type { KeyPath } from './toml-lines.ts'
 
@@ -84,7 +85,13 @@ export function meaningMistakes(file: NodeFile): Mistake[] {
     for (const { path, text } of aggregateMistakes(file, aggregate)) add(['aggregate', index, ...path], text)
   })
   if (file.tls !== undefined) found.push(...tlsMistakes(file.tls))
-  return [...found, ...listenerMistakes(file), ...repeated(file), ...portMistakes(file)]
+  return [
+    ...found,
+    ...serviceMistakes(file),
+    ...listenerMistakes(file),
+    ...repeated(file),
+    ...portMistakes(file),
+  ]
 }
 
 function listenerMistakes(file: NodeFile): Mistake[] {

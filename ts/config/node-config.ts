@@ -4,7 +4,7 @@ import { assert } from '../base/assert.ts'
 import { StoreError } from '../base/errors.ts'
 import type { PlexPlace } from '../base/plex-place.ts'
 import { BLOCK_SIZE, MIB } from '../base/units.ts'
-import { type Address, type ListenAddress, parseAddress, parseListenAddress } from './address.ts'
+import { type Address, addressBits, type ListenAddress, parseAddress, parseListenAddress } from './address.ts'
 import type { Durability, EngineSettings, Named } from './engine-settings.ts'
 import { type Mistake, meaningMistakes, schemaMistakes } from './mistakes.ts'
 import { type Parsed, parseByteLength, parseDurationMs } from './quantities.ts'
@@ -59,6 +59,12 @@ export interface Timing {
   readonly plexTimeoutMs: number
 }
 
+/** An interface of this node's host, and how long the prefix of the address is on it. */
+export interface ServiceInterface {
+  readonly name: string
+  readonly prefixLength: number
+}
+
 export interface AggregateConfig {
   readonly name: string
   readonly identity: string
@@ -67,6 +73,8 @@ export interface AggregateConfig {
   readonly plexes: readonly PlexPlace[]
   /** where clients find it while its home node, or the partner in its place, serves it */
   readonly service: Address
+  /** where the node that serves sets the host of `service`; undefined: it is there, or others bring it */
+  readonly serviceInterface: ServiceInterface | undefined
   readonly durability: Durability | undefined
   readonly logByteLength: number
   readonly cacheByteLength: number
@@ -165,6 +173,7 @@ function resolveAggregate(table: AggregateTable): AggregateConfig {
     home: table.home,
     plexes: table.mirror === undefined ? [table.disks] : [table.disks, table.mirror],
     service: address(table.service),
+    serviceInterface: resolveInterface(table),
     durability: table.durability,
     logByteLength: quantity(table.log_size, parseByteLength, LOG_BYTE_LENGTH_DEFAULT),
     cacheByteLength: quantity(table.cache_size, parseByteLength, CACHE_BYTE_LENGTH_DEFAULT),
@@ -175,6 +184,12 @@ function resolveAggregate(table: AggregateTable): AggregateConfig {
     scrubIntervalMs: quantity(table.scrub_interval, parseDurationMs, SCRUB_INTERVAL_MS_DEFAULT),
     scrubByteRate: quantity(table.scrub_rate, parseByteLength, SCRUB_BYTE_RATE_DEFAULT),
   }
+}
+
+/** Without a prefix it is the address alone: the way to its neighbours is what the interface has already. */
+function resolveInterface({ interface: name, prefix_length: prefix, service }: AggregateTable) {
+  if (name === undefined) return undefined
+  return { name, prefixLength: prefix ?? addressBits(address(service).host) }
 }
 
 function resolveTiming(table: TimingTable): Timing {

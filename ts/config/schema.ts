@@ -26,6 +26,8 @@ const Aggregate = Type.Object(
     disks,
     mirror: Type.Optional(disks),
     service: text,
+    interface: optional(text),
+    prefix_length: Type.Optional(Type.Integer({ minimum: 1, maximum: 128 })),
     durability: Type.Optional(Type.Enum(['nvram', 'pair', 'vault'])),
     log_size: optional(text),
     cache_size: optional(text),

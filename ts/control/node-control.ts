@@ -1,5 +1,6 @@
 import type { NodeEvent } from '../node/events.ts'
 import type { EngineStatus, RequestBody, RequestName, RequestResult, RoleChange } from '../node/messages.ts'
+import type { AddressStatus } from '../node/service-address.ts'
 
 /** What `GET /status` of one node says; it needs nobody else to be alive. */
 export interface NodeStatus {
@@ -14,6 +15,8 @@ export interface NodeStatus {
   readonly state: 'running' | 'stopping'
   /** whether the addresses of the services are open here */
   readonly services: readonly ServiceStatus[]
+  /** addresses that the node sets on its interfaces itself */
+  readonly addresses: readonly AddressStatus[]
   readonly aggregates: readonly (EngineStatus | SilentEngine)[]
   readonly events: readonly NodeEvent[]
 }

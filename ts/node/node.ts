@@ -1,7 +1,19 @@
 import { StoreError } from '../base/errors.ts'
-import { type Address, addressText, listenText } from '../config/address.ts'
+import {
+  type Address,
+  addressText,
+  canonicalHost,
+  type ListenAddress,
+  listenText,
+} from '../config/address.ts'
 import { engineSettings, type NodeConfig } from '../config/node-config.ts'
-import type { AggregateView, NodeControl, NodeStatus, SilentEngine } from '../control/node-control.ts'
+import {
+  type AggregateView,
+  isSilent,
+  type NodeControl,
+  type NodeStatus,
+  type SilentEngine,
+} from '../control/node-control.ts'
 import { identityFromText, sameIdentity } from '../format/identity.ts'
 import type { ArbiterPort } from '../ports/arbiter.ts'
 import type { GreetedClient } from './client-handshake.ts'
@@ -10,6 +22,7 @@ import type { EventLog } from './events.ts'
 import { LinkDialer } from './link-dialer.ts'
 import { LinkListener, type LinkRoute } from './link-listener.ts'
 import type { EngineStatus, RequestBody, RequestName, RequestResult, ToEngine } from './messages.ts'
+import type { ServiceAddresses } from './service-addresses.ts'
 import { ServiceListener, type ServicePlace } from './service-listener.ts'
 import type { SocketTools } from './sockets.ts'
 import { isThisHost } from './this-host.ts'
@@ -24,6 +37,8 @@ export interface NodeParts {
   readonly version: string
   readonly nvramPersistent: boolean
   readonly tls?: TlsGate | undefined
+  /** addresses that this node sets itself */
+  readonly addresses?: ServiceAddresses | undefined
   /** an engine has died of a bug: the process must end, so that the partner takes over */
   readonly died: (message: string) => void
   /** somebody asked over the API to stop */
@@ -67,6 +82,10 @@ export class PolluxNode implements EngineHostUser, NodeControl {
   /** Opens the link's address, then starts the engines. */
   async start(): Promise<void> {
     await this.#linkListener.open(this.#config.linkListen)
+    this.#parts.addresses?.start(
+      (aggregate) => this.#serves(aggregate),
+      (address) => this.#listenAgain(address),
+    )
     for (const aggregate of this.#config.aggregates) {
       const settings = engineSettings(this.#config, aggregate, this.#parts)
       const engine = new EngineHost(settings, { ...this.#parts, user: this })
@@ -84,6 +103,7 @@ export class PolluxNode implements EngineHostUser, NodeControl {
     for (const service of this.#services) this.#settle(service)
     await Promise.all(this.#engines.map((engine) => engine.stop(pair)))
     for (const dialer of this.#dialers.values()) dialer.want(false)
+    await this.#parts.addresses?.close()
     for (const service of this.#services) service.close()
     this.#linkListener.close()
     this.#parts.events.add('info', 'node-stopped', `node ${this.name} has stopped`)
@@ -92,12 +112,20 @@ export class PolluxNode implements EngineHostUser, NodeControl {
   // --- what engines say ------------------------------------------------------------------------------
 
   serving(engine: EngineHost): void {
+    const { name, state } = engine
+    // clients find the listener when the address is there, and no address when the listener is gone
+    if (!state.serves) this.#parts.addresses?.serving(name, false)
+    this.#updateServices(engine)
+    if (state.serves) this.#parts.addresses?.serving(name, true)
+    else this.#parts.tls?.proxies.end(name)
+  }
+
+  #updateServices(engine: EngineHost): void {
     for (const service of this.#services) {
       if (!service.place.aggregates.includes(engine.name)) continue
       service.catalogue.update(engine.name, engine.state)
       this.#settle(service)
     }
-    if (!engine.state.serves) this.#parts.tls?.proxies.end(engine.name)
   }
 
   /** Has a service taken clients, hold them, or do neither. */
@@ -109,6 +137,13 @@ export class PolluxNode implements EngineHostUser, NodeControl {
       service.open()
     else if (this.#stopping) service.close()
     else service.standBy()
+  }
+
+  #listenAgain(host: string): void {
+    for (const service of this.#services) {
+      const { address } = service.place
+      if ('host' in address && canonicalHost(address.host) === host) service.listenAgain()
+    }
   }
 
   wantLink(engine: EngineHost): void {
@@ -142,6 +177,7 @@ export class PolluxNode implements EngineHostUser, NodeControl {
         tls,
         forwarded,
       })),
+      addresses: this.#parts.addresses?.status ?? [],
       aggregates,
       events: events.recent(EVENTS_IN_STATUS),
     }
@@ -174,6 +210,13 @@ export class PolluxNode implements EngineHostUser, NodeControl {
 
   stop(pair: boolean): void {
     this.#parts.stopAsked(pair)
+  }
+
+  /** As of now; an engine that does not answer does not. */
+  async #serves(aggregate: string): Promise<boolean> {
+    const engine = this.#engines.find(({ name }) => name === aggregate)
+    const status = engine && (await this.#engineStatus(engine))
+    return status !== undefined && !isSilent(status) && status.serves
   }
 
   async #engineStatus(engine: EngineHost): Promise<EngineStatus | SilentEngine> {
@@ -239,17 +282,22 @@ export class PolluxNode implements EngineHostUser, NodeControl {
 /** The addresses that move with their aggregates, then those of this node alone. */
 function servicePlaces({ aggregates, listeners, linkPartner }: NodeConfig): ServicePlace[] {
   // on different hosts a client may know an address of each, and goes on to the next only if it is refused
-  const isShared = isThisHost(linkPartner.host)
+  const isOneHost = isThisHost(linkPartner.host)
+  const moving = aggregates.flatMap(({ service, serviceInterface }) =>
+    serviceInterface === undefined ? [] : [canonicalHost(service.host)],
+  )
+  const moves = (address: ListenAddress) => 'host' in address && moving.includes(canonicalHost(address.host))
   const places = new Map<string, ServicePlace>()
   for (const { service: address } of aggregates) {
     const here = aggregates.filter(({ service }) => addressText(service) === addressText(address))
     const names = here.map(({ name }) => name)
-    places.set(addressText(address), { address, aggregates: names, readOnly: false, isShared })
+    const place = { address, aggregates: names, readOnly: false, isShared: isOneHost, moves: moves(address) }
+    places.set(addressText(address), place)
   }
   const serviceOf = (name: string): Address => aggregates.find((one) => one.name === name)!.service
   const more = listeners.map(({ address, aggregates: names, readOnly, forwards }): ServicePlace => {
     const forwardTo = forwards ? serviceOf(names[0]!) : undefined
-    return { address, aggregates: names, readOnly, isShared: false, forwardTo }
+    return { address, aggregates: names, readOnly, isShared: false, moves: moves(address), forwardTo }
   })
   return [...places.values(), ...more]
 }

@@ -24,6 +24,8 @@ export interface ServicePlace {
   readonly isShared: boolean
   /** where the owner serves: clients are passed on to it while that is not this node */
   readonly forwardTo?: Address | undefined
+  /** this node sets the address itself, while it serves: it may come after the listener */
+  readonly moves?: boolean
 }
 
 /**
@@ -118,6 +120,15 @@ export class ServiceListener {
     for (const handshake of [...this.#handshakes]) handshake.refuse()
   }
 
+  /** Its listener may have been ended from outside, which node does not tell. */
+  listenAgain(): void {
+    const server = this.#server
+    if (server === undefined) return
+    this.#server = undefined
+    server.close()
+    this.#tryToOpen()
+  }
+
   /** Stops listening and drops clients that are not through with the handshake. */
   close(): void {
     this.#standby.close()
@@ -155,10 +166,11 @@ export class ServiceListener {
 
   #tryToOpen(): void {
     if (!this.#wanted) return
-    const { address } = this.place
+    const { address, moves } = this.place
     let where: { path: string } | { fd: number }
     try {
-      where = 'path' in address ? address : { fd: this.#tools.listenSocket(address.host, address.port) }
+      where =
+        'path' in address ? address : { fd: this.#tools.listenSocket(address.host, address.port, moves) }
     } catch (error) {
       this.#tryAgain(error as Error)
       return

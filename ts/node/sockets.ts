@@ -7,8 +7,11 @@ export interface SocketTools {
   takeSocket(descriptor: number): number
   /** Two blocking sockets that are connected to each other. */
   socketPair(): [number, number]
-  /** A listening socket of a group in which the newest one gets all connections. */
-  listenSocket(host: string, port: number): number
+  /**
+   * A listening socket of a group in which the newest one gets all connections. `mayBeAbsent`: this host may
+   * get the address later.
+   */
+  listenSocket(host: string, port: number, mayBeAbsent?: boolean): number
   /** A listening socket behind those: it gets connections only while there is none of them. */
   standbySocket(host: string, port: number): number
   /** Whether any process of this host listens there in front of a standby. */

@@ -6,6 +6,7 @@ import { tmpdir } from 'node:os'
 import path from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import t, { type Test } from 'tap'
+import { hostAddresses } from '../../../ts/adapters/addresses.ts'
 import { closeDescriptor, takeSocket } from '../../../ts/adapters/native.ts'
 import type { GreetedClient } from '../../../ts/node/client-handshake.ts'
 import { EventLog } from '../../../ts/node/events.ts'
@@ -316,4 +317,30 @@ t.test('who was passed on is closed when this node serves itself, and when it en
   listener.close()
   await ended
   t.equal(listener.isOpen, false)
+})
+
+const notRoot = process.getuid?.() !== 0 && 'needs root'
+
+t.test('a service whose listener is ended from outside listens again', { skip: notRoot }, async (t) => {
+  // of the loopback, and of nobody else: all that is there is ended
+  const host = `127.92.${process.pid & 255}.${1 + ((process.pid >> 8) % 200)}`
+  const place = {
+    address: { host, port: freePort(host) },
+    aggregates: ['one'],
+    readOnly: false,
+    isShared: false,
+  }
+  const events = new EventLog('castor', { write: () => {} })
+  const listener = new ServiceListener(place, tools, events, () => {})
+  t.teardown(() => listener.close())
+  const said = () => events.after(0).map(({ event }) => event)
+  listener.open()
+  await until(() => said().length === 1)
+  hostAddresses.resetConnections(host)
+  listener.listenAgain()
+  await until(() => said().length === 2)
+  t.same(said(), ['service-open', 'service-open'])
+  const socket = connect({ ...place.address, localAddress: '127.0.0.1' })
+  t.teardown(() => socket.destroy())
+  await once(socket, 'data')
 })

@@ -1,0 +1,272 @@
+import { readFileSync, writeFileSync } from 'node:fs'
+import path from 'node:path'
+import { setTimeout as sleep } from 'node:timers/promises'
+import { stringify } from 'smol-toml'
+import t, { type Test } from 'tap'
+import { addressText } from '../../ts/config/address.ts'
+import { ORIGIN } from '../../ts/node/service-address.ts'
+import { FarOracle } from '../support/far-oracle.ts'
+import { LAN, Lan, link, moving } from '../support/lan.ts'
+import { at, Namespace } from '../support/namespaces.ts'
+import { type NodeName, nodeNames, Pair, partnerOf } from '../support/pair.ts'
+import { commandLine, missing, mustRun, notRoot, run, scratch, until } from '../support/program.ts'
+
+const PORT = 10809
+const skip = notRoot || missing('ip', 'nsenter', 'setpriv', 'nbdinfo')
+
+/** A pair on two hosts, each with the address of its own aggregate, and a client of castor on a third one. */
+class Scene {
+  readonly pair: Pair
+  readonly lan: Lan
+  readonly client: FarOracle
+  /** how long an address was on both hosts at once, at most */
+  longestOverlapMs = 0
+  #isOver = false
+
+  constructor(t: Test, pair: Pair, lan: Lan) {
+    this.pair = pair
+    this.lan = lan
+    const uri = `nbd://${moving.castor}:${PORT}/vol0`
+    // it waits for whatever has not ended, as QEMU does: a connection that nobody ends is a failure
+    const patience = { connectMs: 60_000, silenceMs: 60_000, patienceMs: 20_000 }
+    const options = { uri, blockCount: 2048, paceMs: 2, ...patience }
+    this.client = new FarOracle(t, lan.enter('client'), options)
+    t.teardown(() => {
+      this.#isOver = true
+    })
+    void this.#watch()
+  }
+
+  static async make(t: Test): Promise<Scene> {
+    const lan = await Lan.make(t)
+    const pair = await Pair.start(t)
+    await pair.down()
+    pair.edit((file, node) => {
+      const on = (host: string, address: string) => `${host}${address.slice(address.lastIndexOf(':'))}`
+      file.link.listen = on(link[node], file.link.listen)
+      file.partner.link = on(link[partnerOf(node)], file.partner.link)
+      for (const aggregate of file.aggregate) {
+        aggregate.service = addressText({ host: moving[aggregate.home as NodeName], port: PORT })
+        aggregate.interface = LAN
+      }
+    })
+    await Promise.all(nodeNames.map((node) => pair.serve(node, { enter: lan.enter(node) })))
+    await pair.inSync()
+    return new Scene(t, pair, lan)
+  }
+
+  async start(node: NodeName): Promise<void> {
+    await this.pair.serve(node, { enter: this.lan.enter(node) })
+  }
+
+  /** The client is served by this node, and by no other one: its address is there alone, for everybody. */
+  async isWith(t: Test, node: NodeName, what: string): Promise<void> {
+    await this.pair.serving('castor', node)
+    await this.client.progress()
+    const stallMs = await this.client.lap()
+    t.same(await this.lan.holders(moving.castor), [node], `${what}: the address is with ${node} alone`)
+    t.equal(await this.lan.neighbour(moving.castor), await this.lan.mac(node), `${what}: the client knows`)
+    t.comment(
+      `${what}: longest wait ${stallMs} ms, on both hosts for ${Math.round(this.longestOverlapMs)} ms`,
+    )
+    this.longestOverlapMs = 0
+  }
+
+  async problems(node: NodeName): Promise<string[]> {
+    const { addresses } = await this.pair.status(node)
+    return addresses.flatMap(({ problem }) => (problem === '' ? [] : [problem]))
+  }
+
+  async #watch(): Promise<void> {
+    let sinceMs: number | undefined
+    while (!this.#isOver) {
+      const holders = await this.lan.holders(moving.castor).catch(() => [])
+      if (holders.length < 2) sinceMs = undefined
+      else sinceMs ??= performance.now()
+      if (sinceMs !== undefined)
+        this.longestOverlapMs = Math.max(this.longestOverlapMs, performance.now() - sinceMs)
+      await sleep(10)
+    }
+  }
+}
+
+t.test(
+  'a service address is where its aggregate is served, whatever is killed, stopped or cut',
+  { skip },
+  async (t) => {
+    const scene = await Scene.make(t)
+    const { pair, lan, client } = scene
+    await scene.isWith(t, 'castor', 'at first')
+    t.same(await lan.holders(moving.pollux), ['pollux'], 'the other aggregate has its own')
+
+    const giveBack = async (): Promise<void> => {
+      await pair.inSync()
+      await pair.mustCommand('giveback', 'castor')
+      await scene.isWith(t, 'castor', 'giveback')
+    }
+
+    await t.test('kill -9 of the owner', async (t) => {
+      await pair.kill('castor')
+      await scene.isWith(t, 'pollux', 'takeover')
+      await scene.start('castor')
+      await giveBack()
+    })
+
+    await t.test('the link between the nodes is cut', async (t) => {
+      await lan.plugPartners(false)
+      await until(
+        'castor goes on alone',
+        async () => (await pair.engine('castor', 'castor')).log.state === 'stale',
+      )
+      await scene.isWith(t, 'castor', 'the link is cut')
+      await lan.plugPartners(true)
+      await pair.inSync()
+      await scene.isWith(t, 'castor', 'the link is mended')
+    })
+
+    await t.test('the owner is stopped for longer than its lease, and goes on', async (t) => {
+      const pid = await pair.kill('castor', 'SIGSTOP')
+      await scene.isWith(t, 'pollux', 'takeover')
+      process.kill(pid, 'SIGCONT')
+      await until(
+        'castor hears that it is not the owner',
+        async () => (await pair.engine('castor', 'castor')).state === 'keeper',
+      )
+      await sleep(500)
+      await scene.isWith(t, 'pollux', 'castor goes on')
+      await giveBack()
+    })
+
+    await t.test('the host of the owner is cut off', async (t) => {
+      const { answered } = client.said
+      await lan.plug('castor', false)
+      await lan.plugPartners(false)
+      await until('castor says so', async () => (await scene.problems('castor')).includes(`${LAN} is down`))
+      await sleep(2700)
+      t.match(await pair.engine('pollux', 'castor'), { serves: false, takeover: { possible: false } })
+      t.same(await lan.holders(moving.castor), ['castor'], 'its lease is live, so nobody takes over')
+      t.match((await pair.command('status')).stdout, `castor: address ${moving.castor}: ${LAN} is down`)
+      await lan.plug('castor', true)
+      await lan.plugPartners(true)
+      await scene.isWith(t, 'castor', 'it is back')
+      t.ok(client.said.answered > answered)
+      t.same(await scene.problems('castor'), [])
+      await pair.inSync()
+    })
+    await t.test('only clients are cut off', async (t) => {
+      await lan.plug('client', false)
+      await sleep(1000)
+      await lan.plug('client', true)
+      await scene.isWith(t, 'castor', 'the wire of the client')
+      await lan.plug('castor', false)
+      await until('castor says so', async () => (await scene.problems('castor')).length > 0)
+      await pair.mustCommand('takeover', 'castor')
+      await scene.isWith(t, 'pollux', 'the operator has moved it')
+      await lan.plug('castor', true)
+      await giveBack()
+    })
+    await t.test('everything of the owner is killed at once, its guard too', async (t) => {
+      const pid = await pair.pid('castor')
+      const [guard] = readFileSync(`/proc/${pid}/task/${pid}/children`, 'latin1').split(' ')
+      process.kill(Number(guard), 'SIGKILL')
+      await pair.kill('castor')
+      await pair.serving('castor', 'pollux')
+      // nobody of castor's is left: it is the kernel that removes the address
+      const isAlone = async () => (await lan.holders(moving.castor)).length === 1
+      await until('the address is on one host', isAlone, 3500)
+      await scene.isWith(t, 'pollux', 'takeover')
+      await scene.start('castor')
+      await giveBack()
+    })
+    await t.test('a node that is told to stop leaves its address, of IPv6, to the other', async (t) => {
+      const uri = `nbd://${addressText({ host: moving.pollux, port: PORT })}/vol1`
+      const [command, ...args] = [...lan.enter('client'), 'nbdinfo', '--size', uri]
+      await mustRun(command!, args)
+      t.equal(await lan.neighbour(moving.pollux), await lan.mac('pollux'))
+      await pair.kill('pollux', 'SIGTERM')
+      await pair.serving('pollux', 'castor')
+      await mustRun(command!, args)
+      t.same(await lan.holders(moving.pollux), ['castor'])
+      t.equal(await lan.neighbour(moving.pollux), await lan.mac('castor'))
+    })
+    t.same(await client.verify(), [], 'every acknowledged write is there')
+  },
+)
+
+/** A configuration that is good for nothing but to be started with. */
+function settings(folder: string, address: string, device: string): string {
+  const identity = (digit: string) => digit.repeat(32)
+  const file = path.join(folder, 'castor.toml')
+  writeFileSync(
+    file,
+    stringify({
+      pair: identity('a'),
+      node: { name: 'castor', identity: identity('1') },
+      partner: { name: 'pollux', identity: identity('2'), link: '10.85.0.2:10800' },
+      nvram: { directory: '/dev/null/none' },
+      arbiter: { kind: 'file', directory: '/dev/null/none' },
+      link: { listen: '10.85.0.1:10800' },
+      api: { socket: path.join(folder, 'castor.sock') },
+      aggregate: [
+        {
+          name: 'one',
+          identity: identity('3'),
+          home: 'castor',
+          disks: ['/dev/null/none'],
+          service: `${address}:${PORT}`,
+          interface: device,
+        },
+      ],
+    }),
+  )
+  return file
+}
+
+/** Sets an address as a node does that then dies with its guard. */
+async function leave(host: Namespace, address: string, device: string): Promise<void> {
+  const adapter = new URL('../../ts/adapters/addresses.js', import.meta.url).href
+  const program = `
+    const { hostAddresses } = await import('${adapter}')
+    const { index } = hostAddresses.stateOf('${device}')
+    hostAddresses.set('${address}', { index, prefixLength: 32, origin: ${ORIGIN} }, 600)`
+  const [command, ...args] = [...host.enter, process.execPath, '--input-type=module', '-e', program]
+  await mustRun(command!, args)
+}
+
+t.test('a node that could not set its address does not start, and says what to do', { skip }, async (t) => {
+  const folder = scratch(t)
+  const host = await Namespace.make()
+  t.teardown(() => host.close())
+  await at(host, 'ip link add name wire0 type veth peer name wire1')
+  await at(host, 'ip link set wire0 up')
+  const serve = async (file: string, ...before: string[]): Promise<string> => {
+    const node = [process.execPath, commandLine, 'serve', '--config', file]
+    const [command, ...args] = [...host.enter, ...before, ...node]
+    const { code, stderr } = await run(command!, args)
+    t.equal(code, 1)
+    return stderr
+  }
+  const good = settings(folder, '10.85.0.10', 'wire0')
+  const bounded = (capability: string) => ['setpriv', '--bounding-set', `-${capability}`]
+  for (const capability of ['net_admin', 'net_raw'])
+    t.match(
+      await serve(good, ...bounded(capability)),
+      /10\.85\.0\.10: the node needs CAP_NET_ADMIN and CAP_NET_RAW/,
+    )
+  t.match(await serve(settings(folder, '10.85.0.10', 'eth7')), /no such interface; it has lo/)
+  await at(host, 'ip address add 10.85.0.10/24 dev wire0')
+  t.match(
+    await serve(settings(folder, '10.85.0.10', 'wire0')),
+    /is on this host already, and not set by Pollux/,
+  )
+  t.match(await at(host, 'ip address show dev wire0'), '10.85.0.10', 'which is left alone')
+  await at(host, 'ip address del 10.85.0.10/24 dev wire0')
+  await leave(host, '10.85.0.10', 'wire0')
+  t.match(
+    await serve(settings(folder, '10.85.0.10', 'wire0')),
+    /service-address-left[\s\S]*\/dev\/null\/none/,
+  )
+  t.notMatch(await at(host, 'ip address show dev wire0'), '10.85.0.10', 'left by a dead one, removed first')
+  await at(host, 'ip address add 10.85.0.2/24 dev wire0')
+  t.match(await serve(good), /cannot move between two nodes on one host/)
+})

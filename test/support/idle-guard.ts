@@ -1,0 +1,2 @@
+/* Stands for the guard of service addresses where there is nothing to guard. */
+process.stdin.resume()
