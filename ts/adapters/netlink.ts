@@ -97,7 +97,7 @@ export class GenericNetlink {
   async receive(type: number): Promise<GenericMessage[]> {
     try {
       const { bytesRead } = await readAsync(this.#descriptor, this.#buffer, 0, this.#buffer.length, null)
-      const messages = decodeMessages(this.#buffer.subarray(0, bytesRead))
+      const messages = decodeMessages(this.#copy(bytesRead))
       return messages.filter((message) => message.type === type).map(decodeGeneric)
     } catch (error) {
       const { code } = error as NodeJS.ErrnoException
@@ -110,9 +110,14 @@ export class GenericNetlink {
     closeSync(this.#descriptor)
   }
 
+  /** What is decoded of a message are views of it, and the next one comes into the same buffer. */
+  #copy(byteLength: number): Uint8Array {
+    return Uint8Array.from(this.#buffer.subarray(0, byteLength))
+  }
+
   #readSync(): Uint8Array {
     try {
-      return this.#buffer.subarray(0, readSync(this.#descriptor, this.#buffer))
+      return this.#copy(readSync(this.#descriptor, this.#buffer))
     } catch (error) {
       if ((error as NodeJS.ErrnoException).code !== 'EAGAIN') throw error
       throw new StoreError('ATTACH_FAILED', 'the kernel does not answer over netlink', { cause: error })
