@@ -1,4 +1,4 @@
-import { readFileSync } from 'node:fs'
+import { readFileSync, writeFileSync } from 'node:fs'
 import { basename } from 'node:path'
 import { GenericNetlink, NetlinkRefusal } from '../adapters/netlink.ts'
 import { StoreError } from '../base/errors.ts'
@@ -89,6 +89,27 @@ export function isConnected(index: number, backend?: string): boolean {
   const found = read(`${folder}/backend`)
   // kernels before 5.14 keep none
   return backend === undefined || found === undefined || found === backend
+}
+
+/** Sets the timer of new requests. Kernels before 5.0 have 30 s and nothing to set. */
+export function setTimer(index: number, timerMs: number): void {
+  try {
+    writeFileSync(`/sys/class/block/nbd${index}/queue/io_timeout`, String(timerMs))
+  } catch {
+    // then requests wait longer until they are sent again
+  }
+}
+
+/** How many requests the device has had answers to, and how many it waits for. */
+export function requestsOf(index: number): { answered: number; waiting: number } {
+  return parseStat(read(`/sys/class/block/nbd${index}/stat`) ?? '')
+}
+
+/** A line of the kernel's Documentation/block/stat.rst: reads, writes, discards and flushes are counted. */
+export function parseStat(text: string): { answered: number; waiting: number } {
+  const fields = text.trim().split(/\s+/).map(Number)
+  const at = (index: number): number => fields[index] ?? 0
+  return { answered: at(0) + at(4) + at(11) + at(15), waiting: at(8) }
 }
 
 function read(path: string): string | undefined {

@@ -3,8 +3,8 @@ import { closeDescriptor, isHungUp, sendTimeoutMs, shutdownSocket } from '../ada
 import { StoreError } from '../base/errors.ts'
 import { TransmissionFlag } from '../format/nbd.ts'
 import type { OpenedExport } from '../nbd/opener.ts'
-import { type Dialed, dial } from './dial.ts'
-import { isConnected, KernelNbd } from './kernel-device.ts'
+import { dial } from './dial.ts'
+import { isConnected, KernelNbd, requestsOf, setTimer } from './kernel-device.ts'
 import type { Target } from './target.ts'
 
 /** What a watcher is to make and to keep. */
@@ -28,12 +28,20 @@ export interface Watched {
 }
 
 /**
- * How long a request may be without an answer before its connection counts as dead, and it is sent again over
- * another one. An owner that is stopped without ending keeps its connections open, so there has to be a limit.
- * But the first copy of such a request may still reach an owner that was only slow, after newer writes: so the
- * limit is far above what a write waits for room in the log.
+ * The kernel sends a request again when its connection was replaced, but looks at that only when the timer of
+ * the request ends. With one connection, that is all the timer does, so it can be short. It writes a line to
+ * the kernel's log each time, so it should not be shorter than what a disk may take.
  */
-const REQUEST_TIMEOUT_S = 120
+const TIMER_MS = 2000
+/**
+ * How long a connection may answer nothing. An owner that is stopped without ending keeps its connections
+ * open, so there has to be a limit; but what an owner that was only slow has in its hands may still happen
+ * after newer writes, so the limit is far above what requests take. With several connections it is the timer,
+ * and the kernel itself takes a connection for dead.
+ */
+const SILENCE_S = 30
+/** The same, as long as a new connection has answered nothing yet: the kernel may not have taken it. */
+const FIRST_SILENCE_S = 5
 /** Messages of the kernel can be lost; connections are looked at that often without one. */
 const LOOK_MS = 1000
 const RETRY_MS_MIN = 50
@@ -54,8 +62,7 @@ export class Watcher {
   #unknown = 0
   #someIsDead = false
   #device: Watched | undefined
-  /** whether the kernel can be asked if it uses a socket */
-  #canTell = false
+  #silence: Silence | undefined
   #isStopping = false
 
   constructor(plan: WatchPlan, say: (line: string) => void) {
@@ -69,6 +76,9 @@ export class Watcher {
     this.#nbd.listen()
     const { adopted } = this.#plan
     this.#device = adopted === undefined ? await this.#connect() : await this.#adopt(adopted)
+    const { index, connections } = this.#device
+    if (connections === 1) setTimer(index, TIMER_MS)
+    this.#silence = new Silence(index)
     return this.#device
   }
 
@@ -77,8 +87,9 @@ export class Watcher {
     const { index } = this.#device!
     while (!this.#isStopping) {
       const dead = await this.#nbd.deadLinks()
-      if (dead.includes(index)) this.#someIsDead = true
       if (!isConnected(index, this.#plan.backend)) return this.#say(`nbd${index} was disconnected`)
+      if (this.#silence!.isTooLong()) this.#hangUp()
+      if (dead.includes(index)) this.#someIsDead = true
       for (let slot = 0; slot < this.#sockets.length && !this.#isStopping; slot += 1) {
         const socket = this.#sockets[slot]
         if (socket === undefined || isHungUp(socket)) await this.#replace(slot)
@@ -97,22 +108,21 @@ export class Watcher {
     const first = await dial(target)
     const { byteLength, blockByteLength } = first.opened
     const flags = this.#flagsFor(first.opened)
-    const wanted = (flags & TransmissionFlag.CAN_MULTI_CONN) === 0 ? 1 : this.#plan.connections
-    const dialed = [first]
-    while (dialed.length < wanted) dialed.push(await dial(target))
-    this.#sockets = dialed.map(({ descriptor }) => descriptor)
+    const connections = (flags & TransmissionFlag.CAN_MULTI_CONN) === 0 ? 1 : this.#plan.connections
+    const sockets = [first.descriptor]
+    while (sockets.length < connections) sockets.push((await dial(target)).descriptor)
     const index = this.#nbd.connect({
       byteLength,
       blockByteLength: Math.max(blockByteLength, SECTOR_BYTE_LENGTH),
-      requestTimeoutS: REQUEST_TIMEOUT_S,
+      requestTimeoutS: connections === 1 ? 0 : SILENCE_S,
       deadConnectionTimeoutS: outageS,
       serverFlags: flags,
-      sockets: dialed.map(({ descriptor }) => descriptor),
+      sockets,
       backend,
     })
-    this.#canTell = this.#isUsed(first.descriptor)
-    this.#say(`nbd${index} is ${target.uri}, over ${wanted} connections`)
-    return { index, byteLength, connections: wanted, isReadOnly: (flags & TransmissionFlag.READ_ONLY) !== 0 }
+    this.#sockets = sockets
+    this.#say(`nbd${index} is ${target.uri}, connections: ${connections}`)
+    return { index, byteLength, connections, isReadOnly: (flags & TransmissionFlag.READ_ONLY) !== 0 }
   }
 
   #flagsFor({ flags }: OpenedExport): number {
@@ -121,16 +131,17 @@ export class Watcher {
 
   /** The connections of a watcher that has ended are in the kernel, but no descriptor of theirs is ours. */
   async #adopt(index: number): Promise<Watched> {
-    const { target, connections } = this.#plan
+    const { target, connections, backend } = this.#plan
     const { descriptor, opened } = await dial(target)
+    const { byteLength } = opened
+    // it is dropped, or takes the place of a dead one
+    this.#nbd.reconnect(index, { byteLength, socket: descriptor, backend })
     closeDescriptor(descriptor)
     this.#say(`nbd${index}, ${target.uri}, is watched again`)
-    const isReadOnly = (this.#flagsFor(opened) & TransmissionFlag.READ_ONLY) !== 0
-    this.#device = { index, byteLength: opened.byteLength, connections, isReadOnly }
-    this.#canTell = true
     this.#unknown = connections
-    this.#someIsDead = true
-    return this.#device
+    this.#someIsDead = connections > 1
+    const isReadOnly = (this.#flagsFor(opened) & TransmissionFlag.READ_ONLY) !== 0
+    return { index, byteLength, connections, isReadOnly }
   }
 
   /** Which of the unknown connections is dead, the kernel does not say: it takes sockets as long as one is. */
@@ -149,23 +160,30 @@ export class Watcher {
     this.#someIsDead = false
   }
 
+  /** For connections that are open and answer nothing. The kernel says then that they are dead. */
+  #hangUp(): void {
+    this.#say(`nbd${this.#device!.index} waits for answers that do not come`)
+    for (const socket of this.#sockets) if (socket !== undefined) shutdownSocket(socket)
+    if (this.#unknown > 0) this.#someIsDead = true
+    this.#silence!.begin()
+  }
+
   /** Tries until it has succeeded: requests wait for it, for as long as the plan lets them. */
   async #replace(slot: number): Promise<void> {
     const { index } = this.#device!
+    const name = `connection ${slot + 1} of nbd${index}`
     const fromMs = performance.now()
-    this.#say(`connection ${slot + 1} of nbd${index} has ended`)
+    this.#say(`${name} has ended`)
     let told = ''
     for (let delayMs = RETRY_MS_MIN; !this.#isStopping; delayMs = Math.min(2 * delayMs, RETRY_MS_MAX)) {
       try {
         // the old socket first: the kernel gives nothing to a connection that is not dead
         this.#drop(slot)
         await this.#dialFor(slot)
-        return this.#say(
-          `connection ${slot + 1} stands again after ${Math.round(performance.now() - fromMs)} ms`,
-        )
+        return this.#say(`${name} stands again after ${Math.round(performance.now() - fromMs)} ms`)
       } catch (error) {
         const { message } = error as Error
-        if (message !== told) this.#say(`connection ${slot + 1}: ${message}`)
+        if (message !== told) this.#say(`${name}: ${message}`)
         told = message
       }
       await sleep(delayMs)
@@ -183,24 +201,23 @@ export class Watcher {
 
   async #dialFor(slot: number): Promise<void> {
     const { index } = this.#device!
-    const dialed = await dial(this.#plan.target)
+    const { descriptor, opened } = await dial(this.#plan.target)
     try {
-      this.#check(dialed)
-      const { byteLength } = dialed.opened
-      this.#nbd.reconnect(index, { byteLength, socket: dialed.descriptor, backend: this.#plan.backend })
-      if (this.#canTell && !this.#isUsed(dialed.descriptor)) {
-        throw new NotDead('ATTACH_FAILED', 'to the kernel, no connection is dead')
-      }
-      this.#sockets[slot] = dialed.descriptor
+      this.#check(opened)
+      const { byteLength } = opened
+      this.#nbd.reconnect(index, { byteLength, socket: descriptor, backend: this.#plan.backend })
+      if (!this.#isTaken(descriptor)) throw new NotDead('ATTACH_FAILED', 'to the kernel, none is dead')
+      this.#sockets[slot] = descriptor
+      this.#silence!.begin()
     } catch (error) {
-      shutdownSocket(dialed.descriptor)
-      closeDescriptor(dialed.descriptor)
+      shutdownSocket(descriptor)
+      closeDescriptor(descriptor)
       throw error
     }
   }
 
   /** A volume that shrank, or may not be written any more, is not what the file system on it knows. */
-  #check({ opened }: Dialed): void {
+  #check(opened: OpenedExport): void {
     const { byteLength, isReadOnly } = this.#device!
     if (opened.byteLength < byteLength) {
       throw new StoreError('ATTACH_FAILED', `the volume has shrunk to ${opened.byteLength} bytes`)
@@ -210,8 +227,40 @@ export class Watcher {
     }
   }
 
-  /** The kernel gives the time-out of requests to the sockets that it takes: that tells them from others. */
-  #isUsed(socket: number): boolean {
-    return sendTimeoutMs(socket) === REQUEST_TIMEOUT_S * 1000
+  /**
+   * The kernel drops a socket without a word if it has no dead connection. Those that it takes get the
+   * time-out for requests, if there is one; else the silence of the new connection tells.
+   */
+  #isTaken(socket: number): boolean {
+    return this.#device!.connections === 1 || sendTimeoutMs(socket) === SILENCE_S * 1000
+  }
+}
+
+/** Tells when a device waits for answers, and has had none for too long. */
+class Silence {
+  readonly #index: number
+  #answered = -1
+  #sinceMs = performance.now()
+  #limitS = SILENCE_S
+
+  constructor(index: number) {
+    this.#index = index
+  }
+
+  /** There is a new connection. */
+  begin(): void {
+    this.#sinceMs = performance.now()
+    this.#limitS = FIRST_SILENCE_S
+  }
+
+  isTooLong(): boolean {
+    const { answered, waiting } = requestsOf(this.#index)
+    const nowMs = performance.now()
+    if (answered !== this.#answered) this.#limitS = SILENCE_S
+    if (answered !== this.#answered || waiting === 0) {
+      this.#answered = answered
+      this.#sinceMs = nowMs
+    }
+    return nowMs - this.#sinceMs > this.#limitS * 1000
   }
 }
