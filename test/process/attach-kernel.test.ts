@@ -17,7 +17,7 @@ const trouble =
 
 for (const connections of [1, 4]) {
   t.test(
-    `the kernel's NBD client comes through takeover and giveback (connections: ${connections}, ${accelerator()})`,
+    `the kernel's NBD client comes through takeovers (connections: ${connections}, ${accelerator()})`,
     { skip: noGuest },
     async (t) => {
       const pair = await startApart(t, { durability: 'pair', size: '64MiB', logSize: '16MiB' })
@@ -34,13 +34,13 @@ for (const connections of [1, 4]) {
       t.equal(await pair.serving('castor'), 'castor', 'it was given back')
       if (connections === 1) {
         await plexesInSync(pair)
-        await guest.command('kill -9 $(pgrep -f attach-watch)')
+        await guest.command('kill -9 $(cat /sys/block/nbd0/pid)')
         t.match(await guest.output(`pollux attach ${uri}`), /is \/dev\/nbd0/, 'it is watched again')
         await comesThrough(connections, t, pair, promises, () => pair.mustCommand('takeover', 'castor'))
       }
       await guest.command('pause')
       t.same(await promises.broken(), [], `${promises.count} writes, all there`)
-      t.comment(await guest.output('cat /run/pollux/attach/*/log'))
+      t.comment(await guest.output('cat /run/pollux-attach/*/log'))
       await guest.command('pollux detach /dev/nbd0')
       await guest.command('[ "$(cat /sys/block/nbd0/size)" = 0 ] && ! pollux detach /dev/nbd0')
       await guest.powerOff()
@@ -50,6 +50,29 @@ for (const connections of [1, 4]) {
     },
   )
 }
+
+t.test(
+  `an owner that stops without ending is taken over from, too (${accelerator()})`,
+  { skip: noGuest },
+  async (t) => {
+    const pair = await startApart(t, { durability: 'pair', size: '64MiB', logSize: '16MiB' })
+    const guest = await startGuest(t)
+    const promises = new GuestPromises(guest, ['file'])
+    const uri = pair.uri('vol0').replace('127.0.0.1', host)
+    await guest.command(`pollux attach ${uri} --fs ext4 --mount /mnt`)
+    await guest.command('writer file &')
+    await promises.progress(5)
+    await pair.kill('castor', 'SIGSTOP')
+    await promises.progress(5)
+    t.comment(`longest stall in the guest: ${promises.longestMs()} ms`)
+    t.equal(await pair.serving('castor', 'pollux'), 'pollux', 'its connections were open, and given up')
+    await guest.command('pause')
+    t.same(await promises.broken(), [], `${promises.count} writes, all there`)
+    t.match(await guest.output('cat /run/pollux-attach/*/log'), /waits for answers that do not come/)
+    await guest.command('pollux detach /mnt')
+    t.notMatch(guest.kernelLog(), trouble, 'and there is no error among them')
+  },
+)
 
 /** A guest with this very program in it, and node. */
 async function startGuest(t: Test): Promise<VirtualMachine> {

@@ -2,8 +2,9 @@ import { existsSync, mkdirSync, readFileSync } from 'node:fs'
 import path from 'node:path'
 import t, { type Test } from 'tap'
 import { Random } from '../sim/random.ts'
+import { Certificates } from '../support/certificates.ts'
 import { ForcedFiles } from '../support/forced-files.ts'
-import type { Pair } from '../support/pair.ts'
+import { Pair } from '../support/pair.ts'
 import { plexesInSync, startApart } from '../support/pair-apart.ts'
 import {
   type Ended,
@@ -164,4 +165,20 @@ t.test('a volume whose storage daemon was killed can be attached again', { skip 
   t.equal((await host.pollux('detach', device, '--force')).code, 0)
   t.equal((await host.attach(pair, 'vol0', '--fs', 'ext4', '--mount', mountPoint)).code, 0)
   t.equal((await host.pollux('detach', 'vol0')).code, 0)
+})
+
+t.test('a volume over TLS is attached with the certificates of a client', { skip }, async (t) => {
+  const certificates = new Certificates(t)
+  const { server, authority } = certificates
+  const tls = { ...server, authority: authority.certificate, required: true }
+  const edit = (file: { tls?: unknown }) => Object.assign(file, { tls })
+  const pair = await Pair.start(t, { durability: 'pair', size: '64MiB', logSize: '16MiB', edit })
+  const host = new Host(t)
+  refused(t, await host.attach(pair, 'vol0'), /nbds:.*\/vol0 needs \?tls-certificates= with a folder/, 2)
+  refused(t, await host.attach(pair, pair.uri('vol0').replace(/^nbds/, 'nbd')), /wants TLS/)
+  const folder = certificates.folderOf(certificates.issue('vm1', { by: authority }))
+  const uri = `${pair.uri('vol0').replace(/^nbd:/, 'nbds:')}?tls-certificates=${folder}`
+  const attached = await host.attach(pair, uri, '--fs', 'ext4', '--mount', host.place('mnt'))
+  t.equal(attached.code, 0, attached.stderr)
+  t.equal((await host.pollux('detach', host.place('mnt'))).code, 0)
 })

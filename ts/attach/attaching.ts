@@ -1,7 +1,9 @@
 import { mkdirSync } from 'node:fs'
 import { readFile } from 'node:fs/promises'
 import { basename } from 'node:path'
+import { closeDescriptor } from '../adapters/native.ts'
 import { StoreError } from '../base/errors.ts'
+import { TransmissionFlag } from '../format/nbd.ts'
 import {
   type Attachment,
   folderOf,
@@ -10,6 +12,7 @@ import {
   removeAttachment,
   writeAttachment,
 } from './attachments.ts'
+import { dial } from './dial.ts'
 import { ensureFileSystem, type FileSystemType, mountDevice, unmount } from './file-system.ts'
 import { attachFuse, detachFuse } from './fuse-device.ts'
 import { indexOf, isConnected } from './kernel-device.ts'
@@ -29,6 +32,8 @@ export interface AttachWish {
   readonly outageS: number
   readonly fileSystem: FileSystemType | undefined
   readonly mountPoint: string | undefined
+  /** what node runs for commands of ours: a watcher is one */
+  readonly commandLine: string
 }
 
 /**
@@ -38,7 +43,7 @@ export interface AttachWish {
 export async function attachVolume(wish: AttachWish): Promise<Attachment> {
   const identity = identityOf(wish.target)
   const adopted = await checkFree(identity)
-  mkdirSync(folderOf(identity), { recursive: true, mode: 0o700 })
+  mkdirSync(folderOf(identity), { recursive: true })
   let attachment: Attachment
   try {
     attachment = await makeDevice(identity, wish, adopted)
@@ -90,18 +95,26 @@ async function makeDevice(
   const nothing = { fileSystem: null, mountPoint: null }
   const known = { version: 1, identity, volume, uri: target.uri, way, outageS, ...nothing } as const
   if (way === 'fuse') {
-    const { isReadOnly } = wish
+    const isReadOnly = wish.isReadOnly || (await isServedReadOnly(target))
     const { device, pid } = await attachFuse({ target, folder, isReadOnly, outageS })
     return { ...known, device, pid, isReadOnly, connections: 1, byteLength: await byteLengthOf(device) }
   }
   const { connections, isReadOnly } = adopted ?? wish
   const index = adopted ? indexOf(adopted.device) : undefined
   const plan = { target, connections, isReadOnly, outageS, backend: identity, adopted: index }
-  const { pid, watched } = await attachNbd(folder, plan)
+  const { pid, watched } = await attachNbd(folder, plan, wish.commandLine)
   if (adopted) return { ...adopted, pid }
   const { byteLength } = watched
   const made = { connections: watched.connections, isReadOnly: watched.isReadOnly }
   return { ...known, ...made, device: `/dev/nbd${watched.index}`, pid, byteLength }
+}
+
+/** Asks the server, which also tells what is wrong in better words than the storage daemon does. */
+async function isServedReadOnly(target: Target): Promise<boolean> {
+  if (target.isTls) return false
+  const { descriptor, opened } = await dial(target)
+  closeDescriptor(descriptor)
+  return (opened.flags & TransmissionFlag.READ_ONLY) !== 0
 }
 
 async function byteLengthOf(device: string): Promise<number> {
@@ -138,7 +151,7 @@ export async function detachVolume(attachment: Attachment, how: { isForced: bool
     await flush(device)
   }
   if (way === 'nbd') await detachNbd(folder, device, pid)
-  else await detachFuse({ device, pid, folder })
+  else await detachFuse({ device, pid, folder, isForced: how.isForced })
   removeAttachment(identity)
 }
 

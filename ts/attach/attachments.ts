@@ -8,7 +8,7 @@ import {
   rmSync,
   writeFileSync,
 } from 'node:fs'
-import { join } from 'node:path'
+import { join, resolve } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { flock } from '../adapters/native.ts'
 import { StoreError } from '../base/errors.ts'
@@ -40,14 +40,14 @@ const LOCK_RETRY_MS = 50
 
 /** Where this host's attachments are: they are the kernel's, so they end when it does, as /run does. */
 export function attachDir(): string {
-  return process.env['POLLUX_ATTACH_DIR'] || '/run/pollux/attach'
+  return resolve(process.env['POLLUX_ATTACH_DIR'] || '/run/pollux-attach')
 }
 
 export const folderOf = (identity: string): string => join(attachDir(), identity)
 
 /** One `attach` or `detach` at a time. Returns what ends that. Throws ATTACH_FAILED after 10 s. */
 export async function lockAttachments(): Promise<() => void> {
-  mkdirSync(attachDir(), { recursive: true, mode: 0o700 })
+  mkdirSync(attachDir(), { recursive: true })
   const descriptor = openSync(join(attachDir(), 'lock'), 'a', 0o600)
   const untilMs = performance.now() + LOCK_MS
   while (!flock(descriptor)) {
@@ -62,7 +62,7 @@ export async function lockAttachments(): Promise<() => void> {
 
 export function writeAttachment(attachment: Attachment): void {
   const path = join(folderOf(attachment.identity), 'state.json')
-  writeFileSync(`${path}.new`, `${JSON.stringify(attachment, undefined, 2)}\n`, { mode: 0o600 })
+  writeFileSync(`${path}.new`, `${JSON.stringify(attachment, undefined, 2)}\n`, { mode: 0o644 })
   renameSync(`${path}.new`, path)
 }
 

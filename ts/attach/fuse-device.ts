@@ -45,12 +45,18 @@ export async function attachFuse(wish: FuseWish): Promise<FuseDevice> {
   }
 }
 
-/** Takes both away; what the device had to write must have been written. Throws ATTACH_FAILED. */
-export async function detachFuse({ device, pid, folder }: FuseDevice & { folder: string }): Promise<void> {
+/**
+ * Takes both away; what the device had to write must have been written. Throws ATTACH_FAILED if somebody
+ * still has the device; forced, it fails for whoever has.
+ */
+export async function detachFuse(
+  wish: FuseDevice & { readonly folder: string; readonly isForced: boolean },
+): Promise<void> {
+  const { device, pid, folder, isForced } = wish
   const isOurs = () => sysfs(device, 'loop/backing_file')?.startsWith(frontOf(folder)) === true
   if (isOurs()) {
     await mustRun('losetup', ['--detach', device])
-    if (!(await comesTrue(() => !isOurs(), RELEASE_MS))) {
+    if (!(await comesTrue(() => !isOurs(), RELEASE_MS)) && !isForced) {
       throw new StoreError('ATTACH_FAILED', `${device} is still in use by somebody; end that and try again`)
     }
   }

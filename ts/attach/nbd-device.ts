@@ -1,7 +1,6 @@
 import { spawn } from 'node:child_process'
 import { closeSync, existsSync, openSync } from 'node:fs'
 import { join } from 'node:path'
-import { fileURLToPath } from 'node:url'
 import { StoreError } from '../base/errors.ts'
 import { indexOf, isConnected, KernelNbd } from './kernel-device.ts'
 import { comesTrue, runsWith } from './programs.ts'
@@ -19,10 +18,13 @@ const DEVICE_MS = 5000
  * A device of the kernel's NBD client, and a process of its own that keeps its connections. Throws
  * ATTACH_FAILED.
  */
-export async function attachNbd(folder: string, plan: WatchPlan): Promise<{ pid: number; watched: Watched }> {
+export async function attachNbd(
+  folder: string,
+  plan: WatchPlan,
+  commandLine: string,
+): Promise<{ pid: number; watched: Watched }> {
   const log = openSync(join(folder, 'log'), 'a', 0o600)
-  const main = fileURLToPath(new URL('../cli/main.js', import.meta.url))
-  const child = spawn(process.execPath, [main, 'attach-watch', folder, JSON.stringify(plan)], {
+  const child = spawn(process.execPath, [commandLine, 'attach-watch', folder, JSON.stringify(plan)], {
     cwd: '/',
     detached: true,
     stdio: ['ignore', log, log, 'ipc'],

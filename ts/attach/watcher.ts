@@ -41,7 +41,7 @@ const TIMER_MS = 2000
  */
 const SILENCE_S = 30
 /** The same, as long as a new connection has answered nothing yet: the kernel may not have taken it. */
-const FIRST_SILENCE_S = 5
+const FIRST_SILENCE_S = 10
 /** Messages of the kernel can be lost; connections are looked at that often without one. */
 const LOOK_MS = 1000
 const RETRY_MS_MIN = 50
@@ -180,7 +180,8 @@ export class Watcher {
         // the old socket first: the kernel gives nothing to a connection that is not dead
         this.#drop(slot)
         await this.#dialFor(slot)
-        return this.#say(`${name} stands again after ${Math.round(performance.now() - fromMs)} ms`)
+        const tookMs = Math.round(performance.now() - fromMs)
+        return this.#say(`${name} stands again after ${tookMs} ms`)
       } catch (error) {
         const { message } = error as Error
         if (message !== told) this.#say(`${name}: ${message}`)

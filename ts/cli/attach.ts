@@ -1,5 +1,6 @@
 import { realpathSync } from 'node:fs'
 import { resolve } from 'node:path'
+import { fileURLToPath } from 'node:url'
 import { attachVolume, detachVolume } from '../attach/attaching.ts'
 import { type Attachment, isKept, listAttachments, lockAttachments } from '../attach/attachments.ts'
 import { checkMountPoint, type FileSystemType } from '../attach/file-system.ts'
@@ -9,7 +10,7 @@ import { mountPointsOf } from '../attach/users.ts'
 import { StoreError } from '../base/errors.ts'
 import { byteLengthText } from '../config/quantities.ts'
 import { findContext } from './context.ts'
-import { say, sayJson, tableText } from './output.ts'
+import { note, say, sayJson, tableText } from './output.ts'
 import { pairStatus } from './pair-status.ts'
 
 export interface AttachOptions {
@@ -32,7 +33,7 @@ export interface DetachOptions {
 const CONNECTIONS_MAX = 16
 const OUTAGE_S_MAX = 24 * 3600
 
-/** `pollux attach`: a block device of this host's kernel from a volume, with a file system if one is wanted. */
+/** `pollux attach`: a block device of this host from a volume, with a file system if one is wanted. */
 export async function attach(volume: string | undefined, options: AttachOptions): Promise<void> {
   if (options.list) return list(volume, options)
   if (volume === undefined) throw new StoreError('USAGE', 'say which volume; --list tells what is attached')
@@ -45,29 +46,38 @@ export async function attach(volume: string | undefined, options: AttachOptions)
   const target = await targetOf(volume, options.dir)
   const mounts = mount !== undefined
   const way = planWay(hostFacts(), { way: options.way, isTls: target.isTls, fileSystem, mounts })
-  const release = await lockAttachments()
-  try {
+  if (way === 'fuse' && connections > 1) note("by FUSE there is one connection; --connections is for nbd's")
+  await alone(async () => {
     const mountPoint = mounts ? await mountPointFrom(mount) : undefined
-    const isReadOnly = readOnly === true
-    const wish = { target, volume, way, connections, isReadOnly, outageS, fileSystem, mountPoint }
-    report(await attachVolume(wish), options)
+    const commandLine = fileURLToPath(new URL('./main.js', import.meta.url))
+    const how = { way, connections, isReadOnly: readOnly === true, outageS, fileSystem, mountPoint }
+    report(await attachVolume({ target, volume, ...how, commandLine }), options)
+  })
+}
+
+/** One command at a time, to its end: a device that is half made would be nobody's. */
+async function alone(work: () => Promise<void>): Promise<void> {
+  const release = await lockAttachments()
+  const wait = () => note('one moment')
+  const signals = ['SIGINT', 'SIGTERM', 'SIGHUP'] as const
+  for (const signal of signals) process.on(signal, wait)
+  try {
+    await work()
   } finally {
+    for (const signal of signals) process.off(signal, wait)
     release()
   }
 }
 
 /** `pollux detach`: by device, volume, URI, or where it is mounted. */
 export async function detach(what: string, options: DetachOptions): Promise<void> {
-  const release = await lockAttachments()
-  try {
+  await alone(async () => {
     const attachment = findAttachment(what)
     await detachVolume(attachment, { isForced: options.force === true })
     const { device, volume } = attachment
     if (options.json) sayJson({ detached: device, volume })
     else say(`${volume} is not ${device} any more`)
-  } finally {
-    release()
-  }
+  })
 }
 
 function findAttachment(what: string): Attachment {
