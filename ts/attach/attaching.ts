@@ -71,8 +71,9 @@ async function checkFree(identity: string): Promise<Attachment | undefined> {
     const where = mounted.length > 0 ? `, mounted on ${mounted.join(', ')}` : ''
     throw new StoreError('ATTACHED', `${volume} is attached already: ${device}${where}`)
   }
-  if (way === 'nbd' && isConnected(indexOf(device), identity)) return found
-  if (way === 'fuse' && (await isBackedBy(device, folderOf(identity)))) {
+  const isThere = await hasDevice(found)
+  if (isThere && way === 'nbd') return found
+  if (isThere) {
     const remedy = `pollux detach ${device} --force`
     throw new StoreError('ATTACH_FAILED', `the daemon behind ${device} has ended; run \`${remedy}\` first`)
   }
@@ -80,9 +81,11 @@ async function checkFree(identity: string): Promise<Attachment | undefined> {
   return undefined
 }
 
-async function isBackedBy(device: string, folder: string): Promise<boolean> {
+/** Whether the device is still the one that was attached. */
+async function hasDevice({ way, device, identity }: Attachment): Promise<boolean> {
+  if (way === 'nbd') return isConnected(indexOf(device), identity)
   const path = `/sys/class/block/${basename(device)}/loop/backing_file`
-  return (await readFile(path, 'utf8').catch(() => '')).startsWith(folder)
+  return (await readFile(path, 'utf8').catch(() => '')).startsWith(folderOf(identity))
 }
 
 async function makeDevice(
@@ -144,13 +147,15 @@ async function furnish(attachment: Attachment, wish: AttachWish): Promise<Attach
 export async function detachVolume(attachment: Attachment, how: { isForced: boolean }): Promise<void> {
   const { device, way, pid, identity, mountPoint } = attachment
   const folder = folderOf(identity)
-  if (how.isForced) await unmountLazily(device)
-  else {
-    const isOurs = mountPoint !== null && (await mountPointsOf(device)).includes(mountPoint)
-    if (isOurs) await unmount(mountPoint)
-    await flush(device)
+  if (await hasDevice(attachment)) {
+    if (how.isForced) await unmountLazily(device)
+    else {
+      const isOurs = mountPoint !== null && (await mountPointsOf(device)).includes(mountPoint)
+      if (isOurs) await unmount(mountPoint)
+      await flush(device)
+    }
   }
-  if (way === 'nbd') await detachNbd(folder, device, pid)
+  if (way === 'nbd') await detachNbd({ folder, device, pid, backend: identity })
   else await detachFuse({ device, pid, folder, isForced: how.isForced })
   removeAttachment(identity)
 }
@@ -160,15 +165,7 @@ async function unmountLazily(device: string): Promise<void> {
 }
 
 async function flush(device: string): Promise<void> {
-  let file: Awaited<ReturnType<typeof openUnused>>
-  try {
-    file = await openUnused(device)
-  } catch (error) {
-    const { code } = error as NodeJS.ErrnoException
-    // somebody else has taken it away
-    if (code === 'ENOENT' || code === 'ENXIO' || code === 'ENODEV') return
-    throw error
-  }
+  const file = await openUnused(device)
   try {
     await file.sync()
   } catch (error) {

@@ -7,7 +7,7 @@ import { mounts, usersOfMount } from './users.ts'
 
 /** How each type is made. */
 const makers = {
-  ext4: { program: 'mkfs.ext4', words: ['-q', '-F'] },
+  ext4: { program: 'mkfs.ext4', words: ['-q'] },
   // the device says 512 bytes, for the sake of other systems; the log of xfs is better off with whole blocks
   xfs: { program: 'mkfs.xfs', words: ['-q', '-s', 'size=4096'] },
 } as const

@@ -45,26 +45,35 @@ export async function attachNbd(
   child.unref()
   if ('watched' in report) {
     const device = `/dev/nbd${report.watched.index}`
-    await comesTrue(() => existsSync(device), DEVICE_MS)
-    return { pid: child.pid!, watched: report.watched }
+    const pid = child.pid!
+    if (await comesTrue(() => existsSync(device), DEVICE_MS)) return { pid, watched: report.watched }
+    await detachNbd({ folder, device, pid, backend: plan.backend })
+    throw new StoreError('ATTACH_FAILED', `the kernel has made ${device}, but /dev does not show it`)
   }
   child.kill('SIGKILL')
   throw new StoreError('ATTACH_FAILED', `the volume cannot be attached: ${report.failure}`)
 }
 
 /** Ends the watcher, then the device; what it had to write must have been written. */
-export async function detachNbd(folder: string, device: string, pid: number): Promise<void> {
+export async function detachNbd(what: {
+  readonly folder: string
+  readonly device: string
+  readonly pid: number
+  readonly backend: string
+}): Promise<void> {
+  const { folder, device, pid, backend } = what
   const index = indexOf(device)
   if (runsWith(pid, folder)) process.kill(pid, 'SIGTERM')
   if (!(await comesTrue(() => !runsWith(pid, folder), STOP_MS))) process.kill(pid, 'SIGKILL')
-  if (!isConnected(index)) return
+  // somebody else may have disconnected it, and another one connected it
+  if (!isConnected(index, backend)) return
   const nbd = new KernelNbd()
   try {
     nbd.disconnect(index)
   } finally {
     nbd.close()
   }
-  if (!(await comesTrue(() => !isConnected(index), DISCONNECT_MS))) {
+  if (!(await comesTrue(() => !isConnected(index, backend), DISCONNECT_MS))) {
     throw new StoreError('ATTACH_FAILED', `the kernel does not let go of ${device}`)
   }
 }

@@ -1,7 +1,8 @@
 import { constants } from 'node:fs'
 import { type FileHandle, open, readdir, readFile, readlink } from 'node:fs/promises'
 import { basename } from 'node:path'
-import { StoreError } from '../base/errors.ts'
+import { setTimeout as sleep } from 'node:timers/promises'
+import { isStoreError, StoreError } from '../base/errors.ts'
 
 /** Something that is mounted in the eyes of this process. */
 export interface Mount {
@@ -66,11 +67,25 @@ export async function usersOfMount(mountPoint: string): Promise<string> {
   return (await processesWith((path) => path === mountPoint || path.startsWith(inside))).join(', ')
 }
 
+/** udev looks at a device for a moment whenever somebody has written to it. */
+const BUSY_MS = 2000
+const BUSY_RETRY_MS = 100
+
 /**
  * Opens a device that nobody else uses, and nobody mounts before it is closed. Throws DISK_BUSY with who
  * does use it.
  */
 export async function openUnused(device: string): Promise<FileHandle> {
+  for (const untilMs = performance.now() + BUSY_MS; ; await sleep(BUSY_RETRY_MS)) {
+    try {
+      return await openIfUnused(device)
+    } catch (error) {
+      if (!isStoreError(error, 'DISK_BUSY') || performance.now() > untilMs) throw error
+    }
+  }
+}
+
+async function openIfUnused(device: string): Promise<FileHandle> {
   const names = await blockNames(device)
   const paths = new Set(names.map((name) => `/dev/${name}`))
   const mountPoints = await mountPointsOf(device)

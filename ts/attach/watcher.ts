@@ -86,7 +86,7 @@ export class Watcher {
   async watch(): Promise<void> {
     const { index } = this.#device!
     while (!this.#isStopping) {
-      const dead = await this.#nbd.deadLinks()
+      const dead = await this.#deadLinks()
       if (!isConnected(index, this.#plan.backend)) return this.#say(`nbd${index} was disconnected`)
       if (this.#silence!.isTooLong()) this.#hangUp()
       if (dead.includes(index)) this.#someIsDead = true
@@ -125,6 +125,17 @@ export class Watcher {
     return { index, byteLength, connections, isReadOnly: (flags & TransmissionFlag.READ_ONLY) !== 0 }
   }
 
+  /** What cannot be heard is no reason to leave the device alone: its connections are looked at anyway. */
+  async #deadLinks(): Promise<number[]> {
+    try {
+      return await this.#nbd.deadLinks()
+    } catch (error) {
+      this.#say((error as Error).message)
+      await sleep(LOOK_MS)
+      return []
+    }
+  }
+
   #flagsFor({ flags }: OpenedExport): number {
     return this.#plan.isReadOnly ? flags | TransmissionFlag.READ_ONLY : flags
   }
@@ -144,7 +155,7 @@ export class Watcher {
     return { index, byteLength, connections, isReadOnly }
   }
 
-  /** Which of the unknown connections is dead, the kernel does not say: it takes sockets as long as one is. */
+  /** Which of the unknown connections is dead, the kernel does not say: it takes sockets while one is. */
   async #fill(): Promise<void> {
     while (this.#unknown > 0 && !this.#isStopping) {
       const slot = this.#sockets.push(undefined) - 1

@@ -71,6 +71,9 @@ async function alone(work: () => Promise<void>): Promise<void> {
 
 /** `pollux detach`: by device, volume, URI, or where it is mounted. */
 export async function detach(what: string, options: DetachOptions): Promise<void> {
+  if (process.getuid?.() !== 0) {
+    throw new StoreError('HOST_LACKS', 'block devices are taken away by root: run it with sudo')
+  }
   await alone(async () => {
     const attachment = findAttachment(what)
     await detachVolume(attachment, { isForced: options.force === true })
