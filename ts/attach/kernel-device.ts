@@ -11,6 +11,7 @@ import {
   NbdCommand,
   type NbdDeviceRequest,
   reconfigureAttributes,
+  timeoutAttributes,
 } from '../format/nbd-netlink.ts'
 
 /** The kernel's NBD client, over netlink. All of it is synchronous; what fails throws ATTACH_FAILED. */
@@ -50,6 +51,11 @@ export class KernelNbd {
   /** The kernel drops the socket, without a word, if no connection of the device is dead. */
   reconnect(index: number, what: { byteLength: number; socket: number; backend: string }): void {
     this.#ask(`give nbd${index} a new connection`, NbdCommand.RECONFIGURE, reconfigureAttributes(index, what))
+  }
+
+  /** Seconds after which a request without an answer is taken from its connection; 0: never. */
+  setTimeout(index: number, what: { requestTimeoutS: number; backend: string }): void {
+    this.#ask(`give nbd${index} a time-out`, NbdCommand.RECONFIGURE, timeoutAttributes(index, what))
   }
 
   disconnect(index: number): void {

@@ -63,6 +63,8 @@ export class Watcher {
   #someIsDead = false
   #device: Watched | undefined
   #silence: Silence | undefined
+  /** whether the kernel is told to take back what is in flight */
+  #takesBack = false
   #isStopping = false
 
   constructor(plan: WatchPlan, say: (line: string) => void) {
@@ -76,9 +78,8 @@ export class Watcher {
     this.#nbd.listen()
     const { adopted } = this.#plan
     this.#device = adopted === undefined ? await this.#connect() : await this.#adopt(adopted)
-    const { index, connections } = this.#device
-    if (connections === 1) setTimer(index, TIMER_MS)
-    this.#silence = new Silence(index)
+    this.#silence = new Silence(this.#device.index)
+    this.#takeBack(false)
     return this.#device
   }
 
@@ -197,10 +198,23 @@ export class Watcher {
         const { message } = error as Error
         if (message !== told) this.#say(`${name}: ${message}`)
         told = message
+        this.#takeBack(true)
       }
       await sleep(delayMs)
       if (!isConnected(index, this.#plan.backend)) return
     }
+  }
+
+  /**
+   * With one connection, requests that were in flight wait for the next one, and for no end. When it does not
+   * come at once, the kernel takes them back, and they wait as long as others. With several, it always does.
+   */
+  #takeBack(takesBack: boolean): void {
+    const { index, connections } = this.#device!
+    if (connections > 1 || (takesBack && this.#takesBack) || !isConnected(index, this.#plan.backend)) return
+    this.#nbd.setTimeout(index, { requestTimeoutS: takesBack ? 1 : 0, backend: this.#plan.backend })
+    if (!takesBack) setTimer(index, TIMER_MS)
+    this.#takesBack = takesBack
   }
 
   #drop(slot: number): void {
@@ -216,10 +230,14 @@ export class Watcher {
     const { descriptor, opened } = await dial(this.#plan.target)
     try {
       this.#check(opened)
+      // before requests begin that would have another timer
+      if (this.#takesBack) this.#takeBack(false)
       const { byteLength } = opened
       this.#nbd.reconnect(index, { byteLength, socket: descriptor, backend: this.#plan.backend })
       if (!this.#isTaken(descriptor)) throw new NotDead('ATTACH_FAILED', 'to the kernel, none is dead')
       this.#sockets[slot] = descriptor
+      // one that has grown since is that large now
+      this.#device = { ...this.#device!, byteLength }
       this.#silence!.begin()
     } catch (error) {
       shutdownSocket(descriptor)

@@ -76,6 +76,18 @@ export function reconfigureAttributes(
   ]
 }
 
+/** Another time-out for requests; 0 is none. */
+export function timeoutAttributes(
+  index: number,
+  { requestTimeoutS, backend }: Pick<NbdDeviceRequest, 'requestTimeoutS' | 'backend'>,
+): Uint8Array[] {
+  return [
+    attributeU32(NbdAttribute.INDEX, index),
+    attributeU64(NbdAttribute.TIMEOUT, requestTimeoutS),
+    attributeText(NbdAttribute.BACKEND, backend),
+  ]
+}
+
 export const indexAttributes = (index: number): Uint8Array[] => [attributeU32(NbdAttribute.INDEX, index)]
 
 const socketsAttribute = (sockets: readonly number[]): Uint8Array =>

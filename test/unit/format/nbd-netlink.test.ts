@@ -6,6 +6,7 @@ import {
   indexAttributes,
   indexIn,
   reconfigureAttributes,
+  timeoutAttributes,
 } from '../../../ts/format/nbd-netlink.ts'
 import { decodeAttributes } from '../../../ts/format/netlink.ts'
 
@@ -37,6 +38,8 @@ t.test('a new connection goes to one device and backend, with the size as it is 
     06000a00 7600 0000`
   t.equal(hexOf(attributes), expected.replaceAll(/\s/g, ''))
   t.equal(hexOf(indexAttributes(3)), '0800010003000000')
+  const timeout = timeoutAttributes(3, { requestTimeoutS: 1, backend: 'v' })
+  t.equal(hexOf(timeout), '08000100030000000c000400010000000000000006000a0076000000')
 })
 
 t.test('answers tell devices', async (t) => {
