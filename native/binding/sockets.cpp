@@ -47,6 +47,22 @@ Napi::Value close(const Napi::CallbackInfo& info) {
   return errno_or(info, close_descriptor(descriptor(info)));
 }
 
+int second(const Napi::CallbackInfo& info) { return static_cast<int>(number_of(info, 1)); }
+
+Napi::Value netlink_socket(const Napi::CallbackInfo& info) {
+  return errno_or(info, open_netlink(descriptor(info), second(info)));
+}
+Napi::Value join(const Napi::CallbackInfo& info) {
+  return errno_or(info, join_netlink_group(descriptor(info), static_cast<uint32_t>(second(info))));
+}
+Napi::Value hung_up(const Napi::CallbackInfo& info) { return errno_or(info, is_hung_up(descriptor(info))); }
+Napi::Value send_timeout(const Napi::CallbackInfo& info) {
+  return errno_or(info, send_timeout_ms(descriptor(info)));
+}
+Napi::Value limit(const Napi::CallbackInfo& info) {
+  return errno_or(info, limit_unanswered(descriptor(info), second(info)));
+}
+
 }  // namespace
 
 void export_sockets(Napi::Env env, Napi::Object exports) {
@@ -60,6 +76,11 @@ void export_sockets(Napi::Env env, Napi::Object exports) {
   exports["signalEventfd"] = Napi::Function::New<signal>(env);
   exports["shutdownSocket"] = Napi::Function::New<shut>(env);
   exports["closeDescriptor"] = Napi::Function::New<close>(env);
+  exports["openNetlink"] = Napi::Function::New<netlink_socket>(env);
+  exports["joinNetlinkGroup"] = Napi::Function::New<join>(env);
+  exports["isHungUp"] = Napi::Function::New<hung_up>(env);
+  exports["sendTimeoutMs"] = Napi::Function::New<send_timeout>(env);
+  exports["limitUnanswered"] = Napi::Function::New<limit>(env);
 }
 
 }  // namespace pollux::binding

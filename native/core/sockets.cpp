@@ -2,9 +2,11 @@
 
 #include <fcntl.h>
 #include <linux/filter.h>
+#include <linux/netlink.h>
 #include <netdb.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
+#include <poll.h>
 #include <sys/eventfd.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -184,5 +186,41 @@ int signal_eventfd(int fd) {
 int shutdown_socket(int fd) { return shutdown(fd, SHUT_RDWR) == 0 ? 0 : -errno; }
 
 int close_descriptor(int fd) { return close(fd) == 0 ? 0 : -errno; }
+
+int open_netlink(int protocol, int receive_timeout_ms) {
+  const int fd = socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, protocol);
+  if (fd < 0) return -errno;
+  const timeval timeout{receive_timeout_ms / 1000, receive_timeout_ms % 1000 * 1000};
+  sockaddr_nl address{};
+  address.nl_family = AF_NETLINK;
+  if (setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &timeout, sizeof(timeout)) == 0 &&
+      bind(fd, reinterpret_cast<const sockaddr*>(&address), sizeof(address)) == 0) {
+    return fd;
+  }
+  const int error = -errno;
+  close(fd);
+  return error;
+}
+
+int join_netlink_group(int fd, uint32_t group) {
+  return setsockopt(fd, SOL_NETLINK, NETLINK_ADD_MEMBERSHIP, &group, sizeof(group)) == 0 ? 0 : -errno;
+}
+
+int is_hung_up(int fd) {
+  pollfd one{fd, POLLRDHUP, 0};
+  if (poll(&one, 1, 0) < 0) return -errno;
+  return (one.revents & (POLLRDHUP | POLLHUP | POLLERR | POLLNVAL)) != 0 ? 1 : 0;
+}
+
+int send_timeout_ms(int fd) {
+  timeval timeout{};
+  socklen_t length = sizeof(timeout);
+  if (getsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &timeout, &length) != 0) return -errno;
+  return static_cast<int>(timeout.tv_sec * 1000 + timeout.tv_usec / 1000);
+}
+
+int limit_unanswered(int fd, int timeout_ms) {
+  return setsockopt(fd, IPPROTO_TCP, TCP_USER_TIMEOUT, &timeout_ms, sizeof(timeout_ms)) == 0 ? 0 : -errno;
+}
 
 }  // namespace pollux

@@ -33,4 +33,17 @@ int signal_eventfd(int fd);
 int shutdown_socket(int fd);
 int close_descriptor(int fd);
 
+/// A raw netlink socket. A receive ends after `receive_timeout_ms`, with EAGAIN.
+int open_netlink(int protocol, int receive_timeout_ms);
+int join_netlink_group(int fd, uint32_t group);
+
+/// 1 if either side has ended the connection, 0 if not. Reads nothing from it.
+int is_hung_up(int fd);
+
+/// What SO_SNDTIMEO is set to; 0 is for ever.
+int send_timeout_ms(int fd);
+
+/// Breaks a TCP connection when data has been unacknowledged for so long.
+int limit_unanswered(int fd, int timeout_ms);
+
 }  // namespace pollux

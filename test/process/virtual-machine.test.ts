@@ -4,9 +4,10 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { fileURLToPath } from 'node:url'
 import t, { type Test } from 'tap'
 import { Random } from '../sim/random.ts'
+import { GuestPromises } from '../support/guest-promises.ts'
 import { durabilities, type Pair, partnerOf } from '../support/pair.ts'
 import { plexesInSync, startApart } from '../support/pair-apart.ts'
-import { mustRun, run, scratch, until } from '../support/program.ts'
+import { mustRun, run, scratch } from '../support/program.ts'
 import { accelerator, noGuest, VirtualMachine } from '../support/virtual-machine.ts'
 
 const isLong = process.env['POLLUX_LONG'] !== undefined
@@ -31,7 +32,7 @@ for (const durability of tried) {
       // what the README tells to try runs on a pair as the README makes it
       const pair = await startApart(t, { durability, size: '64MiB', logSize: '16MiB' })
       const guest = await VirtualMachine.start(t, [...disk(pair, 'vol0'), ...disk(pair, 'vol1')])
-      const promises = new Promises(guest)
+      const promises = new GuestPromises(guest, ['file', 'block'])
       await guest.command('mkfs.ext4 -q /dev/vda && mount -t ext4 /dev/vda /mnt')
       await guest.command('start')
       for (let round = 0; round < takeovers; round += 1) {
@@ -96,58 +97,4 @@ async function judgeFromOutside(t: Test, pair: Pair): Promise<void> {
   t.equal(code, 0, `e2fsck is content: ${stdout}${stderr}`)
   await pair.down()
   t.equal((await pair.check('castor')).code, 0, 'and so is pollux check')
-}
-
-/** What the guest was promised: the checksum of each file and each stretch of blocks that it has forced. */
-class Promises {
-  readonly #counts = [0, 0]
-  readonly #guest: VirtualMachine
-  readonly #stored = new Map<string, { kib: string; sum: string }>()
-  readonly #shown = new Map<string, string>()
-  #failed: string[] = []
-  #longestMs = 0
-
-  constructor(guest: VirtualMachine) {
-    this.#guest = guest
-    guest.onLine = (line) => this.#hear(line)
-  }
-
-  get count(): number {
-    return this.#counts[0]! + this.#counts[1]!
-  }
-
-  /** Longest time that a write took since this was asked last. */
-  longestMs(): number {
-    const longestMs = this.#longestMs
-    this.#longestMs = 0
-    return longestMs
-  }
-
-  /** Waits until so many more writes were promised, of files and of blocks. */
-  async progress(more: number): Promise<void> {
-    const wanted = this.#counts.map((count) => count + more)
-    const isThere = () => this.#counts.every((count, kind) => count >= wanted[kind]!)
-    await until('the guest writes on', () => this.#failed.length > 0 || isThere(), 60_000)
-  }
-
-  /** Reads everything from the disks while nobody writes, and says what is not what was promised. */
-  async broken(): Promise<string[]> {
-    this.#shown.clear()
-    await this.#guest.command('forget')
-    const all = [...this.#stored]
-    await this.#guest.command(all.map(([name, { kib }]) => `shows ${name} ${kib}`).join(';'))
-    const wrong = all.filter(([name, { sum }]) => this.#shown.get(name) !== sum)
-    return [...this.#failed, ...wrong.map(([name]) => `${name} is not what was written last`)]
-  }
-
-  #hear(line: string): void {
-    const [what, kind, slot, ...rest] = line.split(' ')
-    const name = `${kind} ${slot}`
-    if (what === 'stored') {
-      this.#stored.set(name, { kib: rest[0]!, sum: rest[1]! })
-      this.#longestMs = Math.max(this.#longestMs, Number(rest[2]))
-      this.#counts[kind === 'file' ? 0 : 1]! += 1
-    } else if (what === 'shows') this.#shown.set(name, rest[0]!)
-    else if (what === 'failed') this.#failed.push(line)
-  }
 }

@@ -24,6 +24,7 @@ export class ForcedFiles {
   /** a program has failed, which is the end of each */
   someEnded = false
   #isPowerOn = false
+  #isOver = false
   readonly #folder: string
   readonly #random: Random
   readonly #made = new Map<number, number>()
@@ -44,11 +45,18 @@ export class ForcedFiles {
   start(): void {
     this.someEnded = false
     this.#isPowerOn = true
+    this.#isOver = false
     const programs = [this.#make(), this.#replace(), this.#append(), this.#overwrite()]
     this.#ends = Promise.allSettled(programs)
     void Promise.race(programs).catch(() => {
       this.someEnded = true
     })
+  }
+
+  /** Ends the programs in good order; returns why those ended that have ended before. */
+  async stop(): Promise<string[]> {
+    this.#isOver = true
+    return (await this.#ends).flatMap((end) => (end.status === 'rejected' ? String(end.reason) : []))
   }
 
   /**
@@ -102,7 +110,7 @@ export class ForcedFiles {
   }
 
   async #make(): Promise<void> {
-    for (;;) {
+    while (!this.#isOver) {
       const number = ++this.#number
       const byteLength = 1 + this.#random.below(80_000)
       await this.#write(`file-${number}`, content(number, byteLength, 1))
@@ -118,7 +126,7 @@ export class ForcedFiles {
   }
 
   async #replace(): Promise<void> {
-    for (;;) {
+    while (!this.#isOver) {
       const version = ++this.#replaced
       this.#current.begun.push(version)
       await this.#write('current.new', content(0, 3 * BLOCK, version))
@@ -131,7 +139,7 @@ export class ForcedFiles {
   async #append(): Promise<void> {
     await this.#with('log', 'a', async (file) => {
       await file.truncate(this.#lines * LINE)
-      for (;;) {
+      while (!this.#isOver) {
         await file.write(line(this.#lines))
         await file.datasync()
         if (this.#isForced()) this.#lines += 1
@@ -142,7 +150,7 @@ export class ForcedFiles {
   async #overwrite(): Promise<void> {
     const flags = this.#version === 0 ? 'w+' : 'r+'
     await this.#with('blocks', flags, async (file) => {
-      for (;;) {
+      while (!this.#isOver) {
         const block = this.#random.below(BLOCKS)
         const version = ++this.#version
         const versions = this.#blocks[block]!

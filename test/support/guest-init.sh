@@ -8,7 +8,8 @@ mount -t proc proc /proc
 mount -t sysfs sysfs /sys
 mount -t devtmpfs dev /dev
 mount -t tmpfs tmp /tmp
-for module in virtio_ring virtio virtio_pci_modern_dev virtio_pci_legacy_dev virtio_pci virtio_blk; do
+for module in virtio_ring virtio virtio_pci_modern_dev virtio_pci_legacy_dev virtio_pci virtio_blk \
+  failover net_failover virtio_net nbd; do
   [ ! -f /modules/$module.ko ] || insmod /modules/$module.ko
 done
 exec </dev/ttyS1 >/dev/ttyS1 2>&1

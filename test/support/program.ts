@@ -23,6 +23,9 @@ export interface RunOptions {
 /** The compiled command line that belongs to the compiled tests. */
 export const commandLine = fileURLToPath(new URL('../../ts/cli/main.js', import.meta.url))
 
+/** What `dist` is in. */
+export const projectFolder = fileURLToPath(new URL('../../..', import.meta.url)).replace(/\/$/, '')
+
 /** Runs a program to its end, whatever its exit code is. After `timeoutMs` it is killed. */
 export function run(command: string, args: readonly string[], options: RunOptions = {}): Promise<Ended> {
   const { timeoutMs = 60_000, input = '', env = process.env, cwd } = options

@@ -1,5 +1,5 @@
 import { type ChildProcess, spawn } from 'node:child_process'
-import { accessSync, chmodSync, constants, copyFileSync, existsSync, mkdirSync, readFileSync } from 'node:fs'
+import { accessSync, chmodSync, constants, cpSync, existsSync, mkdirSync, readFileSync } from 'node:fs'
 import { homedir } from 'node:os'
 import path from 'node:path'
 import { createInterface } from 'node:readline'
@@ -33,11 +33,20 @@ export function accelerator(): 'kvm' | 'tcg' {
   }
 }
 
+export interface GuestOptions {
+  readonly memoryMib?: number
+  /** programs of this host, copied into the guest with their libraries */
+  readonly programs?: readonly string[]
+  /** files and folders of this host, by the path that they get in the guest */
+  readonly files?: Readonly<Record<string, string>>
+}
+
 /** A guest that carries out shell commands; `guest-init.sh` is all that runs in it. */
 export class VirtualMachine {
   readonly #folder: string
   readonly #child: ChildProcess
   readonly #answers: string[] = []
+  #said: string[] = []
   #qmp: Qmp | undefined
   #errors = ''
   /** gets each line that is not a command's own */
@@ -48,23 +57,31 @@ export class VirtualMachine {
     this.#child = child
     createInterface({ input: child.stdout! }).on('line', (line) => {
       if (/^(ready|done \d+)$/.test(line)) this.#answers.push(line)
-      else this.onLine(line)
+      else {
+        this.#said.push(line)
+        this.onLine(line)
+      }
     })
     child.stderr!.setEncoding('utf8').on('data', (text: string) => {
       this.#errors += text
     })
   }
 
-  /** A running guest with the disks that QEMU's arguments tell. */
-  static async start(t: Test, disks: readonly string[]): Promise<VirtualMachine> {
+  /** A running guest with the disks and the network that QEMU's arguments tell. */
+  static async start(
+    t: Test,
+    devices: readonly string[],
+    options: GuestOptions = {},
+  ): Promise<VirtualMachine> {
     const folder = scratch(t)
-    const initrd = await makeInitrd(folder)
+    const initrd = await makeInitrd(folder, options)
+    const memory = String(options.memoryMib ?? 256)
     const boot = ['-kernel', `${kernelFolder}/vmlinuz`, '-initrd', initrd]
-    const machine = ['-accel', accelerator(), '-m', '256', '-nodefaults', '-no-user-config', '-no-reboot']
+    const machine = ['-accel', accelerator(), '-m', memory, '-nodefaults', '-no-user-config', '-no-reboot']
     const lines = ['-display', 'none', '-serial', `file:${folder}/kernel.log`, '-serial', 'stdio']
     const control = ['-qmp', `unix:${folder}/qmp,server=on,wait=off`]
     const append = ['-append', 'console=ttyS0 loglevel=7 panic=-1']
-    const words = [...machine, ...lines, ...control, ...boot, ...append, ...disks]
+    const words = [...machine, ...lines, ...control, ...boot, ...append, ...devices]
     const child = spawn('setpriv', ['--pdeathsig', 'KILL', 'qemu-system-x86_64', ...words], { stdio: 'pipe' })
     const guest = new VirtualMachine(folder, child)
     t.teardown(() => guest.#end(t))
@@ -75,9 +92,16 @@ export class VirtualMachine {
 
   /** Carries out a line of shell in the guest; a status other than 0 throws. */
   async command(line: string, timeoutMs = 60_000): Promise<void> {
+    this.#said = []
     this.#child.stdin!.write(`${line}\n`)
     const answer = await this.#answer(line, timeoutMs)
-    if (answer !== 'done 0') throw new Error(`in the guest: ${line}: ${answer}`)
+    if (answer !== 'done 0') throw new Error(`in the guest: ${line}: ${answer}\n${this.#said.join('\n')}`)
+  }
+
+  /** As `command`; returns what was said meanwhile. */
+  async output(line: string): Promise<string> {
+    await this.command(line)
+    return this.#said.join('\n')
   }
 
   /** What the guest's kernel has said. */
@@ -116,18 +140,21 @@ export class VirtualMachine {
 }
 
 /** The guest's first file system: busybox, what makes an ext4, modules, and the first process. */
-async function makeInitrd(folder: string): Promise<string> {
+async function makeInitrd(folder: string, { programs = [], files = {} }: GuestOptions): Promise<string> {
   const tree = path.join(folder, 'initrd')
   const into = (from: string, to: string) => {
     mkdirSync(path.dirname(path.join(tree, to)), { recursive: true })
-    copyFileSync(from, path.join(tree, to))
+    cpSync(from, path.join(tree, to), { recursive: true, dereference: true })
   }
   into('/bin/busybox', 'bin/busybox')
   into(source, 'init')
   chmodSync(path.join(tree, 'init'), 0o755)
-  into(maker, maker)
-  const { stdout } = await mustRun('ldd', [maker])
-  for (const [library] of stdout.matchAll(/\/\S+\.so\S*/g)) into(library, library)
+  for (const program of [maker, ...programs]) {
+    into(program, program)
+    const { stdout } = await mustRun('ldd', [program])
+    for (const [library] of stdout.matchAll(/\/\S+\.so\S*/g)) into(library, library)
+  }
+  for (const [to, from] of Object.entries(files)) into(from, to)
   into('/etc/mke2fs.conf', 'etc/mke2fs.conf')
   await mustRun('cp', ['-r', `${kernelFolder}/modules`, tree])
   const pack = `cd ${tree} && find . | cpio --quiet -o -H newc > ../initrd.cpio`

@@ -23,7 +23,8 @@ const around: Readonly<Record<string, { values: readonly string[]; types: readon
   config: { values: ['base', 'format', 'ports'], types: [] },
   control: { values: ['base', 'format', 'ports', 'config'], types: [...engineLayers, 'node'] },
   node: { values: [...engineLayers, 'adapters', 'config', 'control'], types: [] },
-  cli: { values: [...engineLayers, 'adapters', 'config', 'control', 'node', 'main'], types: [] },
+  attach: { values: ['base', 'format', 'nbd', 'adapters', 'config', 'node'], types: [] },
+  cli: { values: [...engineLayers, 'adapters', 'config', 'control', 'node', 'attach', 'main'], types: [] },
   main: {
     values: [...engineLayers, 'adapters', 'config', 'control', 'node', 'engine-worker', 'address-guard'],
     types: [],

@@ -45,6 +45,11 @@ interface Addon {
   openFrameSocket(address: string, index: number): number
   sendFrame(descriptor: number, index: number, frame: Uint8Array): number
   receiveFrame(descriptor: number, frame: Uint8Array): number
+  openNetlink(protocol: number, receiveTimeoutMs: number): number
+  joinNetlinkGroup(descriptor: number, group: number): number
+  isHungUp(descriptor: number): number
+  sendTimeoutMs(descriptor: number): number
+  limitUnanswered(descriptor: number, timeoutMs: number): number
 }
 
 interface NativeInterface {
@@ -159,6 +164,34 @@ export function signalEventfd(descriptor: number): void {
 
 export function closeDescriptor(descriptor: number): void {
   native.closeDescriptor(descriptor)
+}
+
+/** A netlink socket. A wait to receive on it ends after `receiveTimeoutMs`, with EAGAIN. */
+export function openNetlink(protocol: number, receiveTimeoutMs: number): number {
+  return mustSucceed('open a netlink socket', native.openNetlink(protocol, receiveTimeoutMs))
+}
+
+export function joinNetlinkGroup(descriptor: number, group: number): void {
+  mustSucceed('join a group of netlink', native.joinNetlinkGroup(descriptor, group))
+}
+
+/** Whether a connection has ended, by either side; nothing is read from it. */
+export function isHungUp(descriptor: number): boolean {
+  return native.isHungUp(descriptor) !== 0
+}
+
+/** How long a send on a socket waits, in ms; 0: for ever. */
+export function sendTimeoutMs(descriptor: number): number {
+  return mustSucceed("ask for a socket's time-out", native.sendTimeoutMs(descriptor))
+}
+
+/** Ends a TCP connection whose other end has acknowledged nothing for so long. Of no effect on others. */
+export function limitUnanswered(descriptor: number, timeoutMs: number): void {
+  native.limitUnanswered(descriptor, timeoutMs)
+}
+
+export function shutdownSocket(descriptor: number): void {
+  native.shutdownSocket(descriptor)
 }
 
 /** Takes the exclusive lock of an open file for as long as it is open. False: somebody has it. */

@@ -39,6 +39,9 @@ export const errorCodes = {
   READ_FAILED: { nbd: 5, summary: 'the data cannot be read from any copy' },
   STOPPING: { nbd: 108, summary: 'the node is shutting down' },
   USAGE: { nbd: 22, summary: 'the command was used wrongly' },
+  HOST_LACKS: { nbd: 5, summary: 'this host has no module, program or privilege that the command needs' },
+  ATTACHED: { nbd: 22, summary: 'the volume is attached to this host already' },
+  ATTACH_FAILED: { nbd: 5, summary: 'a volume cannot be attached or detached' },
   API_UNREACHABLE: { nbd: 5, summary: 'the node does not answer on its control socket' },
 } as const satisfies Record<string, { nbd: number; summary: string }>
 

@@ -98,6 +98,38 @@ volume
   .action(async (name, options) => (await import('./volume.ts')).deleteVolume(name, options))
 
 program
+  .command('attach [volume]')
+  .description('a block device of this host from a volume, or from the URI of one: root only')
+  .addOption(
+    new Option('--fs <type>', 'make this file system if the device has none').choices(['ext4', 'xfs']),
+  )
+  .option('--mount <folder>', 'mount it there')
+  .option('--read-only', 'nothing is written to it')
+  .option('--connections <count>', 'to the server, with the kernel module nbd', '1')
+  .option('--outage <seconds>', 'how long I/O waits while nobody serves, before it fails', '60')
+  .addOption(
+    new Option(
+      '--way <way>',
+      "the kernel's NBD client, or FUSE and a loop device (default: what there is)",
+    ).choices(['nbd', 'fuse']),
+  )
+  .option('--list', 'what is attached to this host')
+  .addOption(dir())
+  .addOption(json())
+  .action(async (volume, options) => (await import('./attach.ts')).attach(volume, options))
+
+program
+  .command('detach <device>')
+  .description('write what is left and take a device away: /dev/nbd0, or its volume, or where it is mounted')
+  .option('--force', 'also when it is in use or not served; what is not written is lost')
+  .addOption(json())
+  .action(async (device, options) => (await import('./attach.ts')).detach(device, options))
+
+program
+  .command('attach-watch <folder> <plan>', { hidden: true })
+  .action(async (_folder, plan) => (await import('../attach/nbd-device.ts')).runWatcher(JSON.parse(plan)))
+
+program
   .command('takeover <node>')
   .description("the node's partner takes over what the node owns")
   .option('--dry-run', 'only say whether it is possible')

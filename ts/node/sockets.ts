@@ -35,7 +35,7 @@ export interface TakenSocket {
 export function takeOffLoop(
   socket: Socket,
   already: Uint8Array,
-  tools: SocketTools,
+  tools: Pick<SocketTools, 'takeSocket'>,
 ): TakenSocket | undefined {
   assert(socket.writableLength === 0, 'everything said so far has been sent')
   const descriptor = descriptorOf(socket)

@@ -1,0 +1,38 @@
+import t from 'tap'
+import { daemonWords } from '../../../ts/attach/fuse-device.ts'
+import { parseTarget } from '../../../ts/attach/target.ts'
+
+const wish = { folder: '/run/f', isReadOnly: false, outageS: 60 }
+
+t.test('the storage daemon is told to wait, and to repeat what had no answer', async (t) => {
+  const words = daemonWords({ ...wish, target: parseTarget('nbd://store:9/a%2Cb') })
+  t.same(words.slice(0, 1), ['--blockdev'])
+  t.match(JSON.parse(words[1]!), {
+    driver: 'nbd',
+    server: { type: 'inet', host: 'store', port: '9' },
+    export: 'a,b',
+    'reconnect-delay': 60,
+    cache: { direct: true },
+    discard: 'unmap',
+    'read-only': false,
+  })
+  t.match(JSON.parse(words[3]!), { type: 'fuse', mountpoint: '/run/f/volume', writable: true })
+  t.same(words.slice(4), ['--pidfile', '/run/f/storage-daemon.pid'])
+})
+
+t.test('Unix sockets, TLS and read-only volumes are told, too', async (t) => {
+  const uri = 'nbds+unix:///v?socket=/run/x&tls-certificates=/etc/pki'
+  const words = daemonWords({ ...wish, isReadOnly: true, target: parseTarget(uri) })
+  t.match(JSON.parse(words[1]!), {
+    'qom-type': 'tls-creds-x509',
+    id: 'tls',
+    endpoint: 'client',
+    dir: '/etc/pki',
+  })
+  t.match(JSON.parse(words[3]!), {
+    server: { type: 'unix', path: '/run/x' },
+    'tls-creds': 'tls',
+    'read-only': true,
+  })
+  t.match(JSON.parse(words[5]!), { writable: false })
+})

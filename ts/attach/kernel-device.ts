@@ -1,0 +1,127 @@
+import { readFileSync, writeFileSync } from 'node:fs'
+import { basename } from 'node:path'
+import { GenericNetlink, NetlinkRefusal } from '../adapters/netlink.ts'
+import { StoreError } from '../base/errors.ts'
+import {
+  connectAttributes,
+  indexAttributes,
+  indexIn,
+  NBD_FAMILY,
+  NBD_GROUP,
+  NbdCommand,
+  type NbdDeviceRequest,
+  reconfigureAttributes,
+  timeoutAttributes,
+} from '../format/nbd-netlink.ts'
+
+/** The kernel's NBD client, over netlink. All of it is synchronous; what fails throws ATTACH_FAILED. */
+export class KernelNbd {
+  readonly #netlink = new GenericNetlink()
+  /** apart from the other one, where a message may come between a request and its answer */
+  readonly #events: GenericNetlink
+  readonly #family: number
+  readonly #group: number
+
+  /** Whoever listens for dead connections hears at least every `waitMs` that there was none. */
+  constructor(waitMs?: number) {
+    this.#events = new GenericNetlink(waitMs)
+    const family = this.#netlink.family(NBD_FAMILY)
+    const group = family?.groups.get(NBD_GROUP)
+    if (!family || group === undefined) {
+      this.close()
+      throw new StoreError('HOST_LACKS', 'this host lacks the kernel module nbd (modprobe nbd)')
+    }
+    this.#family = family.id
+    this.#group = group
+  }
+
+  /** From now on `deadLinks` hears of connections that have ended. */
+  listen(): void {
+    this.#events.join(this.#group)
+  }
+
+  /** The index of the new device. */
+  connect(device: NbdDeviceRequest): number {
+    const answer = this.#ask('connect a device', NbdCommand.CONNECT, connectAttributes(device))
+    if (!answer)
+      throw new StoreError('ATTACH_FAILED', 'the kernel does not say which device it has connected')
+    return indexIn(answer.attributes)
+  }
+
+  /** The kernel drops the socket, without a word, if no connection of the device is dead. */
+  reconnect(index: number, what: { byteLength: number; socket: number; backend: string }): void {
+    this.#ask(`give nbd${index} a new connection`, NbdCommand.RECONFIGURE, reconfigureAttributes(index, what))
+  }
+
+  /** Seconds after which a request without an answer is taken from its connection; 0: never. */
+  setTimeout(index: number, what: { requestTimeoutS: number; backend: string }): void {
+    this.#ask(`give nbd${index} a time-out`, NbdCommand.RECONFIGURE, timeoutAttributes(index, what))
+  }
+
+  disconnect(index: number): void {
+    this.#ask(`disconnect nbd${index}`, NbdCommand.DISCONNECT, indexAttributes(index))
+  }
+
+  /** Indexes of devices that have lost a connection; empty if none has for a while. */
+  async deadLinks(): Promise<number[]> {
+    const messages = await this.#events.receive(this.#family)
+    return messages
+      .filter(({ command }) => command === NbdCommand.LINK_DEAD)
+      .map(({ attributes }) => indexIn(attributes))
+  }
+
+  close(): void {
+    this.#netlink.close()
+    this.#events.close()
+  }
+
+  #ask(what: string, command: number, attributes: readonly Uint8Array[]) {
+    try {
+      return this.#netlink.request(this.#family, command, attributes)
+    } catch (error) {
+      if (!(error instanceof NetlinkRefusal)) throw error
+      throw new StoreError('ATTACH_FAILED', `the kernel does not ${what}: ${error.message}`, { cause: error })
+    }
+  }
+}
+
+/** '/dev/nbd3' is 3. */
+export const indexOf = (device: string): number => Number(basename(device).slice('nbd'.length))
+
+/** Whether the kernel has this device connected, for a backend if one is named. */
+export function isConnected(index: number, backend?: string): boolean {
+  const folder = `/sys/class/block/nbd${index}`
+  if (read(`${folder}/pid`) === undefined) return false
+  const found = read(`${folder}/backend`)
+  // kernels before 5.14 keep none
+  return backend === undefined || found === undefined || found === backend
+}
+
+/** Sets the timer of new requests. Kernels before 5.0 have 30 s and nothing to set. */
+export function setTimer(index: number, timerMs: number): void {
+  try {
+    writeFileSync(`/sys/class/block/nbd${index}/queue/io_timeout`, String(timerMs))
+  } catch {
+    // then requests wait longer until they are sent again
+  }
+}
+
+/** How many requests the device has had answers to, and how many it waits for. */
+export function requestsOf(index: number): { answered: number; waiting: number } {
+  return parseStat(read(`/sys/class/block/nbd${index}/stat`) ?? '')
+}
+
+/** A line of the kernel's Documentation/block/stat.rst: reads, writes, discards and flushes are counted. */
+export function parseStat(text: string): { answered: number; waiting: number } {
+  const fields = text.trim().split(/\s+/).map(Number)
+  const at = (index: number): number => fields[index] ?? 0
+  return { answered: at(0) + at(4) + at(11) + at(15), waiting: at(8) }
+}
+
+function read(path: string): string | undefined {
+  try {
+    return readFileSync(path, 'utf8').trim()
+  } catch {
+    return undefined
+  }
+}

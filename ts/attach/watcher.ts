@@ -1,0 +1,296 @@
+import { setTimeout as sleep } from 'node:timers/promises'
+import { closeDescriptor, isHungUp, sendTimeoutMs, shutdownSocket } from '../adapters/native.ts'
+import { StoreError } from '../base/errors.ts'
+import { TransmissionFlag } from '../format/nbd.ts'
+import type { OpenedExport } from '../nbd/opener.ts'
+import { dial } from './dial.ts'
+import { isConnected, KernelNbd, requestsOf, setTimer } from './kernel-device.ts'
+import type { Target } from './target.ts'
+
+/** What a watcher is to make and to keep. */
+export interface WatchPlan {
+  readonly target: Target
+  readonly connections: number
+  readonly isReadOnly: boolean
+  readonly outageS: number
+  /** what the kernel is told that the device belongs to */
+  readonly backend: string
+  /** a device that another watcher has made, and that nobody watches any more */
+  readonly adopted: number | undefined
+}
+
+/** What it has made. */
+export interface Watched {
+  readonly index: number
+  readonly byteLength: number
+  readonly connections: number
+  readonly isReadOnly: boolean
+}
+
+/**
+ * The kernel sends a request again when its connection was replaced, but looks at that only when the timer of
+ * the request ends. With one connection, that is all the timer does, so it can be short. It writes a line to
+ * the kernel's log each time, so it should not be shorter than what a disk may take.
+ */
+const TIMER_MS = 2000
+/**
+ * How long a connection may answer nothing. An owner that is stopped without ending keeps its connections
+ * open, so there has to be a limit; but what an owner that was only slow has in its hands may still happen
+ * after newer writes, so the limit is far above what requests take. With several connections it is the timer,
+ * and the kernel itself takes a connection for dead.
+ */
+const SILENCE_S = 30
+/** The same, as long as a new connection has answered nothing yet: the kernel may not have taken it. */
+const FIRST_SILENCE_S = 10
+/** Messages of the kernel can be lost; connections are looked at that often without one. */
+const LOOK_MS = 1000
+const RETRY_MS_MIN = 50
+const RETRY_MS_MAX = 1000
+const SECTOR_BYTE_LENGTH = 512
+
+/** The kernel has dropped a socket, because it has use for all that it has. */
+class NotDead extends StoreError {}
+
+/** Keeps the connections of one device of the kernel's NBD client. */
+export class Watcher {
+  readonly #plan: WatchPlan
+  readonly #say: (line: string) => void
+  readonly #nbd: KernelNbd
+  /** descriptors of ours for sockets that the kernel uses; undefined while a connection is being replaced */
+  #sockets: (number | undefined)[] = []
+  /** connections of the kernel that an earlier watcher has made */
+  #unknown = 0
+  #someIsDead = false
+  #device: Watched | undefined
+  #silence: Silence | undefined
+  /** whether the kernel is told to take back what is in flight */
+  #takesBack = false
+  #isStopping = false
+
+  constructor(plan: WatchPlan, say: (line: string) => void) {
+    this.#plan = plan
+    this.#say = say
+    this.#nbd = new KernelNbd(LOOK_MS)
+  }
+
+  /** Makes the device, or takes over the one that is there. Throws ATTACH_FAILED. */
+  async start(): Promise<Watched> {
+    this.#nbd.listen()
+    const { adopted } = this.#plan
+    this.#device = adopted === undefined ? await this.#connect() : await this.#adopt(adopted)
+    this.#silence = new Silence(this.#device.index)
+    this.#takeBack(false)
+    return this.#device
+  }
+
+  /** Until it is stopped, or somebody else has disconnected the device. */
+  async watch(): Promise<void> {
+    const { index } = this.#device!
+    while (!this.#isStopping) {
+      const dead = await this.#deadLinks()
+      if (!isConnected(index, this.#plan.backend)) return this.#say(`nbd${index} was disconnected`)
+      if (this.#silence!.isTooLong()) this.#hangUp()
+      if (dead.includes(index)) this.#someIsDead = true
+      for (let slot = 0; slot < this.#sockets.length && !this.#isStopping; slot += 1) {
+        const socket = this.#sockets[slot]
+        if (socket === undefined || isHungUp(socket)) await this.#replace(slot)
+      }
+      if (this.#someIsDead) await this.#fill()
+    }
+  }
+
+  /** The device stays as it is. */
+  stop(): void {
+    this.#isStopping = true
+  }
+
+  async #connect(): Promise<Watched> {
+    const { target, outageS, backend } = this.#plan
+    const first = await dial(target)
+    const { byteLength, blockByteLength } = first.opened
+    const flags = this.#flagsFor(first.opened)
+    const connections = (flags & TransmissionFlag.CAN_MULTI_CONN) === 0 ? 1 : this.#plan.connections
+    const sockets = [first.descriptor]
+    while (sockets.length < connections) sockets.push((await dial(target)).descriptor)
+    const index = this.#nbd.connect({
+      byteLength,
+      blockByteLength: Math.max(blockByteLength, SECTOR_BYTE_LENGTH),
+      requestTimeoutS: connections === 1 ? 0 : SILENCE_S,
+      deadConnectionTimeoutS: outageS,
+      serverFlags: flags,
+      sockets,
+      backend,
+    })
+    this.#sockets = sockets
+    this.#say(`nbd${index} is ${target.uri}, connections: ${connections}`)
+    return { index, byteLength, connections, isReadOnly: (flags & TransmissionFlag.READ_ONLY) !== 0 }
+  }
+
+  /** What cannot be heard is no reason to leave the device alone: its connections are looked at anyway. */
+  async #deadLinks(): Promise<number[]> {
+    try {
+      return await this.#nbd.deadLinks()
+    } catch (error) {
+      this.#say((error as Error).message)
+      await sleep(LOOK_MS)
+      return []
+    }
+  }
+
+  #flagsFor({ flags }: OpenedExport): number {
+    return this.#plan.isReadOnly ? flags | TransmissionFlag.READ_ONLY : flags
+  }
+
+  /** The connections of a watcher that has ended are in the kernel, but no descriptor of theirs is ours. */
+  async #adopt(index: number): Promise<Watched> {
+    const { target, connections, backend } = this.#plan
+    const { descriptor, opened } = await dial(target)
+    const { byteLength } = opened
+    // it is dropped, or takes the place of a dead one
+    this.#nbd.reconnect(index, { byteLength, socket: descriptor, backend })
+    closeDescriptor(descriptor)
+    this.#say(`nbd${index}, ${target.uri}, is watched again`)
+    this.#unknown = connections
+    this.#someIsDead = connections > 1
+    const isReadOnly = (this.#flagsFor(opened) & TransmissionFlag.READ_ONLY) !== 0
+    return { index, byteLength, connections, isReadOnly }
+  }
+
+  /** Which of the unknown connections is dead, the kernel does not say: it takes sockets while one is. */
+  async #fill(): Promise<void> {
+    while (this.#unknown > 0 && !this.#isStopping) {
+      const slot = this.#sockets.push(undefined) - 1
+      try {
+        await this.#dialFor(slot)
+        this.#unknown -= 1
+      } catch (error) {
+        this.#sockets.pop()
+        this.#someIsDead = !(error instanceof NotDead)
+        return
+      }
+    }
+    this.#someIsDead = false
+  }
+
+  /** For connections that are open and answer nothing. The kernel says then that they are dead. */
+  #hangUp(): void {
+    this.#say(`nbd${this.#device!.index} waits for answers that do not come`)
+    for (const socket of this.#sockets) if (socket !== undefined) shutdownSocket(socket)
+    if (this.#unknown > 0) this.#someIsDead = true
+    this.#silence!.begin()
+  }
+
+  /** Tries until it has succeeded: requests wait for it, for as long as the plan lets them. */
+  async #replace(slot: number): Promise<void> {
+    const { index } = this.#device!
+    const name = `connection ${slot + 1} of nbd${index}`
+    const fromMs = performance.now()
+    this.#say(`${name} has ended`)
+    let told = ''
+    for (let delayMs = RETRY_MS_MIN; !this.#isStopping; delayMs = Math.min(2 * delayMs, RETRY_MS_MAX)) {
+      try {
+        // the old socket first: the kernel gives nothing to a connection that is not dead
+        this.#drop(slot)
+        await this.#dialFor(slot)
+        const tookMs = Math.round(performance.now() - fromMs)
+        return this.#say(`${name} stands again after ${tookMs} ms`)
+      } catch (error) {
+        const { message } = error as Error
+        if (message !== told) this.#say(`${name}: ${message}`)
+        told = message
+        this.#takeBack(true)
+      }
+      await sleep(delayMs)
+      if (!isConnected(index, this.#plan.backend)) return
+    }
+  }
+
+  /**
+   * With one connection, requests that were in flight wait for the next one, and for no end. When it does not
+   * come at once, the kernel takes them back, and they wait as long as others. With several, it always does.
+   */
+  #takeBack(takesBack: boolean): void {
+    const { index, connections } = this.#device!
+    if (connections > 1 || (takesBack && this.#takesBack) || !isConnected(index, this.#plan.backend)) return
+    this.#nbd.setTimeout(index, { requestTimeoutS: takesBack ? 1 : 0, backend: this.#plan.backend })
+    if (!takesBack) setTimer(index, TIMER_MS)
+    this.#takesBack = takesBack
+  }
+
+  #drop(slot: number): void {
+    const socket = this.#sockets[slot]
+    if (socket === undefined) return
+    this.#sockets[slot] = undefined
+    shutdownSocket(socket)
+    closeDescriptor(socket)
+  }
+
+  async #dialFor(slot: number): Promise<void> {
+    const { index } = this.#device!
+    const { descriptor, opened } = await dial(this.#plan.target)
+    try {
+      this.#check(opened)
+      // before requests begin that would have another timer
+      if (this.#takesBack) this.#takeBack(false)
+      const { byteLength } = opened
+      this.#nbd.reconnect(index, { byteLength, socket: descriptor, backend: this.#plan.backend })
+      if (!this.#isTaken(descriptor)) throw new NotDead('ATTACH_FAILED', 'to the kernel, none is dead')
+      this.#sockets[slot] = descriptor
+      // one that has grown since is that large now
+      this.#device = { ...this.#device!, byteLength }
+      this.#silence!.begin()
+    } catch (error) {
+      shutdownSocket(descriptor)
+      closeDescriptor(descriptor)
+      throw error
+    }
+  }
+
+  /** A volume that shrank, or may not be written any more, is not what the file system on it knows. */
+  #check(opened: OpenedExport): void {
+    const { byteLength, isReadOnly } = this.#device!
+    if (opened.byteLength < byteLength) {
+      throw new StoreError('ATTACH_FAILED', `the volume has shrunk to ${opened.byteLength} bytes`)
+    }
+    if (!isReadOnly && (opened.flags & TransmissionFlag.READ_ONLY) !== 0) {
+      throw new StoreError('ATTACH_FAILED', 'the volume has become read-only')
+    }
+  }
+
+  /**
+   * The kernel drops a socket without a word if it has no dead connection. Those that it takes get the
+   * time-out for requests, if there is one; else the silence of the new connection tells.
+   */
+  #isTaken(socket: number): boolean {
+    return this.#device!.connections === 1 || sendTimeoutMs(socket) === SILENCE_S * 1000
+  }
+}
+
+/** Tells when a device waits for answers, and has had none for too long. */
+class Silence {
+  readonly #index: number
+  #answered = -1
+  #sinceMs = performance.now()
+  #limitS = SILENCE_S
+
+  constructor(index: number) {
+    this.#index = index
+  }
+
+  /** There is a new connection. */
+  begin(): void {
+    this.#sinceMs = performance.now()
+    this.#limitS = FIRST_SILENCE_S
+  }
+
+  isTooLong(): boolean {
+    const { answered, waiting } = requestsOf(this.#index)
+    const nowMs = performance.now()
+    if (answered !== this.#answered) this.#limitS = SILENCE_S
+    if (answered !== this.#answered || waiting === 0) {
+      this.#answered = answered
+      this.#sinceMs = nowMs
+    }
+    return nowMs - this.#sinceMs > this.#limitS * 1000
+  }
+}
