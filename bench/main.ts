@@ -1,172 +1,132 @@
-import { spawnSync } from 'node:child_process'
-import { mkdtempSync, rmSync } from 'node:fs'
-import { cpus, release, tmpdir } from 'node:os'
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
-import { parseArgs } from 'node:util'
-import { parseByteLength } from '../ts/config/quantities.ts'
-import { atEnd } from './cleanup.ts'
-import { type Comparison, compare, type Plan, warmUp, workloads } from './compare/compare.ts'
-import { fioVersion } from './compare/fio.ts'
-import { type Server, type ServerName, serverNames, starters } from './compare/servers.ts'
-import { missedTargets, summarize, table } from './compare/table.ts'
-
-const usage = `usage: npm run bench -- [--quick] [options]
-Compares pollux with nbdkit's memory plugin and qemu-nbd, all on this machine, loaded by fio over TCP.
-Pollux has one copy of the blocks (up --shared), as the others have.
-  --quick              5 rounds of 5 s for the first workload, 2 of 3 s for the others (else 10 of 10 s)
-  --rounds N           rounds of every workload
-  --seconds N          seconds of every round
-  --workloads N        only the first N of: ${workloads.map(({ name }) => name).join(', ')}
-  --servers A,B        only these of: ${serverNames.join(', ')}
-  --size 512MiB        size of the volume
-  --durability pair    or vault
-  --dir D              where the disks are made (default ${tmpdir()}); it must allow direct I/O
-  --json               one line of JSON in place of the tables
-  --assert             fail unless the first workload reaches 0.7 of nbdkit and 5 of qemu-nbd`
-
-const options = {
-  quick: { type: 'boolean', default: false },
-  rounds: { type: 'string' },
-  seconds: { type: 'string' },
-  workloads: { type: 'string', default: String(workloads.length) },
-  servers: { type: 'string', default: serverNames.join(',') },
-  size: { type: 'string', default: '512MiB' },
-  durability: { type: 'string', default: 'pair' },
-  dir: { type: 'string', default: tmpdir() },
-  json: { type: 'boolean', default: false },
-  assert: { type: 'boolean', default: false },
-  help: { type: 'boolean', default: false },
-} as const
-
-interface Settings {
-  readonly plans: readonly Plan[]
-  readonly warmUpSeconds: number
-  readonly servers: readonly ServerName[]
-  readonly byteLength: number
-  readonly durability: 'pair' | 'vault'
-  readonly parent: string
-  readonly isJson: boolean
-  readonly isAsserting: boolean
-}
-
-function settingsFrom(arguments_: string[]): Settings {
-  const { values } = parseArgs({ args: arguments_, options })
-  const servers = values.servers.split(',').map((name) => {
-    const known = serverNames.find((server) => server === name)
-    return known ?? refuse(`no server is called ${name}`)
-  })
-  const { durability } = values
-  if (durability !== 'pair' && durability !== 'vault') refuse(`there is no durability ${durability}`)
-  return {
-    plans: plansFrom(values),
-    warmUpSeconds: values.seconds === undefined ? 3 : positive(values.seconds),
-    servers,
-    byteLength: byteLengthFrom(values.size),
-    durability,
-    parent: values.dir,
-    isJson: values.json,
-    isAsserting: values.assert,
-  }
-}
-
-function plansFrom(values: { quick: boolean; rounds?: string; seconds?: string; workloads: string }): Plan[] {
-  return workloads.slice(0, positive(values.workloads)).map((workload, index) => {
-    const [rounds, seconds] = values.quick ? (index === 0 ? [5, 5] : [2, 3]) : [10, 10]
-    return {
-      workload,
-      rounds: values.rounds === undefined ? rounds : positive(values.rounds),
-      secondsPerRound: values.seconds === undefined ? seconds : positive(values.seconds),
-    }
-  })
-}
-
-function positive(text: string): number {
-  return /^[1-9]\d{0,5}$/.test(text) ? Number(text) : refuse(`${text} is not a number above 0`)
-}
-
-function byteLengthFrom(text: string): number {
-  const parsed = parseByteLength(text)
-  return 'value' in parsed ? parsed.value : refuse(`${text} is not a size`)
-}
-
-class UsageError extends Error {}
-
-function refuse(message: string): never {
-  throw new UsageError(message)
-}
-
-async function startServers(settings: Settings): Promise<Server[]> {
-  const directory = mkdtempSync(join(settings.parent, 'pollux-bench-'))
-  atEnd(() => rmSync(directory, { recursive: true, force: true }))
-  const servers: Server[] = []
-  for (const name of settings.servers) {
-    tell(`starting ${name}`)
-    servers.push(await starters[name]({ ...settings, directory }))
-  }
-  return servers
-}
+import { MIB } from '../ts/base/units.ts'
+import { loads } from '../ts/cli/fio-loads.ts'
+import { atEnd, tidily } from './cleanup.ts'
+import { compare, type Plan, startAll, warmUp } from './compare/compare.ts'
+import { usualServers } from './compare/server.ts'
+import { missedTargets } from './compare/targets.ts'
+import { type Machine, machine } from './machine.ts'
+import { microSection } from './micro/micro.ts'
+import { htmlPage } from './report/html.ts'
+import { missed, type Section } from './report/section.ts'
+import { machineText, sectionText } from './report/text.ts'
+import { comparedSection } from './rows/compared.ts'
+import { listText, type Settings, settingsFrom, UsageError, usage } from './settings.ts'
 
 /** Progress is for people who wait at a terminal. */
 function tell(what: string): void {
   if (process.stderr.isTTY) process.stderr.write(`\r\x1b[K${what}`)
 }
 
-async function machine(settings: Settings): Promise<Record<string, string | number>> {
-  const commit = spawnSync('git', ['rev-parse', '--short', 'HEAD'], { encoding: 'utf8' }).stdout?.trim()
-  return {
-    time: new Date().toISOString(),
-    commit: commit || 'unknown',
-    cpu: cpus()[0]?.model.trim() ?? 'unknown',
-    cores: cpus().length,
-    kernel: release(),
-    node: process.version,
-    client: await fioVersion(),
-    byteLength: settings.byteLength,
+function plansFrom({ loads: wanted, isQuick, rounds, seconds }: Settings): Plan[] {
+  return wanted.map((load) => {
+    const [usualRounds, usualSeconds] = !isQuick ? [10, 10] : load === loads[0] ? [5, 5] : [2, 3]
+    return { load, rounds: rounds ?? usualRounds, secondsPerRound: seconds ?? usualSeconds }
+  })
+}
+
+/** Servers that are started once, under one load after the other. */
+async function* compared(settings: Settings): AsyncGenerator<Section> {
+  const { parent, byteLength = 512 * MIB, durability, servers = usualServers } = settings
+  const directory = mkdtempSync(join(parent, 'pollux-bench-'))
+  atEnd(() => rmSync(directory, { recursive: true, force: true }))
+  const started = await startAll(servers, { directory, byteLength, pollux: { durability } }, tell)
+  await warmUp(started.servers, settings.seconds ?? 3, tell)
+  for (const plan of plansFrom(settings)) {
+    const comparison = await compare(started.servers, plan, tell)
+    const { name } = plan.load
+    const section = comparedSection({ name, title: name, targets: [] }, comparison)
+    const how = `${plan.rounds} x ${plan.secondsPerRound} s, in turns`
+    yield { ...section, how, notes: started.notes }
   }
 }
 
-function print(settings: Settings, about: Record<string, string | number>, comparisons: Comparison[]): void {
-  tell('')
-  const servers = comparisons[0]!.rows.map(({ server }) => server)
-  const notes = servers.flatMap(({ note }) => note ?? [])
-  if (settings.isJson) {
-    const results = comparisons.map((comparison) => ({
-      workload: comparison.workload.name,
-      secondsPerRound: comparison.secondsPerRound,
-      servers: summarize(comparison),
-    }))
-    return console.log(JSON.stringify({ ...about, notes, results }))
-  }
-  console.log(`${about['cpu']}, ${about['cores']} cores, Linux ${about['kernel']}, Node ${about['node']},`)
-  console.log(
-    `${about['client']} over TCP loopback; medians; CPU seconds of the server's processes, owner first`,
-  )
-  for (const comparison of comparisons) console.log(`\n${table(comparison)}`)
-  for (const note of notes) console.log(`\nnote: ${note}`)
+async function* rowSections(settings: Settings): AsyncGenerator<Section> {
+  const { rows, rounds, seconds, byteLength, minutes, fillByteLength, isQuick, parent, servers } = settings
+  const more = servers ?? []
+  const how = { rounds, seconds, byteLength, minutes, fillByteLength, isQuick, parent, more, tell }
+  for (const row of rows) yield await tidily(() => row.run(how))
 }
+
+async function* microSections({ isQuick, rounds }: Settings): AsyncGenerator<Section> {
+  yield microSection({ isSmall: isQuick, ...(rounds === undefined ? {} : { rounds }) }, tell)
+}
+
+/** The tables come as they are done; what is JSON and compared comes in one line at the end. */
+class Reporter {
+  readonly #settings: Settings
+  readonly #about: Machine
+  readonly #sections: Section[] = []
+
+  constructor(settings: Settings, about: Machine) {
+    this.#settings = settings
+    this.#about = about
+    if (!settings.isJson) console.log(machineText(about))
+  }
+
+  async take(sections: AsyncGenerator<Section>): Promise<Section[]> {
+    // that it cannot be written is better known now
+    this.#writePage()
+    for await (const section of sections) {
+      tell('')
+      this.#sections.push(section)
+      if (!this.#settings.isJson) console.log(`\n${sectionText(section)}`)
+      else if (this.#settings.mode !== 'compare') console.log(JSON.stringify({ ...this.#about, ...section }))
+      this.#writePage()
+    }
+    this.#end()
+    return this.#sections
+  }
+
+  /** After each section, so that an interrupted run has one, too. */
+  #writePage(): void {
+    const { html } = this.#settings
+    if (html !== undefined) writeFileSync(html, htmlPage(this.#about, this.#sections))
+  }
+
+  #end(): void {
+    const { isJson, mode } = this.#settings
+    const notes = [...new Set(this.#sections.flatMap((section) => section.notes))]
+    if (!isJson) for (const note of notes) console.log(`\nnote: ${note}`)
+    if (!isJson || mode !== 'compare') return
+    const results = this.#sections.map(({ name, how, summaries }) => ({
+      workload: name,
+      how,
+      servers: summaries,
+    }))
+    console.log(JSON.stringify({ ...this.#about, notes, results }))
+  }
+}
+
+const sectionsOf = { compare: compared, rows: rowSections, micro: microSections } as const
 
 async function main(): Promise<number> {
-  if (process.argv.includes('--help')) {
-    console.log(usage)
+  const settings = settingsFrom(process.argv.slice(2))
+  const { mode } = settings
+  if (mode === 'help' || mode === 'list') {
+    console.log(mode === 'help' ? usage : listText())
     return 0
   }
-  const settings = settingsFrom(process.argv.slice(2))
-  const about = await machine(settings)
-  const servers = await startServers(settings)
-  await warmUp(servers, settings.warmUpSeconds, tell)
-  const comparisons: Comparison[] = []
-  for (const plan of settings.plans) comparisons.push(await compare(servers, plan, tell))
-  print(settings, about, comparisons)
-  const missed = settings.isAsserting ? missedTargets(summarize(comparisons[0]!)) : []
-  for (const sentence of missed) console.error(`bench: ${sentence}`)
-  return missed.length === 0 ? 0 : 1
+  const reporter = new Reporter(settings, await machine(mode !== 'micro'))
+  const sections = await reporter.take(sectionsOf[mode](settings))
+  if (!settings.isAsserting) return 0
+  const sentences = mode === 'compare' ? missedTargets(sections[0]?.summaries ?? []) : missed(sections)
+  for (const sentence of sentences) console.error(`bench: ${sentence}`)
+  return sentences.length === 0 ? 0 : 1
+}
+
+/** Wrong usage of this program, as opposed to what went wrong while it ran. */
+function isUsageError(error: unknown): boolean {
+  return (
+    error instanceof UsageError || (error as { code?: string }).code?.startsWith('ERR_PARSE_ARGS') === true
+  )
 }
 
 try {
   process.exit(await main())
 } catch (error) {
-  const isUsage =
-    error instanceof UsageError || (error as { code?: string }).code?.startsWith('ERR_PARSE_ARGS')
-  console.error(`bench: ${error instanceof Error ? error.message : error}${isUsage ? `\n${usage}` : ''}`)
-  process.exit(isUsage ? 2 : 1)
+  const text = error instanceof Error ? error.message : String(error)
+  console.error(`bench: ${text}${isUsageError(error) ? `\n${usage}` : ''}`)
+  process.exit(isUsageError(error) ? 2 : 1)
 }

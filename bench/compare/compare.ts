@@ -1,65 +1,105 @@
-import { type FioResult, runFio, type Workload } from './fio.ts'
-import { cpuSeconds } from './processes.ts'
-import type { Server } from './servers.ts'
+import { type FioExtent, type FioLoad, isWriting, runFio } from '../../ts/cli/fio.ts'
+import { loads } from '../../ts/cli/fio-loads.ts'
+import type { Row, Sample } from '../../ts/cli/fio-summary.ts'
+import { starters } from './peers.ts'
+import { cpuSeconds, run } from './processes.ts'
+import { NotInstalled, type Server, type ServerName, type ServerOptions } from './server.ts'
 
-/** One fio run against one server. */
-export interface Sample extends FioResult {
-  /** Of each process of the server. */
-  readonly cpuSeconds: readonly number[]
-}
+export type Tell = (what: string) => void
 
-/** All samples of one workload: one row for each server, one sample for each round. */
+/** All samples of one load: one row for each server, one sample for each round. */
 export interface Comparison {
-  readonly workload: Workload
+  readonly load: FioLoad
   readonly secondsPerRound: number
-  readonly rows: readonly { readonly server: Server; readonly samples: readonly Sample[] }[]
+  readonly rows: readonly (Row & { readonly contender: Server })[]
 }
 
 export interface Plan {
-  readonly workload: Workload
+  readonly load: FioLoad
   readonly rounds: number
   readonly secondsPerRound: number
+  /** called around each run against a server, for what else is to be known of it */
+  readonly watch?: (server: Server, round: number) => Promise<Watching>
 }
 
-const KIBI = 1024
+export interface Watching {
+  readonly extent?: FioExtent
+  /** called when the load has ended and what it has left to be done later is done, too */
+  readonly ended: (sample: Sample, settleMs: number) => Promise<void>
+}
 
-/** The first is the one that targets are set for. */
-export const workloads: readonly Workload[] = [
-  { name: 'write 4k QD32', pattern: 'randwrite', blockByteLength: 4 * KIBI, queueDepth: 32 },
-  { name: 'write 4k QD1', pattern: 'randwrite', blockByteLength: 4 * KIBI, queueDepth: 1 },
-  { name: 'read 4k QD32', pattern: 'randread', blockByteLength: 4 * KIBI, queueDepth: 32 },
-  { name: 'write 128k QD8', pattern: 'randwrite', blockByteLength: 128 * KIBI, queueDepth: 8 },
-]
+const fill: FioLoad = { name: 'fill', pattern: 'write', blockByteLength: 128 * 1024, queueDepth: 16 }
 
-const fill: Workload = { name: 'fill', pattern: 'write', blockByteLength: 128 * KIBI, queueDepth: 16 }
+/** Starts servers one by one. Those that are not installed are left out, and a note says so. */
+export async function startAll(
+  names: readonly ServerName[],
+  options: ServerOptions,
+  tell: Tell,
+): Promise<{ servers: Server[]; notes: string[] }> {
+  const servers: Server[] = []
+  const notes: string[] = []
+  for (const name of names) {
+    tell(`starting ${name}`)
+    try {
+      servers.push(await starters[name](options))
+    } catch (error) {
+      if (!(error instanceof NotInstalled)) throw error
+      notes.push(error.message)
+    }
+  }
+  return { servers, notes: [...notes, ...servers.flatMap(({ note }) => note ?? [])] }
+}
 
 /** Writes every block once, so that no server answers from a hole, then lets code and caches get warm. */
-export async function warmUp(servers: readonly Server[], seconds: number, tell: (what: string) => void) {
+export async function warmUp(
+  servers: readonly Server[],
+  seconds: number,
+  tell: Tell,
+  load: FioLoad = loads[0]!,
+): Promise<void> {
   for (const server of servers) {
+    tell(`${server.name}: every block is written once`)
+    await runFio(run, server.target, fill)
+    await server.settle?.()
     tell(`${server.name}: warm-up`)
-    await runFio(server.uri, fill)
-    await runFio(server.uri, workloads[0]!, seconds)
+    if (!isWriting(load)) await readAll(server, load)
+    await runFio(run, server.target, load, { seconds })
+    await server.settle?.()
   }
+}
+
+/** A region that fits into a cache is in it afterwards. */
+async function readAll(server: Server, { regionByteLength }: FioLoad): Promise<void> {
+  const region = regionByteLength === undefined ? {} : { regionByteLength }
+  await runFio(run, server.target, { ...fill, name: 'read all', pattern: 'read', ...region })
 }
 
 /** Takes the servers in turns, so that what else the machine does falls on all of them. */
-export async function compare(
-  servers: readonly Server[],
-  { workload, rounds, secondsPerRound }: Plan,
-  tell: (what: string) => void,
-): Promise<Comparison> {
-  const rows = servers.map((server) => ({ server, samples: [] as Sample[] }))
+export async function compare(servers: readonly Server[], plan: Plan, tell: Tell): Promise<Comparison> {
+  const { load, rounds, secondsPerRound } = plan
+  const rows = servers.map((contender) => ({ contender, samples: [] as Sample[] }))
   for (let round = 1; round <= rounds; round += 1) {
-    for (const { server, samples } of rows) {
-      tell(`${workload.name}: round ${round} of ${rounds}: ${server.name}`)
-      samples.push(await sample(server, workload, secondsPerRound))
+    for (const { contender, samples } of rows) {
+      tell(`${load.name}: round ${round} of ${rounds}: ${contender.name}`)
+      samples.push(await sample(contender, plan, round))
     }
   }
-  return { workload, secondsPerRound, rows }
+  return { load, secondsPerRound, rows }
 }
 
-async function sample(server: Server, workload: Workload, seconds: number): Promise<Sample> {
+/** The CPU time of what a load has left to be done later counts; its time on the clock does not. */
+async function sample(server: Server, plan: Plan, round: number): Promise<Sample> {
+  await server.check?.()
+  const watching = await plan.watch?.(server, round)
   const before = server.pids.map(cpuSeconds)
-  const result = await runFio(server.uri, workload, seconds)
-  return { ...result, cpuSeconds: server.pids.map((pid, index) => cpuSeconds(pid) - before[index]!) }
+  const extent = { seconds: plan.secondsPerRound, ...watching?.extent }
+  const result = await runFio(run, server.target, plan.load, extent)
+  await server.check?.()
+  const endedMs = performance.now()
+  await server.settle?.()
+  const settleMs = performance.now() - endedMs
+  const spent = server.pids.map((pid, index) => cpuSeconds(pid) - before[index]!)
+  const taken: Sample = { ...result, cpuSeconds: spent }
+  await watching?.ended(taken, settleMs)
+  return taken
 }

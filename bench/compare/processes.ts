@@ -1,6 +1,7 @@
 import { type ChildProcess, execFileSync, spawn } from 'node:child_process'
-import { readFileSync } from 'node:fs'
+import { existsSync, readFileSync } from 'node:fs'
 import { type AddressInfo, connect, createServer } from 'node:net'
+import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { atEnd } from '../cleanup.ts'
 
@@ -48,13 +49,20 @@ export async function startServer(
 ): Promise<number> {
   const child = start(command, arguments_)
   child.process.stdout?.resume()
-  for (const startedMs = performance.now(); !(await accepts(port)); await sleep(20)) {
-    if (child.process.exitCode !== null || child.process.pid === undefined)
-      throw new Error(`${command} does not start: ${child.stderr()}`)
-    if (performance.now() - startedMs > START_TIMEOUT_MS)
-      throw new Error(`${command} does not listen on port ${port}: ${child.stderr()}`)
-  }
+  const hasEnded = () => child.process.exitCode !== null || child.process.pid === undefined
+  await listens(port, () => {
+    if (hasEnded()) throw new Error(`${command} does not start: ${child.stderr()}`)
+  })
   return child.process.pid as number
+}
+
+/** Waits until somebody accepts connections on a port; `look` throws if nobody ever will. */
+export async function listens(port: number, look: () => void = () => undefined): Promise<void> {
+  for (const startedMs = performance.now(); !(await accepts(port)); await sleep(20)) {
+    look()
+    if (performance.now() - startedMs > START_TIMEOUT_MS)
+      throw new Error(`nobody listens on port ${port} after ${START_TIMEOUT_MS / 1000} s`)
+  }
 }
 
 function accepts(port: number): Promise<boolean> {
@@ -82,7 +90,7 @@ export function freePort(): Promise<number> {
 
 const ticksPerSecond = Number(execFileSync('getconf', ['CLK_TCK'], { encoding: 'utf8' }))
 
-/** User and system seconds of a process with all its threads. */
+/** User and system seconds of a process with all its threads, and of its children that have ended. */
 export function cpuSeconds(pid: number): number {
   return cpuTicks(readFileSync(`/proc/${pid}/stat`, 'utf8')) / ticksPerSecond
 }
@@ -90,5 +98,22 @@ export function cpuSeconds(pid: number): number {
 /** The name of the program is in parentheses and may itself hold spaces and parentheses. */
 export function cpuTicks(stat: string): number {
   const afterName = stat.slice(stat.lastIndexOf(')') + 2).split(' ')
-  return Number(afterName[11]) + Number(afterName[12])
+  return afterName.slice(11, 15).reduce((sum, ticks) => sum + Number(ticks), 0)
+}
+
+/** Memory of a process that is in use: private, of files, and shared. */
+export function residentBytes(pid: number): number {
+  return residentIn(readFileSync(`/proc/${pid}/status`, 'utf8'))
+}
+
+export function residentIn(status: string): number {
+  const kibi = /^VmRSS:\s+(\d+) kB$/m.exec(status)?.[1]
+  if (kibi === undefined) throw new Error('the process has no VmRSS: it has ended')
+  return Number(kibi) * 1024
+}
+
+/** Whether a program can be started, without starting it: some know no option that does nothing. */
+export function isInstalled(command: string): boolean {
+  const folders = (process.env['PATH'] ?? '').split(':').filter((folder) => folder !== '')
+  return folders.some((folder) => existsSync(join(folder, command)))
 }

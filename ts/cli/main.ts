@@ -198,6 +198,18 @@ program
   .addOption(json())
   .action(async (name, options) => (await import('./scrub.ts')).scrub(name, options))
 
+program
+  .command('bench [uri...]')
+  .description('load NBD servers with fio, in turns, and compare them; only reads, unless told otherwise')
+  .option('--load <names>', 'only these, with commas between them (see --list)')
+  .option('--rounds <count>', 'of every load', '5')
+  .option('--seconds <count>', 'of every round', '5')
+  .option('--region <size>', 'only the first so many bytes of each server')
+  .option('--overwrite', 'also loads that write; what the servers hold is lost')
+  .option('--list', 'names of the loads')
+  .addOption(json())
+  .action(async (uris, options) => (await import('./bench.ts')).bench(uris, options))
+
 const disk = program.command('disk').description('disks and their labels')
 disk
   .command('label <device...>')
