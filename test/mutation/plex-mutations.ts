@@ -217,7 +217,7 @@ export const plexes: readonly Mutation[] = [
   },
   {
     name: 'a flush vouches for writes of an earlier session',
-    file: 'ts/plex/remote-plex.ts',
+    file: 'ts/plex/remote-disk.ts',
     find: '  flush(done: Completion): void {\n    if (this.#session !== this.#plex.session) return this.#plex.fail(done)\n',
     replace: '  flush(done: Completion): void {\n',
     breaks: 'a plex is called in sync whose host has lost what was written before the link went down',

@@ -87,8 +87,9 @@ for (const durability of durabilities) {
       await judgeLogs(t, pair, 64)
       for (const client of clients) await client.close()
       await pair.control('castor').json('POST', '/cp', { action: 'resume', aggregate: 'castor' })
-      await pair.mustCommand('volume', 'create', 'vol2', '--size', '16MiB', '--aggregate', 'castor')
-      const volumes = ['vol0', 'vol2']
+      const volumes = ['vol2', 'vol3']
+      for (const name of volumes)
+        await pair.mustCommand('volume', 'create', name, '--size', '16MiB', '--aggregate', 'castor')
       const oracles = nodeNames.map(
         (node, tag) => new Oracle({ uri: at(node, volumes[tag]!), tag: tag + 1, blockCount: 1024 }),
       )

@@ -289,7 +289,7 @@ export class Pair {
     )
     if (process.env['POLLUX_KEEP'] && !t.passing()) return
     for (const { file } of nodeConfigs(this.dir).values()) {
-      rmSync(file.nvram.directory, { recursive: true, force: true })
+      rmSync(path.dirname(file.nvram.directory), { recursive: true, force: true })
     }
     rmSync(this.dir, { recursive: true, force: true })
   }
