@@ -158,6 +158,8 @@ t.test(
       await sleep(1000)
       await lan.plug('client', true)
       await scene.isWith(t, 'castor', 'the wire of the client')
+      // what tells it that its connection has ended is lost: it has to ask, as docs/reference has it
+      client.keepAlive()
       await lan.plug('castor', false)
       await until('castor says so', async () => (await scene.problems('castor')).length > 0)
       await pair.mustCommand('takeover', 'castor')

@@ -50,6 +50,10 @@ export class FarOracle {
     return Math.round(longestWaitMs)
   }
 
+  keepAlive(): void {
+    this.#child.stdin!.write('keep-alive\n')
+  }
+
   /** Writes no more, reads everything, and says what is wrong with it. */
   async verify(): Promise<readonly string[]> {
     this.#child.stdin!.write('stop\n')

@@ -17,6 +17,7 @@ const timer = setInterval(say, 20)
 oracle.start()
 for await (const line of createInterface({ input: process.stdin })) {
   if (line === 'lap') oracle.longestWaitMs = 0
+  if (line === 'keep-alive') oracle.keepAlive()
   if (line === 'stop') break
 }
 clearInterval(timer)

@@ -67,6 +67,7 @@ export class Oracle {
   #connectedMs = 0
   #connecting: Promise<NbdClient> | undefined
   #stopping = false
+  #isKeptAlive = false
   #writers: Promise<void>[] = []
   #watchdog: NodeJS.Timeout | undefined
 
@@ -97,6 +98,12 @@ export class Oracle {
     const guarded = () => writer().catch((error) => this.#fail(error))
     this.#writers = Array.from({ length: this.#options.queueDepth }, guarded)
     this.#watchdog = setInterval(() => this.#watch(), 250)
+  }
+
+  /** From now on it asks after a second of silence whether its server is still there. */
+  keepAlive(): void {
+    this.#isKeptAlive = true
+    if (this.#client) keepAlive(this.#client)
   }
 
   /** Waits for what is in flight. Throws what went wrong meanwhile. */
@@ -250,6 +257,7 @@ export class Oracle {
   async #reconnect(): Promise<NbdClient> {
     if (this.#client) this.reconnects += 1
     this.#client = await this.#connect(this.uri)
+    if (this.#isKeptAlive) keepAlive(this.#client)
     this.#connectedMs = performance.now()
     return this.#client
   }
@@ -288,3 +296,5 @@ export class Oracle {
     throw new Error(text, { cause: this.failure })
   }
 }
+
+const keepAlive = ({ channel }: NbdClient): unknown => channel.socket.setKeepAlive(true, 1000)
