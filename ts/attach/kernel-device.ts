@@ -14,6 +14,9 @@ import {
   timeoutAttributes,
 } from '../format/nbd-netlink.ts'
 
+/** The unit of sizes in sysfs, whatever the blocks of a device are. */
+const SECTOR_BYTE_LENGTH = 512
+
 /** The kernel's NBD client, over netlink. All of it is synchronous; what fails throws ATTACH_FAILED. */
 export class KernelNbd {
   readonly #netlink = new GenericNetlink()
@@ -104,6 +107,11 @@ export function setTimer(index: number, timerMs: number): void {
   } catch {
     // then requests wait longer until they are sent again
   }
+}
+
+/** The size of a device, as the kernel has it. */
+export const byteLengthOf = (index: number): number => {
+  return Number(read(`/sys/class/block/nbd${index}/size`)) * SECTOR_BYTE_LENGTH
 }
 
 /** How many requests the device has had answers to, and how many it waits for. */

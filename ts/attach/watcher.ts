@@ -4,7 +4,8 @@ import { StoreError } from '../base/errors.ts'
 import { TransmissionFlag } from '../format/nbd.ts'
 import type { OpenedExport } from '../nbd/opener.ts'
 import { dial } from './dial.ts'
-import { isConnected, KernelNbd, requestsOf, setTimer } from './kernel-device.ts'
+import { byteLengthOf, isConnected, KernelNbd, requestsOf, setTimer } from './kernel-device.ts'
+import { SILENCE_S, Silence } from './silence.ts'
 import type { Target } from './target.ts'
 
 /** What a watcher is to make and to keep. */
@@ -33,15 +34,6 @@ export interface Watched {
  * the kernel's log each time, so it should not be shorter than what a disk may take.
  */
 const TIMER_MS = 2000
-/**
- * How long a connection may answer nothing. An owner that is stopped without ending keeps its connections
- * open, so there has to be a limit; but what an owner that was only slow has in its hands may still happen
- * after newer writes, so the limit is far above what requests take. With several connections it is the timer,
- * and the kernel itself takes a connection for dead.
- */
-const SILENCE_S = 30
-/** The same, as long as a new connection has answered nothing yet: the kernel may not have taken it. */
-const FIRST_SILENCE_S = 10
 /** Messages of the kernel can be lost; connections are looked at that often without one. */
 const LOOK_MS = 1000
 const RETRY_MS_MIN = 50
@@ -62,7 +54,7 @@ export class Watcher {
   #unknown = 0
   #someIsDead = false
   #device: Watched | undefined
-  #silence: Silence | undefined
+  readonly #silence = new Silence(performance.now())
   /** whether the kernel is told to take back what is in flight */
   #takesBack = false
   #isStopping = false
@@ -78,7 +70,6 @@ export class Watcher {
     this.#nbd.listen()
     const { adopted } = this.#plan
     this.#device = adopted === undefined ? await this.#connect() : await this.#adopt(adopted)
-    this.#silence = new Silence(this.#device.index)
     this.#takeBack(false)
     return this.#device
   }
@@ -89,7 +80,7 @@ export class Watcher {
     while (!this.#isStopping) {
       const dead = await this.#deadLinks()
       if (!isConnected(index, this.#plan.backend)) return this.#say(`nbd${index} was disconnected`)
-      if (this.#silence!.isTooLong()) this.#hangUp()
+      if (this.#silence.isTooLong(requestsOf(index), performance.now())) this.#hangUp()
       if (dead.includes(index)) this.#someIsDead = true
       for (let slot = 0; slot < this.#sockets.length && !this.#isStopping; slot += 1) {
         const socket = this.#sockets[slot]
@@ -143,8 +134,10 @@ export class Watcher {
 
   /** The connections of a watcher that has ended are in the kernel, but no descriptor of theirs is ours. */
   async #adopt(index: number): Promise<Watched> {
-    const { target, connections, backend } = this.#plan
+    const { target, connections, isReadOnly, backend } = this.#plan
+    this.#device = { index, byteLength: byteLengthOf(index), connections, isReadOnly }
     const { descriptor, opened } = await dial(target)
+    this.#check(opened)
     const { byteLength } = opened
     // it is dropped, or takes the place of a dead one
     this.#nbd.reconnect(index, { byteLength, socket: descriptor, backend })
@@ -152,8 +145,7 @@ export class Watcher {
     this.#say(`nbd${index}, ${target.uri}, is watched again`)
     this.#unknown = connections
     this.#someIsDead = connections > 1
-    const isReadOnly = (this.#flagsFor(opened) & TransmissionFlag.READ_ONLY) !== 0
-    return { index, byteLength, connections, isReadOnly }
+    return { ...this.#device, byteLength }
   }
 
   /** Which of the unknown connections is dead, the kernel does not say: it takes sockets while one is. */
@@ -176,8 +168,8 @@ export class Watcher {
   #hangUp(): void {
     this.#say(`nbd${this.#device!.index} waits for answers that do not come`)
     for (const socket of this.#sockets) if (socket !== undefined) shutdownSocket(socket)
-    if (this.#unknown > 0) this.#someIsDead = true
-    this.#silence!.begin()
+    // what is not ours to end, the kernel ends
+    if (this.#unknown > 0) this.#takeBack(true)
   }
 
   /** Tries until it has succeeded: requests wait for it, for as long as the plan lets them. */
@@ -212,9 +204,13 @@ export class Watcher {
   #takeBack(takesBack: boolean): void {
     const { index, connections } = this.#device!
     if (connections > 1 || (takesBack && this.#takesBack) || !isConnected(index, this.#plan.backend)) return
-    this.#nbd.setTimeout(index, { requestTimeoutS: takesBack ? 1 : 0, backend: this.#plan.backend })
-    if (!takesBack) setTimer(index, TIMER_MS)
-    this.#takesBack = takesBack
+    try {
+      this.#nbd.setTimeout(index, { requestTimeoutS: takesBack ? 1 : 0, backend: this.#plan.backend })
+      if (!takesBack) setTimer(index, TIMER_MS)
+      this.#takesBack = takesBack
+    } catch (error) {
+      this.#say((error as Error).message)
+    }
   }
 
   #drop(slot: number): void {
@@ -238,7 +234,7 @@ export class Watcher {
       this.#sockets[slot] = descriptor
       // one that has grown since is that large now
       this.#device = { ...this.#device!, byteLength }
-      this.#silence!.begin()
+      this.#silence.begin(performance.now())
     } catch (error) {
       shutdownSocket(descriptor)
       closeDescriptor(descriptor)
@@ -263,34 +259,5 @@ export class Watcher {
    */
   #isTaken(socket: number): boolean {
     return this.#device!.connections === 1 || sendTimeoutMs(socket) === SILENCE_S * 1000
-  }
-}
-
-/** Tells when a device waits for answers, and has had none for too long. */
-class Silence {
-  readonly #index: number
-  #answered = -1
-  #sinceMs = performance.now()
-  #limitS = SILENCE_S
-
-  constructor(index: number) {
-    this.#index = index
-  }
-
-  /** There is a new connection. */
-  begin(): void {
-    this.#sinceMs = performance.now()
-    this.#limitS = FIRST_SILENCE_S
-  }
-
-  isTooLong(): boolean {
-    const { answered, waiting } = requestsOf(this.#index)
-    const nowMs = performance.now()
-    if (answered !== this.#answered) this.#limitS = SILENCE_S
-    if (answered !== this.#answered || waiting === 0) {
-      this.#answered = answered
-      this.#sinceMs = nowMs
-    }
-    return nowMs - this.#sinceMs > this.#limitS * 1000
   }
 }
