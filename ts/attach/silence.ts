@@ -1,8 +1,8 @@
 /**
  * How long a device may wait for answers, in seconds. An owner that is stopped without ending keeps its
- * connections open, so there has to be a limit; but what an owner that was only slow has in its hands may still
- * happen after newer writes, so the limit is far above what requests take. With several connections the kernel
- * has the same limit for each.
+ * connections open, so there has to be a limit; but what an owner that was only slow has in its hands may
+ * still happen after newer writes, so the limit is far above what requests take. With several connections the
+ * kernel has the same limit for each.
  */
 export const SILENCE_S = 30
 /** The same, as long as a new connection has answered nothing yet: the kernel may not have taken it. */
@@ -29,7 +29,7 @@ export class Silence {
     this.#limitS = this.#nextS
   }
 
-  /** `answered` counts since the device is there, `waiting` is now. Once it was too long, time starts anew. */
+  /** `answered` counts since the device is there, `waiting` is now. When too long, time starts anew. */
   isTooLong({ answered, waiting }: { answered: number; waiting: number }, nowMs: number): boolean {
     if (answered !== this.#answered) {
       this.#answered = answered
