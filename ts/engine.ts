@@ -72,7 +72,7 @@ export class Engine implements OwnershipEffects, LinkUser {
     this.diskLink = new DiskLink(world, settings, this.log, this.link, {
       overdue: (why) => this.owner?.returning.leaveOutRemote(why),
       epoch: () => this.ownership.epoch,
-      isOnlyPlex: () => this.owner?.aggregate.image.copies.reading[0]?.isRemote ?? false,
+      copies: () => this.owner?.aggregate.image.copies,
       sharedPageAt: (at) => (this.#catchUp.isMirroring ? (this.owner?.mirror.sharedPageAt(at) ?? -1) : -1),
     })
     this.#quiesce = new Quiesce(this.ownership)

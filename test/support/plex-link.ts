@@ -120,6 +120,7 @@ export class PlexLink {
       isChanging: (address) => this.changing.has(address),
       epoch: () => EPOCH,
       isOnlyPlex: () => this.isOnlyPlex,
+      mayGoWithout: () => !this.isOnlyPlex,
       incarnation: () => ownerRing,
       partner: 'pollux',
       overdue: () => {

@@ -118,8 +118,16 @@ function forwardMistake(file: NodeFile, listener: ListenerTable): string | undef
   const { aggregates } = listener
   const here = file.aggregate.filter(({ name }) => aggregates === undefined || aggregates.includes(name))
   const services = new Set(here.map(({ service }) => service))
+  if ([...services].some((service) => isEverywhere(listener.listen, service)))
+    return `would pass clients on to itself: ${listener.listen} is the service address, too, where that is here`
   if (services.size <= 1) return undefined
   return `needs aggregates of one service address; list some: ${here.map(({ name }) => name).join(' or ')}`
+}
+
+/** Whether a listener at all addresses has the port of this one. */
+function isEverywhere(listen: string, service: string): boolean {
+  const [all, one] = [parseListenAddress(listen), parseAddress(service)]
+  return all !== undefined && 'port' in all && all.port === one?.port && /^(0\.0\.0\.0|::)$/.test(all.host)
 }
 
 function listenMistake(text: string): string | undefined {

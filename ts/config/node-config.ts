@@ -208,6 +208,9 @@ function timingMistakes(timing: Timing): Mistake[] {
   if (timing.leaseMarginMs * 4 > timing.leaseMs) {
     found.push({ path: ['timing', 'lease_margin'], text: 'must be at most a quarter of timing.lease' })
   }
+  if (timing.plexTimeoutMs < timing.linkTimeoutMs) {
+    found.push({ path: ['timing', 'plex_timeout'], text: 'must be at least timing.link_timeout' })
+  }
   if (timing.heartbeatMs * 2 > timing.linkTimeoutMs) {
     found.push({ path: ['timing', 'heartbeat'], text: 'must be at most half of timing.link_timeout' })
   }

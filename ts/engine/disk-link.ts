@@ -5,6 +5,7 @@ import type { EngineSettings } from '../config/engine-settings.ts'
 import { FrameKind } from '../format/link-frame.ts'
 import type { LogCopy } from '../log/copy.ts'
 import type { FrameReader } from '../partner/frame.ts'
+import type { Copies } from '../plex/copies.ts'
 import { PlexService } from '../plex/plex-service.ts'
 import { RemotePlex } from '../plex/remote-plex.ts'
 import type { Disk } from '../ports/disk.ts'
@@ -15,7 +16,8 @@ import type { Link } from './link.ts'
 /** What of the log the partner has, too. */
 export interface SharedLog {
   epoch(): number
-  isOnlyPlex(): boolean
+  /** of the image, once it is open */
+  copies(): Copies | undefined
   sharedPageAt(address: number): number
   /** the partner's disks do not answer */
   overdue(why: string): void
@@ -35,7 +37,6 @@ export class DiskLink {
     const incarnation = (): Uint8Array => log.incarnation
     const epoch = (): number => shared.epoch()
     const sharedPageAt = (address: number): number => shared.sharedPageAt(address)
-    const isOnlyPlex = (): boolean => shared.isOnlyPlex()
     const { address } = log.ring.memory
     const pagesAt = log.ring.pageAddress(0)
     const isChanging = (at: number): boolean => at >= address && at < pagesAt
@@ -44,7 +45,9 @@ export class DiskLink {
       isChanging,
       epoch,
       incarnation,
-      isOnlyPlex,
+      isOnlyPlex: () => shared.copies()?.isRemoteOnly ?? false,
+      // while the image is opened, nobody knows yet what else there is
+      mayGoWithout: () => shared.copies()?.isRemoteOnly === false,
       overdue: () => shared.overdue(`its disks have not answered for ${settings.plexTimeoutMs} ms`),
       partner: settings.partner.name,
       timeoutMs: settings.plexTimeoutMs,

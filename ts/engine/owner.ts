@@ -150,7 +150,8 @@ export class Owner {
     const startedMs = world.clock.now()
     const image = yield* openImage(parts)
     image.copies.isRecordedStale = parts.plexes.isStale
-    for (const copy of image.copies.all) copy.isRemote = settings.aggregate.plexes[copy.plex] === 'partner'
+    for (const [plex, place] of settings.aggregate.plexes.entries())
+      if (place === 'partner') image.copies.setRemote(plex)
     try {
       return yield* attending(image, parts, Owner.#replay(parts, source, image, startedMs))
     } catch (error) {

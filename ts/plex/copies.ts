@@ -108,6 +108,17 @@ export class Copies {
     this.onMissing(copy)
   }
 
+  /** This plex is on the partner's host. */
+  setRemote(plex: number): void {
+    this.all[plex]!.isRemote = true
+    this.#sort()
+  }
+
+  /** Whether no plex on this host has everything. */
+  get isRemoteOnly(): boolean {
+    return this.reading.every(({ isRemote }) => isRemote)
+  }
+
   isLast(copy: Copy): boolean {
     return copy.state === 'in-sync' && this.reading.length === 1
   }

@@ -30,6 +30,8 @@ export interface RemotePlexUser {
   epoch(): number
   /** nobody else has what is read: reads wait for the link, as they would for a disk that does not answer */
   isOnlyPlex(): boolean
+  /** another plex has everything */
+  mayGoWithout(): boolean
   incarnation(): Uint8Array
   readonly partner: string
   /** its disks do not answer: they are not used before they are opened anew */
@@ -168,7 +170,7 @@ export class RemotePlex {
     this.#lookAtMs = this.#nowMs + timeoutMs / 8
     const isOverdue = (part: Part | undefined, slot: number): boolean =>
       this.#isAsked(part) && this.#nowMs - this.#sentMs[slot]! > timeoutMs
-    if (!this.#slots.some(isOverdue) || this.#user.isOnlyPlex()) return
+    if (!this.#slots.some(isOverdue) || !this.#user.mayGoWithout()) return
     for (const [slot, part] of this.#slots.entries()) {
       if (!this.#isAsked(part)) continue
       this.#failed.push({ request: part!.request, result: TIMED_OUT })

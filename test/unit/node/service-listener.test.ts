@@ -344,3 +344,24 @@ t.test('a service whose listener is ended from outside listens again', { skip: n
   t.teardown(() => socket.destroy())
   await once(socket, 'data')
 })
+
+t.test('after a stop of this process nothing old is passed on', async (t) => {
+  const { owner, listener, dial } = eitherNode(t)
+  listener.standBy()
+  owner.listener.open()
+  const client = await dial()
+  hear(client)
+  client.write(Buffer.concat([encodeClientFlags(), go]))
+  await until(() => owner.greeted.length === 1)
+  const { descriptor, leftover } = owner.greeted.pop()!
+  const engine = new Socket({ fd: descriptor })
+  t.teardown(() => engine.destroy())
+  const heard = hear(engine)
+  client.write('in time')
+  await until(() => heard.bytes.length > 0)
+  const closed = Promise.all([once(client, 'close'), once(engine, 'close')])
+  client.write('too late')
+  Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 3200)
+  await closed
+  t.equal(Buffer.concat([leftover, heard.bytes]).toString(), 'in time')
+})

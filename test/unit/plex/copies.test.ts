@@ -32,6 +32,17 @@ t.test('a plex that fails is left out, and told of once', async (t) => {
   t.same(copies.disks, second.disks)
 })
 
+t.test('the plex of this host is read first, whichever number it has', async (t) => {
+  const { copies, first, second } = setting()
+  t.same(copies.reading, [first, second])
+  copies.setRemote(0)
+  t.same(copies.reading, [second, first])
+  t.notOk(copies.isRemoteOnly)
+  copies.failed(second, 'its cable is gone')
+  t.same(copies.reading, [first])
+  t.ok(copies.isRemoteOnly, 'nothing here has everything')
+})
+
 t.test('the last plex in sync stays, whatever fails', async (t) => {
   const { copies, first, second } = setting()
   copies.failed(second, 'it is gone')
