@@ -75,6 +75,10 @@ function answer(message: ToEngine & { kind: 'request' }): void {
       return serving(true)
     case 'takeover':
       throw new Error('a bug of the engine')
+    case 'scrub-stop':
+      // whether the main thread hears of the end first is up to chance
+      say({ kind: 'died', message: 'its last words' })
+      return process.exit(0)
     case 'handover':
       return say({ kind: 'arbiter', call: 3, operation: 'read', aggregate: settings.aggregate.name })
     case 'log-dump':

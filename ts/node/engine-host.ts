@@ -1,4 +1,4 @@
-import { MessageChannel, type MessagePort, Worker } from 'node:worker_threads'
+import { MessageChannel, type MessagePort, receiveMessageOnPort, Worker } from 'node:worker_threads'
 import { isStoreError, StoreError } from '../base/errors.ts'
 import type { ArbiterPort } from '../ports/arbiter.ts'
 import type { ServingState } from '../ports/host.ts'
@@ -62,6 +62,8 @@ export class EngineHost {
     this.#ended = new Promise((resolve) => {
       this.#worker.once('error', (error) => this.#died(error.stack ?? error.message))
       this.#worker.once('exit', (code) => {
+        // its last words may still be on their way
+        this.#hearRest()
         if (!this.#stopping) this.#died(`the worker ended with code ${code}`)
         this.#finish()
         resolve()
@@ -111,6 +113,11 @@ export class EngineHost {
     if (!this.isOver) this.post({ kind: 'stop', pair })
     this.#stopping = true
     return this.#ended
+  }
+
+  #hearRest(): void {
+    for (let next = receiveMessageOnPort(this.#port); next; next = receiveMessageOnPort(this.#port))
+      this.#hear(next.message as FromEngine)
   }
 
   #hear(message: FromEngine): void {

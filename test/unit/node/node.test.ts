@@ -252,6 +252,15 @@ t.test('status says what each engine says', async (t) => {
   })
 })
 
+t.test('why an engine died is told in its own words, though the thread has ended already', async (t) => {
+  const { node, deaths } = await start(t)
+  const answer = node.request('one', 'scrub-stop', {}, 2000)
+  // both are here when this thread looks again
+  Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 100)
+  await t.rejects(answer, { code: 'STOPPING' })
+  t.match(deaths, [/has died: its last words/])
+})
+
 t.test('an engine that dies of a bug is the end of the node', async (t) => {
   const { node, deaths, heard } = await start(t)
   const wish = { force: false, acceptDataLoss: false, reason: '', dryRun: false }
