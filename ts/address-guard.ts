@@ -11,28 +11,31 @@ import { endClients, PARTING_MS, removeAddress } from './node/service-address.ts
 const [node = '', silenceMs = '', ...addresses] = process.argv.slice(2)
 const events = new EventLog(node)
 
+/** All are removed before anything is said: whoever reads what is said may have hung up, or may be slow. */
 async function removeAll(why: string): Promise<void> {
-  const complain = (text: string) => events.add('warn', 'service-clients-left', text)
+  const told: (() => void)[] = []
+  const tell = (level: 'warn' | 'error', event: string, text: string) =>
+    told.push(() => events.add(level, event, text))
+  const carefully = (step: () => boolean): boolean => {
+    try {
+      return step()
+    } catch (error) {
+      tell('error', 'service-address-stays', (error as Error).message)
+      return false
+    }
+  }
+  const complain = (text: string) => tell('warn', 'service-clients-left', text)
   const there = addresses.filter((address) => carefully(() => endClients(address, hostAddresses, complain)))
-  if (there.length === 0) return
-  await sleep(PARTING_MS)
+  if (there.length > 0) await sleep(PARTING_MS)
   for (const address of there) {
     carefully(() => {
       endClients(address, hostAddresses, complain)
       removeAddress(address, hostAddresses)
-      events.add('warn', 'service-address-removed', `the guard has removed ${address}: ${why}`)
+      tell('warn', 'service-address-removed', `the guard has removed ${address}: ${why}`)
       return true
     })
   }
-}
-
-function carefully(step: () => boolean): boolean {
-  try {
-    return step()
-  } catch (error) {
-    events.add('error', 'service-address-stays', (error as Error).message)
-    return false
-  }
+  for (const say of told) say()
 }
 
 let silence: NodeJS.Timeout | undefined

@@ -86,6 +86,14 @@ struct Request {
   }
 };
 
+/// What the last message of an answer in parts says: a failure half way is told only there.
+int end_of_parts(const nlmsghdr* message) {
+  if (message->nlmsg_len < NLMSG_LENGTH(sizeof(int))) return 0;
+  int result = 0;
+  std::memcpy(&result, NLMSG_DATA(message), sizeof(result));
+  return result < 0 ? result : 0;
+}
+
 /// Gives each message of an answer to `take`, until the last one. Returns what the kernel says in the end;
 /// -EINTR if things have changed meanwhile, so that some may be missing.
 template <typename Take>
@@ -102,7 +110,10 @@ int read_answer(int fd, Take take) {
          message = NLMSG_NEXT(message, left)) {
       if (message->nlmsg_seq != kSequence) continue;
       if ((message->nlmsg_flags & NLM_F_DUMP_INTR) != 0) is_whole = false;
-      if (message->nlmsg_type == NLMSG_DONE) return is_whole ? 0 : -EINTR;
+      if (message->nlmsg_type == NLMSG_DONE) {
+        const int result = end_of_parts(message);
+        return result < 0 || is_whole ? result : -EINTR;
+      }
       if (message->nlmsg_type == NLMSG_ERROR) {
         if (message->nlmsg_len < NLMSG_LENGTH(sizeof(nlmsgerr))) return -EPROTO;
         return static_cast<nlmsgerr*>(NLMSG_DATA(message))->error;
@@ -155,8 +166,21 @@ Request about_address(uint16_t type, uint16_t flags, const Numbers& address, con
   return request;
 }
 
+/// A TCP socket as the kernel tells of it.
+struct Known {
+  uint8_t family;
+  inet_diag_sockid id;
+};
+
+/// An IPv4 address as sockets of IPv6 have it.
+Numbers as_mapped(const Numbers& address) {
+  Numbers mapped("::ffff:0.0.0.0");
+  std::memcpy(mapped.bytes + 12, address.bytes, 4);
+  return mapped;
+}
+
 /// The TCP sockets of a local address that are in some states.
-int sockets_of(int fd, const Numbers& address, uint32_t states, std::vector<inet_diag_sockid>& found) {
+int sockets_of(int fd, const Numbers& address, uint32_t states, std::vector<Known>& found) {
   Request request(SOCK_DIAG_BY_FAMILY, NLM_F_DUMP, sizeof(inet_diag_req_v2));
   auto* wanted = request.fixed<inet_diag_req_v2>();
   wanted->sdiag_family = address.family;
@@ -166,21 +190,26 @@ int sockets_of(int fd, const Numbers& address, uint32_t states, std::vector<inet
     if (message->nlmsg_len < NLMSG_LENGTH(sizeof(inet_diag_msg))) return;
     const auto* socket = static_cast<const inet_diag_msg*>(NLMSG_DATA(message));
     if (socket->idiag_family != address.family || !address.is(socket->id.idiag_src)) return;
-    found.push_back(socket->id);
+    found.push_back({address.family, socket->id});
   });
 }
 
 /// As if whoever has these sockets had reset them. One that is gone by itself meanwhile is no failure.
 int end_sockets(int fd, const Numbers& address, uint32_t states) {
-  std::vector<inet_diag_sockid> found;
+  std::vector<Known> found;
   int result = sockets_of(fd, address, states, found);
+  if (result >= 0 && address.family == AF_INET) {
+    // whoever comes in over IPv4 to a listener of both; a kernel without IPv6 has none of those
+    result = sockets_of(fd, as_mapped(address), states, found);
+    if (result == -ENOENT) result = 0;
+  }
   for (size_t at = 0; at < found.size() && result >= 0; ++at) {
     Request request(SOCK_DESTROY, NLM_F_ACK, sizeof(inet_diag_req_v2));
     auto* doomed = request.fixed<inet_diag_req_v2>();
-    doomed->sdiag_family = address.family;
+    doomed->sdiag_family = found[at].family;
     doomed->sdiag_protocol = IPPROTO_TCP;
     doomed->idiag_states = ~0U;
-    doomed->id = found[at];
+    doomed->id = found[at].id;
     result = exchange(fd, request);
     if (result == -ENOENT) result = 0;
   }

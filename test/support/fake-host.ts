@@ -18,6 +18,8 @@ export class FakeHost {
   refusals: Record<string, string> = {}
   /** frames that it hears next */
   heard: Uint8Array[] = []
+  /** its sysctl promote_secondaries */
+  promotes = false
   /** set, removed, reset and sent, in order */
   done: string[] = []
 
@@ -48,6 +50,8 @@ export class FakeHost {
     closeFrames: (descriptor) => this.done.push(`closed ${descriptor}`),
     sendFrame: (_descriptor, index, frame) => this.done.push(`sent ${frame.length} bytes by ${index}`),
     receiveFrame: () => this.heard.shift(),
+    macsHere: () => (this.refusals['macsHere'] === undefined ? [] : undefined),
+    promotesSecondaries: () => this.promotes,
   }
 
   /** Another host announces the address. */

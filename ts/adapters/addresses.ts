@@ -1,3 +1,5 @@
+import { readFileSync } from 'node:fs'
+import { networkInterfaces } from 'node:os'
 import { StoreError } from '../base/errors.ts'
 import { FRAME_BYTES_MAX } from '../format/neighbour.ts'
 import { closeDescriptor, errnoName, native } from './native.ts'
@@ -97,6 +99,29 @@ function receiveFrame(descriptor: number): Uint8Array | undefined {
   return count < 0 ? undefined : frame.subarray(0, count)
 }
 
+/** The hardware of all interfaces that have an address. Undefined: the host is short of descriptors. */
+function macsHere(): string[] | undefined {
+  try {
+    return Object.values(networkInterfaces()).flatMap((all) => all?.map(({ mac }) => mac) ?? [])
+  } catch {
+    return undefined
+  }
+}
+
+/**
+ * Whether another IPv4 address of an interface takes the place of one that is removed, instead of going with
+ * it: the kernel removes all others of its network. What cannot be read is taken for good.
+ */
+function promotesSecondaries(name: string): boolean {
+  return ['all', name].some((which) => {
+    try {
+      return readFileSync(`/proc/sys/net/ipv4/conf/${which}/promote_secondaries`, 'latin1').trim() !== '0'
+    } catch {
+      return true
+    }
+  })
+}
+
 function failed(what: string, result: number): StoreError {
   const why = isRefusal(result) ? REMEDY : errnoName(result)
   return new StoreError('ADDRESS_UNUSABLE', `cannot ${what}: ${why}`)
@@ -116,4 +141,6 @@ export const hostAddresses = {
   closeFrames: closeDescriptor,
   sendFrame,
   receiveFrame,
+  macsHere,
+  promotesSecondaries,
 }

@@ -33,8 +33,9 @@ export function serviceMistakes(file: NodeFile): Found[] {
     add('interface', interfaceMistake(aggregate.interface))
     const host = hostOf(aggregate.service)
     if (host === undefined) return
-    add('service', hostMistake(host) ?? linkMistake(file, host))
-    add('prefix_length', prefixMistake(host, aggregate.prefix_length))
+    const prefix = aggregate.prefix_length
+    add('service', hostMistake(host) ?? linkMistake(file, host) ?? edgeMistake(host, prefix))
+    add('prefix_length', prefixMistake(host, prefix))
     add('service', sharingMistake(file, aggregate))
   })
   return found
@@ -69,6 +70,17 @@ function linkMistake({ link, partner }: NodeFile, host: string): string | undefi
 function prefixMistake(host: string, prefix: number | undefined): string | undefined {
   const bits = addressBits(host)
   return prefix !== undefined && prefix > bits ? `must be at most ${bits} for ${host}` : undefined
+}
+
+/** Of IPv4, with a prefix of more than two addresses: the first one and the last one are no host's. */
+function edgeMistake(host: string, prefix = 32): string | undefined {
+  if (isIP(host) !== 4 || prefix >= 31) return undefined
+  const number = host.split('.').reduce((before, byte) => before * 256 + Number(byte), 0)
+  const count = 2 ** (32 - prefix)
+  const at = number % count
+  if (at !== 0 && at !== count - 1) return undefined
+  const what = at === 0 ? 'the address of the network itself' : 'the one for all hosts of the network'
+  return `cannot be set on an interface: with prefix_length ${prefix}, ${host} is ${what}`
 }
 
 /** Aggregates that share a moving address move together, so they have one home and one interface. */

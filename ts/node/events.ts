@@ -26,14 +26,31 @@ export interface LineSink {
 /** Events kept for `status` and for whoever follows along. */
 const KEPT = 200
 
+/** So many of one sort of event are told in each minute, where others make them happen. */
+const SPARING_MAX = 20
+const SPARING_WINDOW_MS = 60_000
+
+interface Window {
+  beganMs: number
+  told: number
+  untold: number
+}
+
 /** What has happened on this node: a JSON line each in the log, the last ones in memory. */
 export class EventLog {
   readonly #kept: NodeEvent[] = []
   readonly #logger
+  readonly #nowMs: () => number
+  readonly #windows = new Map<string, Window>()
   #number = 0
 
   /** Lines are written synchronously: the last words of a process must not be lost. */
-  constructor(node: string, sink: LineSink = pino.destination({ dest: 2, sync: true })) {
+  constructor(
+    node: string,
+    sink: LineSink = pino.destination({ dest: 2, sync: true }),
+    nowMs: () => number = () => performance.now(),
+  ) {
+    this.#nowMs = nowMs
     this.#logger = pino(
       { base: { node }, messageKey: 'text', timestamp: pino.stdTimeFunctions.isoTime, formatters },
       sink,
@@ -46,6 +63,25 @@ export class EventLog {
     this.#kept.push(kept)
     if (this.#kept.length > KEPT) this.#kept.shift()
     this.#logger[level]({ event, ...details }, text)
+  }
+
+  /**
+   * As `add`, for what others can make happen as often as they like: after 20 of one sort in a minute the rest
+   * is only counted, so that it pushes out no other events, and the next one that is told says how many.
+   */
+  addSparingly(level: EventLevel, event: string, text: string, details?: EventDetails): void {
+    const nowMs = this.#nowMs()
+    const window = this.#windows.get(event) ?? { beganMs: nowMs, told: 0, untold: 0 }
+    this.#windows.set(event, window)
+    if (nowMs - window.beganMs > SPARING_WINDOW_MS) Object.assign(window, { beganMs: nowMs, told: 0 })
+    if (window.told === SPARING_MAX) {
+      window.untold += 1
+      return
+    }
+    const more = window.untold > 0 ? ` (${window.untold} more were not told)` : ''
+    window.told += 1
+    window.untold = 0
+    this.add(level, event, text + more, details)
   }
 
   /** The newest events, oldest first; up to half of them are errors that others have pushed back. */

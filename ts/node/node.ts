@@ -81,14 +81,16 @@ export class PolluxNode implements EngineHostUser, NodeControl {
 
   /** Opens the link's address, then starts the engines. */
   async start(): Promise<void> {
+    const { addresses, boot } = this.#parts
     await this.#linkListener.open(this.#config.linkListen)
-    this.#parts.addresses?.start(
+    addresses?.start(
       (aggregate) => this.#serves(aggregate),
       (address) => this.#listenAgain(address),
     )
+    const arbiter = addresses?.watched(this.#parts.arbiter, boot) ?? this.#parts.arbiter
     for (const aggregate of this.#config.aggregates) {
       const settings = engineSettings(this.#config, aggregate, this.#parts)
-      const engine = new EngineHost(settings, { ...this.#parts, user: this })
+      const engine = new EngineHost(settings, { ...this.#parts, arbiter, user: this })
       this.#engines.push(engine)
       if (this.#dials) this.#dialers.set(engine, this.#dialerFor(engine))
     }

@@ -1,9 +1,11 @@
+import { isIP } from 'node:net'
 import { networkInterfaces } from 'node:os'
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { AddressPlace, hostAddresses, InterfaceState } from '../adapters/addresses.ts'
 import { StoreError } from '../base/errors.ts'
 import { addressBytes, claimantOf, encodeAnnouncement, encodeProbe, macText } from '../format/neighbour.ts'
 import type { EventLog } from './events.ts'
+import { RivalClaims } from './rival-claims.ts'
 
 /** What is done with addresses of this host. */
 export type AddressTools = typeof hostAddresses
@@ -31,8 +33,6 @@ export const ORIGIN = 0x70
 
 /** In as many ticks after it was set: hosts that have missed one hear the next one. */
 const ANNOUNCEMENTS = 12
-/** A claim of somebody else is over when nothing was heard of it for so long. */
-const CLAIM_MS = 10_000
 /** More than the buffer of a socket holds. */
 const FRAMES_MAX = 4096
 
@@ -78,11 +78,13 @@ export class ServiceAddress {
   readonly #frames = { descriptor: -1, index: -1 }
   #isWanted = false
   #isSet = false
+  /** at some time since it was raised: then there have been listeners at it */
+  #wasSet = false
   #wasRunning = true
   #announcements = 0
   #mac = ''
   #failure = ''
-  #claim: { readonly mac: string; atMs: number } | undefined
+  readonly #claims = new RivalClaims()
   #removal: NodeJS.Timeout | undefined
 
   constructor(plan: AddressPlan, tools: AddressTools, events: EventLog, lifetimeSeconds: number) {
@@ -128,6 +130,12 @@ export class ServiceAddress {
           'or interface out of those of the node',
       )
     const { prefixLength } = this.plan
+    if (isIP(address) === 4 && prefixLength < 32 && !this.#tools.promotesSecondaries(name))
+      throw new StoreError(
+        'ADDRESS_UNUSABLE',
+        `with prefix_length ${prefixLength}, removing ${address} could remove other addresses of ${name}, too; ` +
+          'leave prefix_length out, or set net.ipv4.conf.all.promote_secondaries=1 (sysctl) on this host',
+      )
     this.#tools.tryOut(address, { index: state.index, prefixLength, origin: ORIGIN })
     this.#openFrames(state)
   }
@@ -140,9 +148,10 @@ export class ServiceAddress {
     this.#removal = undefined
     this.#isWanted = true
     this.#wasRunning = true
-    this.#claim = undefined
+    this.#wasSet = false
+    this.#claims.forget()
     // of a time when it was somebody else's
-    this.#hear(() => {})
+    this.#takeClaims()
     this.tick(nowMs, true)
     if (isParting) this.listenersEnded()
   }
@@ -186,7 +195,8 @@ export class ServiceAddress {
     if (!this.#isWanted) return ''
     if (this.#failure !== '') return this.#failure
     if (!this.#wasRunning) return `${name} is down`
-    return this.#claim === undefined ? '' : `another host claims it, too: ${this.#claim.mac}`
+    const rivals = this.#claims.text
+    return rivals === '' ? '' : `another host claims it, too: ${rivals}`
   }
 
   #endClients(): boolean {
@@ -237,12 +247,14 @@ export class ServiceAddress {
     const place: AddressPlace = { index, prefixLength, origin: ORIGIN }
     this.#tools.set(address, place, this.#lifetimeSeconds)
     if (isThere && this.#isSet) return
-    if (this.#isSet) {
+    if (this.#isSet)
       this.#say('warn', 'service-address-lost', `${address} was taken off ${name}, and is set again`)
-      this.listenersEnded()
-    } else this.#say('info', 'service-address-set', `${address} is on ${name}`)
+    else this.#say('info', 'service-address-set', `${address} is on ${name}`)
     this.#isSet = true
     this.#announcements = ANNOUNCEMENTS
+    // whoever removed it may have ended them; it may have been told as a failure then, not as a loss
+    if (!isThere && this.#wasSet) this.listenersEnded()
+    this.#wasSet = true
   }
 
   #announce({ index, mac }: InterfaceState): void {
@@ -262,23 +274,20 @@ export class ServiceAddress {
   #listen(nowMs: number, state: InterfaceState): void {
     if (this.#frames.index !== state.index) this.#openFrames(state)
     const { address } = this.plan
-    this.#hear((mac) => {
-      this.#announcements = ANNOUNCEMENTS
-      const isNew = this.#claim?.mac !== mac
-      this.#claim = { mac, atMs: nowMs }
-      if (!isNew) return
-      const text = `${address} is claimed by another host, too (${mac}): it is announced again`
+    const macs = this.#takeClaims()
+    if (macs.length > 0) this.#announcements = ANNOUNCEMENTS
+    if (this.#claims.hear(nowMs, macs)) {
+      const text = `${address} is claimed by another host, too (${this.#claims.text}): it is announced again`
       this.#say('warn', 'service-address-claimed', text)
-    })
-    if (this.#claim === undefined || nowMs - this.#claim.atMs < CLAIM_MS) return
-    this.#say('info', 'service-address-alone', `nobody else claims ${address} any more`)
-    this.#claim = undefined
+    }
+    if (this.#claims.hasEnded(nowMs))
+      this.#say('info', 'service-address-alone', `nobody else claims ${address} any more`)
   }
 
-  /** Tells of all who have claimed the address, this host left out. */
-  #hear(claimed: (mac: string) => void): void {
+  /** The hardware of others that have claimed the address since this was asked last. */
+  #takeClaims(): string[] {
     const { descriptor } = this.#frames
-    if (descriptor < 0) return
+    if (descriptor < 0) return []
     const heard = new Set<string>()
     for (let count = 0; count < FRAMES_MAX; count += 1) {
       const frame = this.#tools.receiveFrame(descriptor)
@@ -286,9 +295,9 @@ export class ServiceAddress {
       const mac = claimantOf(frame)
       if (mac !== undefined) heard.add(macText(mac))
     }
-    if (heard.size === 0) return
-    const ours = Object.values(networkInterfaces()).flatMap((all) => all?.map(({ mac }) => mac) ?? [])
-    for (const mac of heard) if (!ours.includes(mac)) claimed(mac)
+    if (heard.size === 0) return []
+    const ours = this.#tools.macsHere()
+    return ours === undefined ? [] : [...heard].filter((mac) => !ours.includes(mac))
   }
 
   #openFrames({ index, mac }: InterfaceState): void {
@@ -307,6 +316,6 @@ export class ServiceAddress {
   }
 
   #say(level: 'info' | 'warn' | 'error', event: string, text: string): void {
-    this.#events.add(level, event, text, { facts: { address: this.plan.address } })
+    this.#events.addSparingly(level, event, text, { facts: { address: this.plan.address } })
   }
 }

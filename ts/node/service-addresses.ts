@@ -2,8 +2,10 @@ import { isIP } from 'node:net'
 import { StoreError } from '../base/errors.ts'
 import { canonicalHost } from '../config/address.ts'
 import type { NodeConfig } from '../config/node-config.ts'
+import type { ArbiterPort } from '../ports/arbiter.ts'
 import { AddressGuard } from './address-guard.ts'
 import type { EventLog } from './events.ts'
+import { LeaseWatch } from './lease-watch.ts'
 import { type AddressPlan, type AddressStatus, type AddressTools, ServiceAddress } from './service-address.ts'
 import { isThisHost } from './this-host.ts'
 
@@ -32,9 +34,12 @@ interface Held {
    * has one owner at a time, and so the address is on one host at a time.
    */
   readonly leader: string
-  /** this process has not run for a while: what the engine said before may not be so any more */
+  /** this process, or the engine, has not run for a while: what the engine said may not be so any more */
   isInDoubt: boolean
+  /** of the last doubt */
+  doubt: number
   isAsking: boolean
+  expiry: NodeJS.Timeout | undefined
   apartSinceMs: number | undefined
   isApartSaid: boolean
 }
@@ -46,6 +51,8 @@ export class ServiceAddresses {
   readonly #node: string
   readonly #partner: string
   readonly #leaseMs: number
+  readonly #tickMs: number
+  readonly #leases: LeaseWatch
   readonly #serving = new Set<string>()
   #guard: AddressGuard | undefined
   #timer: NodeJS.Timeout | undefined
@@ -58,13 +65,18 @@ export class ServiceAddresses {
     this.#parts = parts
     this.#node = config.node.name
     this.#partner = config.linkPartner.host
-    this.#leaseMs = config.timing.leaseMs
-    const lifetimeSeconds = Math.max(LIFETIME_SECONDS_MIN, Math.ceil(this.#leaseMs / 1000))
+    const { leaseMs, leaseMarginMs } = config.timing
+    this.#leaseMs = leaseMs
+    this.#tickMs = Math.min(TICK_MS_MAX, leaseMs / TICKS_PER_LEASE)
+    this.#leases = new LeaseWatch(leaseMs - leaseMarginMs, parts.nowMs)
+    const lifetimeSeconds = Math.max(LIFETIME_SECONDS_MIN, Math.ceil(leaseMs / 1000))
     this.#held = addressPlans(config).map((plan) => ({
       address: new ServiceAddress(plan, parts.tools, parts.events, lifetimeSeconds),
       leader: [...plan.aggregates].sort()[0]!,
       isInDoubt: false,
+      doubt: 0,
       isAsking: false,
+      expiry: undefined,
       apartSinceMs: undefined,
       isApartSaid: false,
     }))
@@ -73,8 +85,16 @@ export class ServiceAddresses {
   get status(): AddressStatus[] {
     return this.#held.map((held) => {
       const { status } = held.address
-      return { ...status, problem: status.problem || this.#apartText(held) }
+      return { ...status, problem: status.problem || this.#doubtText(held) || this.#apartText(held) }
     })
+  }
+
+  /**
+   * The arbiter that engines of this process are to ask, so that it is known here how long an address may stay
+   * without a word of them. `boot`: what this process is known by in the record.
+   */
+  watched(arbiter: ArbiterPort, boot: string): ArbiterPort {
+    return this.#leases.through(arbiter, boot)
   }
 
   /**
@@ -107,7 +127,7 @@ export class ServiceAddresses {
     const silenceMs = Math.floor((this.#leaseMs * 3) / 4)
     const args = { node: this.#node, silenceMs, addresses }
     this.#guard = new AddressGuard(this.#parts.guard, args, this.#parts.events)
-    this.#timer = setInterval(() => this.tick(), Math.min(TICK_MS_MAX, this.#leaseMs / TICKS_PER_LEASE))
+    this.#timer = setInterval(() => this.tick(), this.#tickMs)
   }
 
   /** An engine has said whether it serves. */
@@ -116,10 +136,14 @@ export class ServiceAddresses {
     else this.#serving.delete(aggregate)
     for (const held of this.#held) {
       if (held.leader !== aggregate) continue
-      held.isInDoubt = serves && this.#mayBeLate(this.#parts.nowMs())
+      const nowMs = this.#parts.nowMs()
+      held.isInDoubt = false
       if (!serves) held.address.lower()
-      else if (!held.isInDoubt) held.address.raise(this.#parts.nowMs())
-      else void this.#confirm(held)
+      else if (!this.#mayBeLate(nowMs) && this.#leaseLeftMs(held) > 0) held.address.raise(nowMs)
+      else {
+        this.#doubt(held)
+        void this.#confirm(held)
+      }
     }
   }
 
@@ -127,11 +151,12 @@ export class ServiceAddresses {
     const nowMs = this.#parts.nowMs()
     if (this.#hasSlept(nowMs)) {
       this.#wokeMs = nowMs
-      for (const held of this.#held) held.isInDoubt = this.#serving.has(held.leader)
+      for (const held of this.#held) if (this.#serving.has(held.leader)) this.#doubt(held)
     }
     this.#lastMs = nowMs
     this.#guard?.beat()
     for (const held of this.#held) {
+      this.#expire(held)
       held.address.tick(nowMs, !held.isInDoubt)
       if (held.isInDoubt) void this.#confirm(held)
       this.#lookApart(held, nowMs)
@@ -141,6 +166,7 @@ export class ServiceAddresses {
   /** Resolves when no address is set any more. */
   async close(): Promise<void> {
     clearInterval(this.#timer)
+    for (const { expiry } of this.#held) clearTimeout(expiry)
     await Promise.all(this.#held.map(({ address }) => address.close()))
     this.#guard?.close()
   }
@@ -155,17 +181,59 @@ export class ServiceAddresses {
     return this.#hasSlept(nowMs) || nowMs - this.#wokeMs < this.#leaseMs / 2
   }
 
+  #leaseLeftMs({ leader }: Held): number {
+    return this.#leases.endMs(leader) - this.#parts.nowMs()
+  }
+
+  /** An engine that hangs takes nothing back: its address goes when its lease does, at the latest. */
+  #expire(held: Held): void {
+    const { address, leader } = held
+    clearTimeout(held.expiry)
+    if (!address.isWanted) return
+    const leftMs = this.#leaseLeftMs(held)
+    if (leftMs > this.#tickMs) return
+    if (leftMs > 0) {
+      held.expiry = setTimeout(() => this.#expire(held), Math.ceil(leftMs)).unref()
+      return
+    }
+    address.lower()
+    this.#doubt(held)
+    const { address: text, interface: name } = address.plan
+    const why = `aggregate ${leader} has not renewed its lease: ${text} leaves ${name}`
+    this.#parts.events.addSparingly('error', 'service-address-expired', why)
+  }
+
+  #doubt(held: Held): void {
+    held.isInDoubt = true
+    held.doubt += 1
+  }
+
   /** An engine looks at its lease in every turn, and answers the second question in a later one. */
   async #confirm(held: Held): Promise<void> {
-    if (held.isAsking) return
+    // who hangs is not to find a heap of questions
+    if (held.isAsking || this.#leaseLeftMs(held) <= 0) return
+    const { leader, doubt } = held
     held.isAsking = true
-    const serves = (await this.#ask(held.leader)) && (await this.#ask(held.leader))
-    held.isAsking = false
-    // of a doubt that is over, or that a later sleep has made new, the next tick asks again
+    let serves = false
+    try {
+      serves = (await this.#ask(leader)) && (await this.#ask(leader))
+    } catch {
+      // no answer: the next tick asks again
+    } finally {
+      held.isAsking = false
+    }
+    // of a doubt that is over, or that a later stop has made new, the next tick asks again
     const nowMs = this.#parts.nowMs()
-    if (!serves || !held.isInDoubt || this.#hasSlept(nowMs)) return
+    if (!serves || !held.isInDoubt || held.doubt !== doubt) return
+    if (this.#hasSlept(nowMs) || this.#leaseLeftMs(held) <= 0) return
     held.isInDoubt = false
     held.address.raise(nowMs)
+  }
+
+  /** Why an address is not there while its aggregate counts as served here; or nothing. */
+  #doubtText({ leader, address }: Held): string {
+    const isMissing = this.#serving.has(leader) && !address.isWanted
+    return isMissing ? `aggregate ${leader} has not said yet, or not any more, that it serves` : ''
   }
 
   #lookApart(held: Held, nowMs: number): void {

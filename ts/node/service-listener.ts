@@ -183,8 +183,8 @@ export class ServiceListener {
       this.#tryAgain(error)
     })
     server.once('listening', () => {
-      if (this.#server === server)
-        this.#events.add('info', 'service-open', `clients are taken at ${this.#name}`)
+      if (this.#server !== server) return
+      this.#events.addSparingly('info', 'service-open', `clients are taken at ${this.#name}`)
     })
     this.#server = server
     server.listen(where)

@@ -21,10 +21,6 @@ export interface SecuredClient {
   readonly barred: string | undefined
 }
 
-/** Failures that are told in each minute: whoever knocks at all ports must not push out other events. */
-const TOLD_MAX = 20
-const TOLD_WINDOW_MS = 60_000
-
 /** Who comes in over TLS, and to which volumes. */
 export class TlsGate {
   readonly stage: 'offered' | 'required'
@@ -33,9 +29,6 @@ export class TlsGate {
   readonly #files: TlsFiles
   readonly #volumes: TlsConfig['volumesByClient']
   readonly #events: EventLog
-  #windowMs = 0
-  #told = 0
-  #untold = 0
 
   constructor({ required, volumesByClient }: TlsConfig, files: TlsFiles, events: EventLog) {
     this.stage = required ? 'required' : 'offered'
@@ -105,19 +98,8 @@ export class TlsGate {
   }
 
   #tell(peer: string, reason: string): void {
-    const nowMs = performance.now()
-    if (nowMs - this.#windowMs > TOLD_WINDOW_MS) {
-      this.#windowMs = nowMs
-      this.#told = 0
-    }
-    this.#told += 1
-    if (this.#told > TOLD_MAX) {
-      this.#untold += 1
-      return
-    }
-    const more = this.#untold > 0 ? ` (${this.#untold} more were not told)` : ''
-    this.#untold = 0
-    this.#events.add('warn', 'tls-refused', `client ${peer}: ${reason}${more}`, { facts: { peer } })
+    // whoever knocks at all ports must not push out other events
+    this.#events.addSparingly('warn', 'tls-refused', `client ${peer}: ${reason}`, { facts: { peer } })
   }
 }
 

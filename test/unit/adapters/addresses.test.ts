@@ -82,6 +82,37 @@ t.test(
   },
 )
 
+t.test('who has come over IPv4 to a listener of both families is told, too', { skip }, async (t) => {
+  const place = { index: addresses.stateOf('lo')!.index, prefixLength: 32, origin: ORIGIN }
+  if (addresses.find('::1').length === 0) return t.comment('this host has no IPv6')
+  const server = createServer((socket) => socket.on('error', () => {})).listen(0, '::')
+  await once(server, 'listening')
+  t.teardown(() => {
+    server.close()
+    addresses.remove(FREE, place)
+  })
+  addresses.set(FREE, place, 5)
+  const { port } = server.address() as { port: number }
+  const client = connect({ port, host: FREE, localAddress: '127.0.0.1' })
+  const bystander = connect({ port, host: '127.0.0.1' })
+  t.teardown(() => bystander.destroy())
+  await Promise.all([once(client, 'connect'), once(bystander, 'connect')])
+  const ended = once(client, 'error') as Promise<[NodeJS.ErrnoException]>
+  addresses.resetConnections(FREE)
+  t.equal((await ended)[0].code, 'ECONNRESET')
+  await sleep(20)
+  t.equal(bystander.destroyed, false)
+  const another = connect({ port, host: FREE })
+  t.teardown(() => another.destroy())
+  await once(another, 'connect')
+  t.pass('a listener at all addresses stays')
+})
+
+t.test('a host says whether its other addresses would go along', async (t) => {
+  t.type(addresses.promotesSecondaries('lo'), 'boolean')
+  t.ok(Array.isArray(addresses.macsHere()))
+})
+
 t.test('a listener may come before its address', async (t) => {
   t.throws(() => listenSocket('203.0.113.1', 10809), /EADDRNOTAVAIL/)
   closeDescriptor(listenSocket('203.0.113.1', 10809, true))

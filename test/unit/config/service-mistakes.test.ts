@@ -49,6 +49,12 @@ t.test(
     t.same(interfaces(aggregate('3', service('10.0.0.10:10809'), eth0, 'prefix_length = 24')), [
       { name: 'eth0', prefixLength: 24 },
     ])
+    t.same(interfaces(aggregate('3', service('10.0.0.255:10809'), eth0, 'prefix_length = 31')), [
+      { name: 'eth0', prefixLength: 31 },
+    ])
+    t.same(interfaces(aggregate('3', service('10.0.0.255:10809'), eth0)), [
+      { name: 'eth0', prefixLength: 32 },
+    ])
   },
 )
 
@@ -68,6 +74,18 @@ const mistakes: readonly (readonly [what: string, mistake: string, ...aggregates
     aggregate('3', service('storage.example:10809'), eth0),
   ],
   ['all addresses', cannot('0.0.0.0'), aggregate('3', service('0.0.0.0:10809'), eth0)],
+  [
+    'the address of the network',
+    'aggregate[0].service cannot be set on an interface: with prefix_length 24, 10.0.0.0 is the address of the ' +
+      'network itself',
+    aggregate('3', service('10.0.0.0:10809'), eth0, 'prefix_length = 24'),
+  ],
+  [
+    'the address of all in the network',
+    'aggregate[0].service cannot be set on an interface: with prefix_length 20, 10.0.15.255 is the one for all ' +
+      'hosts of the network',
+    aggregate('3', service('10.0.15.255:10809'), eth0, 'prefix_length = 20'),
+  ],
   ['the loopback', cannot('127.0.0.1'), aggregate('3', service('127.0.0.1:10809'), eth0)],
   ['many hosts', cannot('239.0.0.1'), aggregate('3', service('239.0.0.1:10809'), eth0)],
   ['a link-local one', cannot('fe80::1'), aggregate('3', service('[fe80::1]:10809'), eth0)],

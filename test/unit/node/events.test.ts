@@ -30,6 +30,22 @@ t.test('only the last 200 events are kept, and they can be followed', async (t) 
   t.same(log.after(250), [])
 })
 
+t.test('what others can make happen all the time is told 20 times a minute', async (t) => {
+  const clock = { ms: 5 }
+  const log = new EventLog('castor', { write: () => {} }, () => clock.ms)
+  const knock = (event: string) => log.addSparingly('warn', event, 'somebody knocks')
+  const told = () => log.after(0).length
+  for (let count = 0; count < 50; count += 1) knock('refused')
+  t.equal(told(), 20)
+  knock('lost')
+  t.equal(told(), 21, 'each sort by itself')
+  clock.ms += 60_001
+  knock('refused')
+  t.equal(log.after(0).at(-1)!.text, 'somebody knocks (30 more were not told)')
+  knock('refused')
+  t.equal(log.after(0).at(-1)!.text, 'somebody knocks')
+})
+
 t.test('an error is still among the recent events when many others have followed', async (t) => {
   const events = new EventLog('castor', { write: () => undefined })
   events.add('error', 'fenced', 'this node was fenced')

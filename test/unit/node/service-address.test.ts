@@ -164,6 +164,74 @@ t.test('another host that claims the address is told, and answered by announceme
   t.equal(sent(host.take()), 0, 'nothing is claimed while it is in doubt who serves')
 })
 
+t.test('many who claim the address, or one who makes up hardware, are one event', async (t) => {
+  const { host, address, events, said } = made()
+  address.prepare()
+  address.raise(0)
+  for (let mac = 0; mac < 5; mac += 1) host.claim(100 + mac)
+  address.tick(250, true)
+  for (let tick = 2; tick < 200; tick += 1) {
+    host.claim(100 + (tick % 120))
+    address.tick(250 * tick, true)
+  }
+  t.same(said(), ['service-address-set', 'service-address-claimed'])
+  t.match(events.after(0)[1]!.text, /02:00:00:00:00:64, 02:00:00:00:00:65, 02:00:00:00:00:66 and 2 more/)
+  t.match(address.status.problem, /02:00:00:00:00:66 and at least 97 more/)
+  address.tick(70_000, true)
+  t.equal(address.status.problem, '')
+})
+
+t.test('where the host cannot say what hardware it has, nobody counts as a rival', async (t) => {
+  const { host, address } = made()
+  address.prepare()
+  host.refusals['macsHere'] = 'EMFILE'
+  host.claim(9)
+  address.raise(0)
+  host.claim(9)
+  address.tick(250, true)
+  t.match(address.status, { isSet: true, problem: '' })
+})
+
+t.test('an address that somebody removes all the time is told some times only', async (t) => {
+  const { host, address, said } = made()
+  address.prepare()
+  address.raise(0)
+  for (let tick = 1; tick < 100; tick += 1) {
+    host.places = []
+    address.tick(250 * tick, true)
+  }
+  t.equal(said().filter((event) => event === 'service-address-lost').length, 20)
+})
+
+t.test('listeners are opened again when the address comes back after a failure', async (t) => {
+  const { host, address } = made()
+  let ended = 0
+  address.listenersEnded = () => {
+    ended += 1
+  }
+  address.prepare()
+  address.raise(0)
+  host.refusals['set'] = 'ENOBUFS'
+  address.tick(250, true)
+  t.equal(address.status.isSet, false)
+  // meanwhile the guard has ended them
+  host.places = []
+  host.refusals = {}
+  address.tick(500, true)
+  t.match([address.status.isSet, ended], [true, 1])
+})
+
+t.test('a prefix is refused where removing the address would remove others of the host', async (t) => {
+  const { host, address } = made({ prefixLength: 24 })
+  t.throws(() => address.prepare(), {
+    code: 'ADDRESS_UNUSABLE',
+    message: /prefix_length 24, .*eth0, too; leave prefix_length out, or set .*promote_secondaries=1/,
+  })
+  host.promotes = true
+  t.doesNotThrow(() => address.prepare())
+  t.doesNotThrow(() => made({ address: 'fd00::10', prefixLength: 64 }).address.prepare(), 'of IPv4 only')
+})
+
 t.test('a node that serves again at once keeps its address', async (t) => {
   const { host, address } = made()
   address.prepare()
