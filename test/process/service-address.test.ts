@@ -62,7 +62,7 @@ class Scene {
   /** The client is served by this node, and by no other one: its address is there alone, for everybody. */
   async isWith(t: Test, node: NodeName, what: string): Promise<void> {
     await this.pair.serving('castor', node)
-    await this.client.progress()
+    await this.#isAnswered(t, what)
     const stallMs = await this.client.lap()
     t.same(await this.lan.holders(moving.castor), [node], `${what}: the address is with ${node} alone`)
     t.equal(await this.lan.neighbour(moving.castor), await this.lan.mac(node), `${what}: the client knows`)
@@ -70,6 +70,23 @@ class Scene {
       `${what}: longest wait ${stallMs} ms, on both hosts for ${Math.round(this.longestOverlapMs)} ms`,
     )
     this.longestOverlapMs = 0
+  }
+
+  async #isAnswered(t: Test, what: string): Promise<void> {
+    try {
+      await this.client.progress()
+    } catch (error) {
+      // what it waits for is to be seen without having to see it again
+      const sights = [
+        ['address', await this.lan.holders(moving.castor)],
+        ['neighbour', await this.lan.neighbour(moving.castor)],
+        ['client', await this.lan.sockets('client', PORT)],
+        ['castor', await this.lan.sockets('castor', PORT)],
+        ['pollux', await this.lan.sockets('pollux', PORT)],
+      ]
+      for (const [where, sight] of sights) t.comment(`${what}: ${where}: ${sight}`)
+      throw error
+    }
   }
 
   async problems(node: NodeName): Promise<string[]> {
@@ -99,20 +116,25 @@ t.test(
     await scene.isWith(t, 'castor', 'at first')
     t.same(await lan.holders(moving.pollux), ['pollux'], 'the other aggregate has its own')
 
+    // a client that was lost once says nothing about what comes after
+    const step = async (what: string, check: (t: Test) => Promise<void>): Promise<void> => {
+      if (client.said.failure === undefined) await t.test(what, check)
+    }
+
     const giveBack = async (): Promise<void> => {
       await pair.inSync()
       await pair.mustCommand('giveback', 'castor')
       await scene.isWith(t, 'castor', 'giveback')
     }
 
-    await t.test('kill -9 of the owner', async (t) => {
+    await step('kill -9 of the owner', async (t) => {
       await pair.kill('castor')
       await scene.isWith(t, 'pollux', 'takeover')
       await scene.start('castor')
       await giveBack()
     })
 
-    await t.test('the link between the nodes is cut', async (t) => {
+    await step('the link between the nodes is cut', async (t) => {
       await lan.plugPartners(false)
       await until(
         'castor goes on alone',
@@ -124,7 +146,7 @@ t.test(
       await scene.isWith(t, 'castor', 'the link is mended')
     })
 
-    await t.test('the owner is stopped for longer than its lease, and goes on', async (t) => {
+    await step('the owner is stopped for longer than its lease, and goes on', async (t) => {
       const pid = await pair.kill('castor', 'SIGSTOP')
       await scene.isWith(t, 'pollux', 'takeover')
       process.kill(pid, 'SIGCONT')
@@ -137,7 +159,7 @@ t.test(
       await giveBack()
     })
 
-    await t.test('the host of the owner is cut off', async (t) => {
+    await step('the host of the owner is cut off', async (t) => {
       const { answered } = client.said
       await lan.plug('castor', false)
       await lan.plugPartners(false)
@@ -153,7 +175,7 @@ t.test(
       t.same(await scene.problems('castor'), [])
       await pair.inSync()
     })
-    await t.test('only clients are cut off', async (t) => {
+    await step('only clients are cut off', async (t) => {
       await lan.plug('client', false)
       await sleep(1000)
       await lan.plug('client', true)
@@ -167,7 +189,7 @@ t.test(
       await lan.plug('castor', true)
       await giveBack()
     })
-    await t.test('everything of the owner is killed at once, its guard too', async (t) => {
+    await step('everything of the owner is killed at once, its guard too', async (t) => {
       const pid = await pair.pid('castor')
       const [guard] = readFileSync(`/proc/${pid}/task/${pid}/children`, 'latin1').split(' ')
       process.kill(Number(guard), 'SIGKILL')
@@ -180,7 +202,7 @@ t.test(
       await scene.start('castor')
       await giveBack()
     })
-    await t.test('a node that is told to stop leaves its address, of IPv6, to the other', async (t) => {
+    await step('a node that is told to stop leaves its address, of IPv6, to the other', async (t) => {
       const uri = `nbd://${addressText({ host: moving.pollux, port: PORT })}/vol1`
       const [command, ...args] = [...lan.enter('client'), 'nbdinfo', '--size', uri]
       await mustRun(command!, args)

@@ -84,6 +84,11 @@ export class Lan {
     return /lladdr (\S+)/.exec(text)?.[1] ?? ''
   }
 
+  /** The TCP sockets of a host at a port, its own or that of the other end, with their timers. */
+  async sockets(host: LanHost, port: number): Promise<string> {
+    return at(this.#spaces[host], `ss -Htano sport = ${port} or dport = ${port}`)
+  }
+
   #close(): void {
     for (const space of [...Object.values(this.#spaces), this.#bridge]) space.close()
   }

@@ -1,7 +1,11 @@
 import { once } from 'node:events'
 import net from 'node:net'
 
-export type NbdTarget = string | { host: string; port: number } | { path: string }
+/** Keep-alive of TCP begins with the connection: the handshake may be what waits for nobody. */
+export type NbdTarget =
+  | string
+  | { host: string; port: number; keepAlive?: boolean; keepAliveInitialDelay?: number }
+  | { path: string }
 
 /** Where to connect and which export, from `nbd://host:port/name` or `nbd+unix:///name?socket=path`. */
 export function parseTarget(target: NbdTarget): { connect: net.NetConnectOpts; exportName: string } {

@@ -1,11 +1,13 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import { Random } from '../sim/random.ts'
+import { type NbdTarget, parseTarget } from './nbd-channel.ts'
 import { connect, type NbdClient, NbdDisconnected, type NbdRequest } from './nbd-client.ts'
 import { command, commandFlag } from './nbd-wire.ts'
 import { SectorModel } from './sector-model.ts'
 import { SECTOR, stamped } from './stamps.ts'
 
 const PER_BLOCK = 4096 / SECTOR
+const KEEP_ALIVE_MS = 1000
 
 export interface OracleOptions {
   readonly uri: string
@@ -257,7 +259,6 @@ export class Oracle {
   async #reconnect(): Promise<NbdClient> {
     if (this.#client) this.reconnects += 1
     this.#client = await this.#connect(this.uri)
-    if (this.#isKeptAlive) keepAlive(this.#client)
     this.#connectedMs = performance.now()
     return this.#client
   }
@@ -266,7 +267,10 @@ export class Oracle {
     const startedMs = performance.now()
     for (;;) {
       try {
-        return await connect(uri, { timeoutMs: this.#options.connectMs })
+        return await connect(this.#target(uri), {
+          exportName: parseTarget(uri).exportName,
+          timeoutMs: this.#options.connectMs,
+        })
       } catch (error) {
         if (this.failure) throw this.failure
         const isLate = performance.now() - startedMs > this.#options.patienceMs
@@ -275,6 +279,13 @@ export class Oracle {
         await sleep(10)
       }
     }
+  }
+
+  #target(uri: string): NbdTarget {
+    const target = parseTarget(uri).connect
+    if (!this.#isKeptAlive || !('host' in target && target.host !== undefined)) return uri
+    const { host, port } = target
+    return { host, port, keepAlive: true, keepAliveInitialDelay: KEEP_ALIVE_MS }
   }
 
   #watch(): void {
@@ -297,4 +308,4 @@ export class Oracle {
   }
 }
 
-const keepAlive = ({ channel }: NbdClient): unknown => channel.socket.setKeepAlive(true, 1000)
+const keepAlive = ({ channel }: NbdClient): unknown => channel.socket.setKeepAlive(true, KEEP_ALIVE_MS)

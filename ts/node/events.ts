@@ -66,8 +66,8 @@ export class EventLog {
   }
 
   /**
-   * As `add`, for what others can make happen as often as they like: after 20 of one sort in a minute the rest
-   * is only counted, so that it pushes out no other events, and the next one that is told says how many.
+   * As `add`, for what others can make happen as often as they like: after 20 of one sort in a minute the
+   * rest is only counted, so that it pushes out no others, and the next one that is told says how many.
    */
   addSparingly(level: EventLevel, event: string, text: string, details?: EventDetails): void {
     const nowMs = this.#nowMs()

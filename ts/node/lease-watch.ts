@@ -1,8 +1,8 @@
 import type { ArbiterPort } from '../ports/arbiter.ts'
 
 /**
- * Until when engines of this process own what they serve, as far as the arbiter has said so to this thread. An
- * engine that hangs says nothing at all, and least of all that it serves no more.
+ * Until when engines of this process own what they serve, as far as the arbiter has said so to this thread.
+ * An engine that hangs says nothing at all, and least of all that it serves no more.
  */
 export class LeaseWatch {
   readonly #validMs: number

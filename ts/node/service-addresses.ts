@@ -90,8 +90,8 @@ export class ServiceAddresses {
   }
 
   /**
-   * The arbiter that engines of this process are to ask, so that it is known here how long an address may stay
-   * without a word of them. `boot`: what this process is known by in the record.
+   * The arbiter that engines of this process are to ask, so that it is known here how long an address may
+   * stay without a word of them. `boot`: what this process is known by in the record.
    */
   watched(arbiter: ArbiterPort, boot: string): ArbiterPort {
     return this.#leases.through(arbiter, boot)
