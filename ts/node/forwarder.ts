@@ -10,8 +10,9 @@ const CONNECT_MS = 500
 const KEEP_ALIVE_MS = 30_000
 const TICK_MS = 500
 /**
- * Who has not run for so long passes nothing on any more. A client that was waiting may have gone to the owner
- * itself, and have written again what it said here: to bring that late would undo what it has written since.
+ * Who has not run for so long passes nothing on any more. A client that was waiting may have gone to the
+ * owner itself, and have written again what it said here: to bring that late would undo what it has written
+ * since.
  */
 const STALL_MS = 3000
 
