@@ -43,6 +43,7 @@ Napi::Value signal(const Napi::CallbackInfo& info) {
   return errno_or(info, signal_eventfd(descriptor(info)));
 }
 Napi::Value shut(const Napi::CallbackInfo& info) { return errno_or(info, shutdown_socket(descriptor(info))); }
+Napi::Value reset(const Napi::CallbackInfo& info) { return errno_or(info, reset_socket(descriptor(info))); }
 Napi::Value close(const Napi::CallbackInfo& info) {
   return errno_or(info, close_descriptor(descriptor(info)));
 }
@@ -56,6 +57,9 @@ Napi::Value join(const Napi::CallbackInfo& info) {
   return errno_or(info, join_netlink_group(descriptor(info), static_cast<uint32_t>(second(info))));
 }
 Napi::Value hung_up(const Napi::CallbackInfo& info) { return errno_or(info, is_hung_up(descriptor(info))); }
+Napi::Value peer_ended(const Napi::CallbackInfo& info) {
+  return errno_or(info, has_peer_ended(descriptor(info)));
+}
 Napi::Value send_timeout(const Napi::CallbackInfo& info) {
   return errno_or(info, send_timeout_ms(descriptor(info)));
 }
@@ -75,10 +79,12 @@ void export_sockets(Napi::Env env, Napi::Object exports) {
   exports["makeEventfd"] = Napi::Function::New<event>(env);
   exports["signalEventfd"] = Napi::Function::New<signal>(env);
   exports["shutdownSocket"] = Napi::Function::New<shut>(env);
+  exports["resetSocket"] = Napi::Function::New<reset>(env);
   exports["closeDescriptor"] = Napi::Function::New<close>(env);
   exports["openNetlink"] = Napi::Function::New<netlink_socket>(env);
   exports["joinNetlinkGroup"] = Napi::Function::New<join>(env);
   exports["isHungUp"] = Napi::Function::New<hung_up>(env);
+  exports["hasPeerEnded"] = Napi::Function::New<peer_ended>(env);
   exports["sendTimeoutMs"] = Napi::Function::New<send_timeout>(env);
   exports["limitUnanswered"] = Napi::Function::New<limit>(env);
 }

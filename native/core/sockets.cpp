@@ -3,11 +3,13 @@
 #include <fcntl.h>
 #include <linux/filter.h>
 #include <linux/netlink.h>
+#include <linux/sockios.h>
 #include <netdb.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <poll.h>
 #include <sys/eventfd.h>
+#include <sys/ioctl.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -185,6 +187,12 @@ int signal_eventfd(int fd) {
 
 int shutdown_socket(int fd) { return shutdown(fd, SHUT_RDWR) == 0 ? 0 : -errno; }
 
+int reset_socket(int fd) {
+  sockaddr none{};
+  none.sa_family = AF_UNSPEC;
+  return connect(fd, &none, sizeof(none)) == 0 ? 0 : -errno;
+}
+
 int close_descriptor(int fd) { return close(fd) == 0 ? 0 : -errno; }
 
 int open_netlink(int protocol, int receive_timeout_ms) {
@@ -210,6 +218,26 @@ int is_hung_up(int fd) {
   pollfd one{fd, POLLRDHUP, 0};
   if (poll(&one, 1, 0) < 0) return -errno;
   return (one.revents & (POLLRDHUP | POLLHUP | POLLERR | POLLNVAL)) != 0 ? 1 : 0;
+}
+
+int has_peer_ended(int fd) {
+  tcp_info info{};
+  socklen_t length = sizeof(info);
+  if (getsockopt(fd, IPPROTO_TCP, TCP_INFO, &info, &length) == 0) {
+    switch (info.tcpi_state) {
+      case TCP_CLOSE:
+      case TCP_CLOSE_WAIT:
+      case TCP_CLOSING:
+      case TCP_LAST_ACK:
+      case TCP_TIME_WAIT:
+        return 1;
+      default:
+        return 0;
+    }
+  }
+  int unread = 0;
+  if (ioctl(fd, SIOCOUTQ, &unread) != 0) return -errno;
+  return unread == 0 ? 1 : 0;
 }
 
 int send_timeout_ms(int fd) {

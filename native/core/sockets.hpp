@@ -40,6 +40,13 @@ int join_netlink_group(int fd, uint32_t group);
 /// 1 if either side has ended the connection, 0 if not. Reads nothing from it.
 int is_hung_up(int fd);
 
+/// 1 if the other end has closed or reset a connection that this end has shut down, 0 if not. A Unix socket
+/// does not tell: there, 1 if nothing that was sent is left unread.
+int has_peer_ended(int fd);
+
+/// Resets a TCP connection now, whoever else has it open: what it has not sent yet is not sent any more.
+int reset_socket(int fd);
+
 /// What SO_SNDTIMEO is set to; 0 is for ever.
 int send_timeout_ms(int fd);
 

@@ -15,7 +15,13 @@ const stallMaxMs: Readonly<Record<number, number>> = { 1: 8000, 4: 45_000 }
 const trouble =
   /I\/O error|EXT4-fs (error|warning)|JBD2: .*error|blk_update_request|blocked for more|Other side returned/
 
-for (const connections of [1, 4]) {
+/**
+ * With four, requests stall for 30 s at each takeover. What is of them alone, that the kernel drops a
+ * socket that it has no use for, is one condition of the watcher; CI has everything else with one.
+ */
+const counts = process.env['POLLUX_LONG'] === undefined ? [1] : [1, 4]
+
+for (const connections of counts) {
   t.test(
     `the kernel's NBD client comes through takeovers (connections: ${connections}, ${accelerator()})`,
     { skip: noGuest },
@@ -42,6 +48,7 @@ for (const connections of [1, 4]) {
       t.same(await promises.broken(), [], `${promises.count} writes, all there`)
       t.comment(await guest.output('cat /run/pollux-attach/*/log'))
       await guest.command('pollux detach /dev/nbd0')
+      if (connections === 1) await isCleared(t, guest, uri)
       await guest.command('[ "$(cat /sys/block/nbd0/size)" = 0 ] && ! pollux detach /dev/nbd0')
       await guest.powerOff()
       t.match(guest.kernelLog(), /EXT4-fs \(nbd0\): mounted/, "the kernel's messages are here")
@@ -106,6 +113,14 @@ async function comesThrough(
   t.comment(`longest stall in the guest: ${stallMs} ms, ${usual} ms without a change`)
   const maxMs = stallMaxMs[connections]!
   t.ok(stallMs < maxMs, `it was over within ${maxMs} ms`)
+}
+
+/** A device that an `attach` had made, and was killed before it had written that down. */
+async function isCleared(t: Test, guest: VirtualMachine, uri: string): Promise<void> {
+  await guest.command(`pollux attach ${uri}`)
+  await guest.command('rm /run/pollux-attach/*/state.json')
+  t.match(await guest.output(`pollux attach ${uri}`), /is \/dev\/nbd0/, 'there is one device')
+  await guest.command(`pollux detach ${uri}`)
 }
 
 async function judgeFromOutside(t: Test, pair: Pair): Promise<void> {

@@ -1,6 +1,9 @@
-import { existsSync, mkdirSync, readFileSync } from 'node:fs'
+import { once } from 'node:events'
+import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync } from 'node:fs'
+import net from 'node:net'
 import path from 'node:path'
 import t, { type Test } from 'tap'
+import { runsWith } from '../../ts/attach/programs.ts'
 import { Random } from '../sim/random.ts'
 import { Certificates } from '../support/certificates.ts'
 import { ForcedFiles } from '../support/forced-files.ts'
@@ -19,7 +22,7 @@ import {
 } from '../support/program.ts'
 
 const seed = Number(process.env['POLLUX_SEED'] ?? Math.floor(Math.random() * 2 ** 31))
-const programs = ['qemu-storage-daemon', 'losetup', 'wipefs', 'mkfs.ext4', 'e2fsck']
+const programs = ['qemu-storage-daemon', 'qemu-io', 'losetup', 'wipefs', 'mkfs.ext4', 'e2fsck']
 const skip = notRoot || missing(...programs) || (!existsSync('/dev/fuse') && 'there is no /dev/fuse')
 /** The storage daemon tries again after 1 s where its first attempt fails. */
 const stallMaxMs = 8000
@@ -166,6 +169,72 @@ t.test('a volume whose storage daemon was killed can be attached again', { skip 
   t.equal((await host.attach(pair, 'vol0', '--fs', 'ext4', '--mount', mountPoint)).code, 0)
   t.equal((await host.pollux('detach', 'vol0')).code, 0)
 })
+
+t.test('a file system is made where nothing is, and mounted once', { skip }, async (t) => {
+  const pair = await startApart(t, { durability: 'pair', size: '64MiB', logSize: '16MiB' })
+  const host = new Host(t)
+  const uri = pair.uri('vol0')
+  await mustRun('qemu-io', ['-f', 'raw', '-c', 'write -P 120 40M 512', uri])
+  refused(t, await host.attach(pair, 'vol0', '--fs', 'ext4'), /holds data that is no file system; attach it/)
+  await mustRun('qemu-io', ['-f', 'raw', '-d', 'unmap', '-c', 'discard 0 64M', uri])
+  const first = await host.attach(pair, 'vol0', '--fs', 'ext4', '--mount', host.place('mnt'), '--json')
+  const { device } = JSON.parse(first.stdout)
+  const named = uri.replace('127.0.0.1', 'localhost')
+  t.not(named, uri)
+  refused(t, await host.attach(pair, named), /is attached already: \/dev\/loop/)
+  const elsewhere = await proxyTo(t, uri)
+  const twice = await host.attach(pair, elsewhere, '--mount', host.place('other'))
+  refused(
+    t,
+    twice,
+    new RegExp(`holds what ${device} holds, which is nbd:.*it is one volume: use that device`),
+  )
+  t.match(JSON.parse((await host.pollux('attach', '--list', '--json')).stdout).attached, { length: 1 })
+  t.equal((await host.pollux('detach', 'vol0')).code, 0)
+})
+
+/** Another address of the same server. */
+async function proxyTo(t: Test, uri: string): Promise<string> {
+  const { hostname, port, pathname } = new URL(uri)
+  const server = net.createServer((client) => {
+    const far = net.connect(Number(port), hostname)
+    for (const socket of [client, far]) {
+      socket.on('error', () => {})
+      socket.on('close', () => [client, far].forEach((each) => void each.destroy()))
+    }
+    client.pipe(far).pipe(client)
+  })
+  server.listen(0, '127.0.0.1')
+  await once(server, 'listening')
+  t.teardown(() => server.close())
+  return `nbd://127.0.0.1:${(server.address() as net.AddressInfo).port}${pathname}`
+}
+
+t.test('what an attach that was cut short has left is taken away by the next one', { skip }, async (t) => {
+  const pair = await startApart(t, { durability: 'pair', size: '64MiB', logSize: '16MiB' })
+  const host = new Host(t)
+  const first = JSON.parse((await host.attach(pair, 'vol0', '--json')).stdout)
+  const attached = path.join(host.folder, 'attached')
+  const [identity] = readdirSync(attached).filter((name) => name.startsWith('vol0-'))
+  rmSync(path.join(attached, identity!, 'state.json'))
+  const again = await host.attach(pair, 'vol0', '--json')
+  t.equal(again.code, 0, again.stderr)
+  t.notOk(runsWith(first.pid, attached), 'its storage daemon has ended')
+  const loops = readdirSync('/sys/class/block').filter((name) =>
+    backingFileOf(name).startsWith(path.join(attached, identity!)),
+  )
+  t.same(
+    loops.map((name) => `/dev/${name}`),
+    [JSON.parse(again.stdout).device],
+    'there is one device',
+  )
+  t.equal((await host.pollux('detach', 'vol0')).code, 0)
+})
+
+function backingFileOf(name: string): string {
+  const file = `/sys/class/block/${name}/loop/backing_file`
+  return existsSync(file) ? readFileSync(file, 'utf8') : ''
+}
 
 t.test('a volume over TLS is attached with the certificates of a client', { skip }, async (t) => {
   const certificates = new Certificates(t)

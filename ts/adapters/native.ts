@@ -36,6 +36,7 @@ interface Addon {
   makeEventfd(): number
   signalEventfd(descriptor: number): number
   shutdownSocket(descriptor: number): number
+  resetSocket(descriptor: number): number
   closeDescriptor(descriptor: number): number
   interfaceState(name: string): NativeInterface | number
   findAddress(address: string): NativePlace[] | number
@@ -48,6 +49,7 @@ interface Addon {
   openNetlink(protocol: number, receiveTimeoutMs: number): number
   joinNetlinkGroup(descriptor: number, group: number): number
   isHungUp(descriptor: number): number
+  hasPeerEnded(descriptor: number): number
   sendTimeoutMs(descriptor: number): number
   limitUnanswered(descriptor: number, timeoutMs: number): number
 }
@@ -180,6 +182,14 @@ export function isHungUp(descriptor: number): boolean {
   return native.isHungUp(descriptor) !== 0
 }
 
+/**
+ * Whether the other end has ended its side as well, after this one has. A Unix socket does not tell: there,
+ * whether the other end has read all that was sent, or closed. A descriptor that is none has no other end.
+ */
+export function hasPeerEnded(descriptor: number): boolean {
+  return native.hasPeerEnded(descriptor) !== 0
+}
+
 /** How long a send on a socket waits, in ms; 0: for ever. */
 export function sendTimeoutMs(descriptor: number): number {
   return mustSucceed("ask for a socket's time-out", native.sendTimeoutMs(descriptor))
@@ -192,6 +202,14 @@ export function limitUnanswered(descriptor: number, timeoutMs: number): void {
 
 export function shutdownSocket(descriptor: number): void {
   native.shutdownSocket(descriptor)
+}
+
+/**
+ * Resets a TCP connection: what it has not sent yet is not sent any more, whoever else has it open. Of no effect on
+ * others.
+ */
+export function resetSocket(descriptor: number): void {
+  native.resetSocket(descriptor)
 }
 
 /** Takes the exclusive lock of an open file for as long as it is open. False: somebody has it. */

@@ -1,5 +1,5 @@
 import { mkdirSync } from 'node:fs'
-import { readFile } from 'node:fs/promises'
+import { type FileHandle, readFile } from 'node:fs/promises'
 import { basename } from 'node:path'
 import { closeDescriptor } from '../adapters/native.ts'
 import { StoreError } from '../base/errors.ts'
@@ -8,17 +8,19 @@ import {
   type Attachment,
   folderOf,
   isKept,
+  listAttachments,
   readAttachment,
   removeAttachment,
   writeAttachment,
 } from './attachments.ts'
-import { dial } from './dial.ts'
-import { ensureFileSystem, type FileSystemType, mountDevice, unmount } from './file-system.ts'
-import { attachFuse, detachFuse } from './fuse-device.ts'
-import { indexOf, isConnected } from './kernel-device.ts'
+import { dial, isAllZero } from './dial.ts'
+import { ensureFileSystem, type FileSystemType, mountDevice, unmount, uuidsOf } from './file-system.ts'
+import { attachFuse, detachFuse, isLoopOf } from './fuse-device.ts'
+import { type DeviceMark, indexOf, isConnected } from './kernel-device.ts'
 import { attachNbd, detachNbd } from './nbd-device.ts'
 import type { Way } from './plan.ts'
-import { run } from './programs.ts'
+import { mustRun, throwAfter } from './programs.ts'
+import { clearRemains } from './remains.ts'
 import { identityOf, type Target } from './target.ts'
 import { mountPointsOf, openUnused } from './users.ts'
 
@@ -41,52 +43,61 @@ export interface AttachWish {
  * ATTACH_FAILED, DISK_FOREIGN. The caller has the lock.
  */
 export async function attachVolume(wish: AttachWish): Promise<Attachment> {
-  const identity = identityOf(wish.target)
+  const identity = knownIdentity(wish.target.uri) ?? (await identityOf(wish.target))
   const adopted = await checkFree(identity)
   mkdirSync(folderOf(identity), { recursive: true })
   let attachment: Attachment
   try {
     attachment = await makeDevice(identity, wish, adopted)
   } catch (error) {
-    if (adopted === undefined) removeAttachment(identity)
-    throw error
+    return throwAfter(error, async () => {
+      if (adopted === undefined) await clearRemains(identity)
+    })
   }
   writeAttachment(attachment)
   if (adopted !== undefined) return attachment
   try {
     return await furnish(attachment, wish)
   } catch (error) {
-    await detachVolume(attachment, { isForced: true })
-    throw error
+    return throwAfter(error, () => detachVolume(attachment, { isForced: true }))
   }
 }
+
+/** Names may be looked up with another result later; what is attached by the same words is the same. */
+const knownIdentity = (uri: string): string | undefined =>
+  listAttachments().find((attachment) => attachment.uri === uri)?.identity
 
 /** A device that an earlier watcher has left in the kernel, if there is one. */
 async function checkFree(identity: string): Promise<Attachment | undefined> {
   const found = readAttachment(identity)
-  if (!found) return undefined
+  if (!found) {
+    await clearRemains(identity)
+    return undefined
+  }
   const { volume, device, way } = found
   if (isKept(found)) {
     const mounted = await mountPointsOf(device)
     const where = mounted.length > 0 ? `, mounted on ${mounted.join(', ')}` : ''
     throw new StoreError('ATTACHED', `${volume} is attached already: ${device}${where}`)
   }
-  const isThere = await hasDevice(found)
+  const isThere = hasDevice(found)
   if (isThere && way === 'nbd') return found
   if (isThere) {
     const remedy = `pollux detach ${device} --force`
     throw new StoreError('ATTACH_FAILED', `the daemon behind ${device} has ended; run \`${remedy}\` first`)
   }
-  removeAttachment(identity)
+  await clearRemains(identity)
   return undefined
 }
 
 /** Whether the device is still the one that was attached. */
-async function hasDevice({ way, device, identity }: Attachment): Promise<boolean> {
-  if (way === 'nbd') return isConnected(indexOf(device), identity)
-  const path = `/sys/class/block/${basename(device)}/loop/backing_file`
-  return (await readFile(path, 'utf8').catch(() => '')).startsWith(folderOf(identity))
+function hasDevice(attachment: Attachment): boolean {
+  const { way, device, identity } = attachment
+  if (way === 'nbd') return isConnected(indexOf(device), markOf(attachment))
+  return isLoopOf(device, folderOf(identity))
 }
+
+const markOf = ({ identity, connectorPid }: Attachment): DeviceMark => ({ backend: identity, connectorPid })
 
 async function makeDevice(
   identity: string,
@@ -100,16 +111,16 @@ async function makeDevice(
   if (way === 'fuse') {
     const isReadOnly = wish.isReadOnly || (await isServedReadOnly(target))
     const { device, pid } = await attachFuse({ target, folder, isReadOnly, outageS })
-    return { ...known, device, pid, isReadOnly, connections: 1, byteLength: await byteLengthOf(device) }
+    const made = { isReadOnly, connections: 1, connectorPid: null }
+    return { ...known, ...made, device, pid, byteLength: await byteLengthOf(device) }
   }
   const { connections, isReadOnly } = adopted ?? wish
-  const index = adopted ? indexOf(adopted.device) : undefined
-  const plan = { target, connections, isReadOnly, outageS, backend: identity, adopted: index }
+  const there = adopted && { index: indexOf(adopted.device), connectorPid: adopted.connectorPid }
+  const plan = { target, connections, isReadOnly, outageS, backend: identity, adopted: there }
   const { pid, watched } = await attachNbd(folder, plan, wish.commandLine)
   if (adopted) return { ...adopted, pid }
-  const { byteLength } = watched
-  const made = { connections: watched.connections, isReadOnly: watched.isReadOnly }
-  return { ...known, ...made, device: `/dev/nbd${watched.index}`, pid, byteLength }
+  const { index, ...made } = watched
+  return { ...known, ...made, device: `/dev/nbd${index}`, pid }
 }
 
 /** Asks the server, which also tells what is wrong in better words than the storage daemon does. */
@@ -125,11 +136,15 @@ async function byteLengthOf(device: string): Promise<number> {
 }
 
 async function furnish(attachment: Attachment, wish: AttachWish): Promise<Attachment> {
-  const { device, isReadOnly } = attachment
-  const { fileSystem, mountPoint } = wish
+  const { device, isReadOnly, byteLength } = attachment
+  const { fileSystem, mountPoint, target } = wish
+  if (fileSystem === undefined && mountPoint === undefined) return attachment
+  await checkSingle(attachment)
   let now = attachment
   if (fileSystem !== undefined) {
-    await ensureFileSystem(device, fileSystem)
+    // the storage daemon alone speaks TLS
+    const isZero = () => (target.isTls ? Promise.resolve(undefined) : isAllZero(target))
+    await ensureFileSystem(device, fileSystem, { byteLength, isAllZero: isZero })
     now = { ...now, fileSystem }
   }
   if (mountPoint !== undefined) {
@@ -140,6 +155,20 @@ async function furnish(attachment: Attachment, wish: AttachWish): Promise<Attach
   return now
 }
 
+/** Two devices of one volume, by two of its addresses, may not both be mounted. Throws ATTACHED. */
+async function checkSingle({ identity, device, volume }: Attachment): Promise<void> {
+  const uuids = await uuidsOf(device)
+  if (uuids.length === 0) return
+  for (const other of listAttachments()) {
+    if (other.identity === identity || !hasDevice(other)) continue
+    // what cannot be read cannot be told apart
+    const others = await uuidsOf(other.device).catch(() => [])
+    if (!others.some((uuid) => uuids.includes(uuid))) continue
+    const same = `${volume} holds what ${other.device} holds, which is ${other.uri}`
+    throw new StoreError('ATTACHED', `${same}; if they are not copies, it is one volume: use that device`)
+  }
+}
+
 /**
  * Unmounts what `attach` has mounted, writes what is left, and takes the device away. Throws DISK_BUSY if
  * somebody uses it. Forced, it goes in any case, and what was not written is lost.
@@ -147,31 +176,42 @@ async function furnish(attachment: Attachment, wish: AttachWish): Promise<Attach
 export async function detachVolume(attachment: Attachment, how: { isForced: boolean }): Promise<void> {
   const { device, way, pid, identity, mountPoint } = attachment
   const folder = folderOf(identity)
-  if (await hasDevice(attachment)) {
+  let claim: FileHandle | undefined
+  if (hasDevice(attachment)) {
     if (how.isForced) await unmountLazily(device)
     else {
       const isOurs = mountPoint !== null && (await mountPointsOf(device)).includes(mountPoint)
       if (isOurs) await unmount(mountPoint)
-      await flush(device)
+      claim = await flushed(device)
     }
   }
-  if (way === 'nbd') await detachNbd({ folder, device, pid, backend: identity })
-  else await detachFuse({ device, pid, folder, isForced: how.isForced })
+  const release = async () => {
+    await claim?.close()
+    claim = undefined
+  }
+  try {
+    const what = { folder, device, pid, release }
+    if (way === 'nbd') await detachNbd({ ...what, mark: markOf(attachment) })
+    else await detachFuse({ ...what, isForced: how.isForced })
+  } finally {
+    await release()
+  }
   removeAttachment(identity)
 }
 
 async function unmountLazily(device: string): Promise<void> {
-  for (const mountPoint of await mountPointsOf(device)) await run('umount', ['--lazy', mountPoint])
+  for (const mountPoint of await mountPointsOf(device)) await mustRun('umount', ['--lazy', mountPoint])
 }
 
-async function flush(device: string): Promise<void> {
+/** Nobody else uses or mounts the device as long as what is returned is open. */
+async function flushed(device: string): Promise<FileHandle> {
   const file = await openUnused(device)
   try {
     await file.sync()
+    return file
   } catch (error) {
+    await file.close()
     const why = `what was written to ${device} cannot be flushed (${(error as NodeJS.ErrnoException).code})`
     throw new StoreError('ATTACH_FAILED', `${why}; is the pair up? --force gives it up`, { cause: error })
-  } finally {
-    await file.close()
   }
 }

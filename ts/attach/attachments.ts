@@ -4,6 +4,7 @@ import {
   openSync,
   readdirSync,
   readFileSync,
+  realpathSync,
   renameSync,
   rmSync,
   writeFileSync,
@@ -29,6 +30,8 @@ export interface Attachment {
   readonly connections: number
   /** how long I/O waits while nobody serves, in seconds */
   readonly outageS: number
+  /** with nbd: see DeviceMark */
+  readonly connectorPid: number | null
   /** the process that keeps it: one of ours, or the storage daemon */
   readonly pid: number
   readonly fileSystem: string | null
@@ -40,7 +43,13 @@ const LOCK_RETRY_MS = 50
 
 /** Where this host's attachments are: they are the kernel's, so they end when it does, as /run does. */
 export function attachDir(): string {
-  return resolve(process.env['POLLUX_ATTACH_DIR'] || '/run/pollux-attach')
+  const folder = resolve(process.env['POLLUX_ATTACH_DIR'] || '/run/pollux-attach')
+  try {
+    // as the kernel names what is in it
+    return realpathSync(folder)
+  } catch {
+    return folder
+  }
 }
 
 export const folderOf = (identity: string): string => join(attachDir(), identity)
@@ -86,6 +95,8 @@ function parsed(text: string): Attachment | undefined {
     const isWhole =
       value.version === 1 &&
       typeof value.volume === 'string' &&
+      typeof value.uri === 'string' &&
+      (value.connectorPid === null || Number.isSafeInteger(value.connectorPid)) &&
       /^\/dev\/(nbd|loop)[0-9]+$/.test(value.device ?? '') &&
       Number.isSafeInteger(value.pid)
     return isWhole ? (value as Attachment) : undefined

@@ -1,9 +1,10 @@
 import { spawn } from 'node:child_process'
-import { closeSync, existsSync, openSync, readFileSync, writeFileSync } from 'node:fs'
+import { closeSync, openSync, readdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { basename, join } from 'node:path'
 import { StoreError } from '../base/errors.ts'
-import { comesTrue, lastLine, mustFind, mustRun, run, runsWith } from './programs.ts'
+import { comesTrue, endProcess, lastLine, mustFind, mustRun, run, throwAfter } from './programs.ts'
 import type { Target } from './target.ts'
+import { mounts } from './users.ts'
 
 export interface FuseWish {
   readonly target: Target
@@ -24,7 +25,7 @@ const STOP_MS = 20_000
 const RELEASE_MS = 5000
 
 const frontOf = (folder: string): string => join(folder, 'volume')
-const pidPathOf = (folder: string): string => join(folder, 'storage-daemon.pid')
+export const pidPathOf = (folder: string): string => join(folder, 'storage-daemon.pid')
 
 /**
  * A loop device over a file of QEMU's storage daemon. Its NBD client does what a takeover needs: it connects
@@ -40,8 +41,7 @@ export async function attachFuse(wish: FuseWish): Promise<FuseDevice> {
     await run('losetup', ['--detach', device])
     throw new StoreError('ATTACH_FAILED', `${device} cannot do direct I/O over FUSE; the kernel is too old`)
   } catch (error) {
-    await stopDaemon(pid, wish.folder)
-    throw error
+    return throwAfter(error, () => stopDaemon(pid, wish.folder))
   }
 }
 
@@ -50,17 +50,35 @@ export async function attachFuse(wish: FuseWish): Promise<FuseDevice> {
  * still has the device; forced, it fails for whoever has.
  */
 export async function detachFuse(
-  wish: FuseDevice & { readonly folder: string; readonly isForced: boolean },
+  wish: FuseDevice & {
+    readonly folder: string
+    readonly isForced: boolean
+    /** ends the claim that keeps others from the device; the kernel lets go of it when nobody has it open */
+    readonly release: () => Promise<void>
+  },
 ): Promise<void> {
-  const { device, pid, folder, isForced } = wish
-  const isOurs = () => sysfs(device, 'loop/backing_file')?.startsWith(frontOf(folder)) === true
+  const { device, pid, folder, isForced, release } = wish
+  const isOurs = () => isLoopOf(device, folder)
   if (isOurs()) {
     await mustRun('losetup', ['--detach', device])
+    await release()
     if (!(await comesTrue(() => !isOurs(), RELEASE_MS)) && !isForced) {
       throw new StoreError('ATTACH_FAILED', `${device} is still in use by somebody; end that and try again`)
     }
   }
   await stopDaemon(pid, folder)
+}
+
+/** Whether a loop device is made of what the storage daemon of this folder serves. */
+export function isLoopOf(device: string, folder: string): boolean {
+  return sysfs(device, 'loop/backing_file')?.startsWith(frontOf(folder)) === true
+}
+
+/** Loop devices of this folder that nobody may know of. */
+export function loopsOf(folder: string): string[] {
+  return readdirSync('/sys/class/block')
+    .filter((name) => /^loop[0-9]+$/.test(name) && isLoopOf(name, folder))
+    .map((name) => `/dev/${name}`)
 }
 
 /** The arguments of the storage daemon. JSON, because a name may have a comma in it. */
@@ -104,7 +122,8 @@ async function startDaemon(wish: FuseWish): Promise<number> {
   if (wish.target.isTls && wish.target.certificates === undefined) {
     throw new StoreError('USAGE', `${wish.target.uri} needs ?tls-certificates= with a folder of certificates`)
   }
-  writeFileSync(frontOf(folder), '')
+  // never one that is there: it may be a volume
+  writeFileSync(frontOf(folder), '', { flag: 'wx' })
   const logPath = join(folder, 'log')
   const log = openSync(logPath, 'a', 0o600)
   const child = spawn(mustFind('qemu-storage-daemon'), daemonWords(wish), {
@@ -114,14 +133,16 @@ async function startDaemon(wish: FuseWish): Promise<number> {
   })
   closeSync(log)
   let ended = false
+  let failure = ''
   child.once('exit', () => {
     ended = true
   })
-  child.once('error', () => {
+  child.once('error', ({ message }) => {
     ended = true
+    failure = message
   })
-  // the daemon writes this file when everything else is done
-  const isReady = () => existsSync(pidPathOf(folder))
+  // the daemon writes its number there when everything else is done
+  const isReady = () => isWrittenBy(child.pid, pidPathOf(folder))
   await comesTrue(() => ended || isReady(), START_MS)
   child.unref()
   if (!ended && isReady()) return child.pid!
@@ -130,17 +151,31 @@ async function startDaemon(wish: FuseWish): Promise<number> {
   const said = lastLine(readFileSync(logPath, 'utf8')).replace(/^--\w+ \{.*\}: /, '')
   throw new StoreError(
     'ATTACH_FAILED',
-    `the storage daemon does not start: ${said || `no word within ${START_MS / 1000} s`}`,
+    `the storage daemon does not start: ${failure || said || `no word within ${START_MS / 1000} s`}`,
   )
 }
 
+/** Whether a process has written its number to this file; one that has ended may have left its own. */
+export function isWrittenBy(pid: number | undefined, pidPath: string): boolean {
+  try {
+    return pid !== undefined && readFileSync(pidPath, 'latin1').trim() === String(pid)
+  } catch {
+    return false
+  }
+}
+
 async function stopDaemon(pid: number, folder: string): Promise<void> {
-  const isThere = () => runsWith(pid, folder)
-  if (isThere()) process.kill(pid, 'SIGTERM')
-  if (!(await comesTrue(() => !isThere(), STOP_MS))) process.kill(pid, 'SIGKILL')
-  // one that was killed leaves a mount without a daemon behind
-  const { code } = await run('umount', [frontOf(folder)])
-  if (code !== 0) await run('umount', ['--lazy', frontOf(folder)])
+  await endProcess(pid, folder, STOP_MS)
+  await unmountFront(folder)
+}
+
+/** A daemon that was killed leaves a mount without a daemon behind. Throws ATTACH_FAILED if it stays. */
+export async function unmountFront(folder: string): Promise<void> {
+  const front = frontOf(folder)
+  const isMounted = async () => (await mounts()).some(({ mountPoint }) => mountPoint === front)
+  if (!(await isMounted())) return
+  const { code } = await run('umount', [front])
+  if (code !== 0 && (await isMounted())) await mustRun('umount', ['--lazy', front])
 }
 
 function sysfs(device: string, name: string): string | undefined {

@@ -1,4 +1,4 @@
-import { readFileSync, writeFileSync } from 'node:fs'
+import { readdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { basename } from 'node:path'
 import { GenericNetlink, NetlinkRefusal } from '../adapters/netlink.ts'
 import { StoreError } from '../base/errors.ts'
@@ -91,13 +91,55 @@ export class KernelNbd {
 /** '/dev/nbd3' is 3. */
 export const indexOf = (device: string): number => Number(basename(device).slice('nbd'.length))
 
-/** Whether the kernel has this device connected, for a backend if one is named. */
-export function isConnected(index: number, backend?: string): boolean {
+/** What tells a device of ours from one that somebody else has connected since, under the same number. */
+export interface DeviceMark {
+  /** what the kernel was told that the device belongs to */
+  readonly backend: string
+  /**
+   * the process that has connected it, for kernels that forget the backend (those before 5.14); null if the
+   * kernel keeps it: a device without it is not ours then
+   */
+  readonly connectorPid: number | null
+}
+
+/** What sysfs has of a device: the process that has connected it, and its backend. */
+export interface DeviceSigns {
+  readonly pid: string | undefined
+  readonly backend: string | undefined
+}
+
+/** Whether these are the signs of the device with this mark. Without a process, nothing is connected. */
+export function isMarked({ pid, backend }: DeviceSigns, mark: DeviceMark): boolean {
+  if (pid === undefined) return false
+  if (mark.connectorPid === null) return backend === mark.backend
+  return backend === undefined && pid === String(mark.connectorPid)
+}
+
+/** The mark of a device that was connected a moment ago, by this process. */
+export function markOf({ pid, backend }: DeviceSigns, told: string): DeviceMark {
+  if (backend === told) return { backend: told, connectorPid: null }
+  if (backend === undefined && Number(pid) > 0) return { backend: told, connectorPid: Number(pid) }
+  throw new StoreError('ATTACH_FAILED', 'somebody else has disconnected the new device at once')
+}
+
+export function signsOf(index: number): DeviceSigns {
   const folder = `/sys/class/block/nbd${index}`
-  if (read(`${folder}/pid`) === undefined) return false
-  const found = read(`${folder}/backend`)
-  // kernels before 5.14 keep none
-  return backend === undefined || found === undefined || found === backend
+  return { pid: read(`${folder}/pid`), backend: read(`${folder}/backend`) }
+}
+
+/** Whether the kernel has this device connected, and it is still the one with this mark. */
+export const isConnected = (index: number, mark: DeviceMark): boolean => isMarked(signsOf(index), mark)
+
+/** Devices that are connected for this backend, or that one of these processes has connected. */
+export function devicesOf(backend: string, pids: readonly number[]): { index: number; mark: DeviceMark }[] {
+  const marks = [null, ...pids].map((connectorPid) => ({ backend, connectorPid }))
+  return readdirSync('/sys/class/block')
+    .filter((name) => /^nbd[0-9]+$/.test(name))
+    .map(indexOf)
+    .flatMap((index) => {
+      const mark = marks.find((each) => isConnected(index, each))
+      return mark ? [{ index, mark }] : []
+    })
 }
 
 /** Sets the timer of new requests. Kernels before 5.0 have 30 s and nothing to set. */

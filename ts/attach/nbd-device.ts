@@ -2,8 +2,9 @@ import { spawn } from 'node:child_process'
 import { closeSync, existsSync, openSync } from 'node:fs'
 import { join } from 'node:path'
 import { StoreError } from '../base/errors.ts'
-import { indexOf, isConnected, KernelNbd } from './kernel-device.ts'
-import { comesTrue, runsWith } from './programs.ts'
+import { type DeviceMark, devicesOf, indexOf, isConnected, KernelNbd } from './kernel-device.ts'
+import { appendToLog } from './log-file.ts'
+import { comesTrue, endProcess, runsWith, throwAfter } from './programs.ts'
 import { type Watched, Watcher, type WatchPlan } from './watcher.ts'
 
 /** What a watcher's process tells the one that has started it. */
@@ -36,10 +37,12 @@ export async function attachNbd(
       clearTimeout(timer)
       resolve(message as WatcherReport)
     })
-    child.once('exit', () => {
+    const end = (failure: string) => {
       clearTimeout(timer)
-      resolve({ failure: `its watcher has ended; see ${join(folder, 'log')}` })
-    })
+      resolve({ failure })
+    }
+    child.once('error', (error) => end(`its watcher cannot be started: ${error.message}`))
+    child.once('exit', () => end(`its watcher has ended; see ${join(folder, 'log')}`))
   })
   if (child.connected) child.disconnect()
   child.unref()
@@ -47,11 +50,21 @@ export async function attachNbd(
     const device = `/dev/nbd${report.watched.index}`
     const pid = child.pid!
     if (await comesTrue(() => existsSync(device), DEVICE_MS)) return { pid, watched: report.watched }
-    await detachNbd({ folder, device, pid, backend: plan.backend })
-    throw new StoreError('ATTACH_FAILED', `the kernel has made ${device}, but /dev does not show it`)
+    const { connectorPid } = report.watched
+    const error = new StoreError('ATTACH_FAILED', `the kernel has made ${device}, but /dev does not show it`)
+    const mark = { backend: plan.backend, connectorPid }
+    return throwAfter(error, () => detachNbd({ folder, device, pid, mark, release: async () => {} }))
   }
-  child.kill('SIGKILL')
-  throw new StoreError('ATTACH_FAILED', `the volume cannot be attached: ${report.failure}`)
+  const error = new StoreError('ATTACH_FAILED', `the volume cannot be attached: ${report.failure}`)
+  return throwAfter(error, async () => {
+    child.kill('SIGKILL')
+    const { pid } = child
+    if (pid === undefined) return
+    await comesTrue(() => !runsWith(pid, folder), DISCONNECT_MS)
+    // it may have made the device and not have said so
+    if (plan.adopted !== undefined) return
+    for (const { index, mark } of devicesOf(plan.backend, [pid])) disconnect(index, mark)
+  })
 }
 
 /** Ends the watcher, then the device; what it had to write must have been written. */
@@ -59,30 +72,34 @@ export async function detachNbd(what: {
   readonly folder: string
   readonly device: string
   readonly pid: number
-  readonly backend: string
+  readonly mark: DeviceMark
+  /** ends the claim that keeps others from the device; the kernel lets go of it when nobody has it open */
+  readonly release: () => Promise<void>
 }): Promise<void> {
-  const { folder, device, pid, backend } = what
+  const { folder, device, pid, mark, release } = what
   const index = indexOf(device)
-  if (runsWith(pid, folder)) process.kill(pid, 'SIGTERM')
-  if (!(await comesTrue(() => !runsWith(pid, folder), STOP_MS))) process.kill(pid, 'SIGKILL')
-  // somebody else may have disconnected it, and another one connected it
-  if (!isConnected(index, backend)) return
+  await endProcess(pid, folder, STOP_MS)
+  disconnect(index, mark)
+  await release()
+  if (!(await comesTrue(() => !isConnected(index, mark), DISCONNECT_MS))) {
+    throw new StoreError('ATTACH_FAILED', `the kernel does not let go of ${device}`)
+  }
+}
+
+/** Nothing if somebody else has disconnected it; another one may have connected it since. */
+export function disconnect(index: number, mark: DeviceMark): void {
+  if (!isConnected(index, mark)) return
   const nbd = new KernelNbd()
   try {
     nbd.disconnect(index)
   } finally {
     nbd.close()
   }
-  if (!(await comesTrue(() => !isConnected(index, backend), DISCONNECT_MS))) {
-    throw new StoreError('ATTACH_FAILED', `the kernel does not let go of ${device}`)
-  }
 }
 
 /** The process of a watcher: `attach` has started it, and hears from it once. */
-export async function runWatcher(plan: WatchPlan): Promise<void> {
-  const watcher = new Watcher(plan, (line) => {
-    process.stderr.write(`${new Date().toISOString()} ${line}\n`)
-  })
+export async function runWatcher(folder: string, plan: WatchPlan): Promise<void> {
+  const watcher = new Watcher(plan, (line) => appendToLog(join(folder, 'log'), line))
   process.once('SIGTERM', () => watcher.stop())
   // it goes on when the terminal that it was started from does not
   for (const signal of ['SIGINT', 'SIGHUP'] as const) process.on(signal, () => {})

@@ -45,7 +45,8 @@ export function planWay(facts: HostFacts, wish: WayWish): Way {
 
 function programsFor({ fileSystem, mounts }: WayWish): Program[] {
   return [
-    ...(fileSystem === undefined ? [] : (['wipefs', `mkfs.${fileSystem}`] as Program[])),
+    ...(fileSystem !== undefined || mounts ? (['wipefs'] as const) : []),
+    ...(fileSystem === undefined ? [] : [`mkfs.${fileSystem}` as Program]),
     ...(mounts ? (['mount', 'umount'] as const) : []),
   ]
 }

@@ -100,6 +100,37 @@ export function runsWith(pid: number, text: string): boolean {
   }
 }
 
+/** Signals a process that may have ended by now. */
+export function signalTo(pid: number, signal: NodeJS.Signals): void {
+  try {
+    process.kill(pid, signal)
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code !== 'ESRCH') throw error
+  }
+}
+
+/** Ends a process that has this text among its arguments; one that does not listen is killed. */
+export async function endProcess(pid: number, text: string, withinMs: number): Promise<void> {
+  const isThere = () => runsWith(pid, text)
+  if (isThere()) signalTo(pid, 'SIGTERM')
+  if (await comesTrue(() => !isThere(), withinMs)) return
+  signalTo(pid, 'SIGKILL')
+  await comesTrue(() => !isThere(), KILL_MS)
+}
+
+/** Throws the first error again after clean-up; what then goes wrong as well is told behind it. */
+export async function throwAfter(error: unknown, cleanUp: () => Promise<void>): Promise<never> {
+  try {
+    await cleanUp()
+  } catch (second) {
+    if (!(error instanceof StoreError)) throw error
+    const both = `${error.message}; and what was made stays: ${(second as Error).message}`
+    throw new StoreError(error.code, both, { cause: error })
+  }
+  throw error
+}
+
+const KILL_MS = 2000
 const POLL_MS = 20
 
 /** Looks again and again; false if it did not come true in time. */

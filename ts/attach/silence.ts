@@ -5,8 +5,8 @@
  * kernel has the same limit for each.
  */
 export const SILENCE_S = 30
-/** The same, as long as a new connection has answered nothing yet: the kernel may not have taken it. */
-const FIRST_SILENCE_S = 10
+/** The same, as long as a new connection has answered nothing yet. */
+const FIRST_SILENCE_S = SILENCE_S
 /** A request that takes its time is not to be begun anew for ever. */
 const FACTOR = 4
 const SILENCE_S_MAX = 3600

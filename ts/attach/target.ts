@@ -1,4 +1,6 @@
 import { createHash } from 'node:crypto'
+import { lookup } from 'node:dns/promises'
+import { realpath } from 'node:fs/promises'
 import { StoreError } from '../base/errors.ts'
 import { type ListenAddress, listenText } from '../config/address.ts'
 
@@ -11,6 +13,17 @@ export interface Target {
   readonly isTls: boolean
   /** folder with ca-cert.pem, client-cert.pem and client-key.pem */
   readonly certificates: string | undefined
+}
+
+/** How the names of places are looked up. Both throw if there is none. */
+export interface Names {
+  addressesOf(host: string): Promise<readonly string[]>
+  realPath(path: string): Promise<string>
+}
+
+const ofHost: Names = {
+  addressesOf: async (host) => (await lookup(host, { all: true })).map(({ address }) => address),
+  realPath: realpath,
 }
 
 const PORT_DEFAULT = 10_809
@@ -26,12 +39,16 @@ export function parseTarget(text: string): Target {
   const [, scheme, unix] = /^(nbds?)(\+unix)?:$/.exec(uri?.protocol ?? '') ?? []
   if (!uri || scheme === undefined) throw mistake(text, 'is not the URI of an NBD export')
   if (uri.username !== '' || uri.password !== '') throw mistake(text, 'names a user, which NBD does not know')
+  const certificates = uri.searchParams.get('tls-certificates') ?? undefined
+  if (certificates !== undefined && !certificates.startsWith('/')) {
+    throw mistake(text, 'needs the whole path of a folder in tls-certificates=')
+  }
   return {
     uri: text,
     place: unix ? socketOf(text, uri) : addressOf(text, uri),
     exportName: nameOf(text, uri),
     isTls: scheme === 'nbds',
-    certificates: uri.searchParams.get('tls-certificates') ?? undefined,
+    certificates,
   }
 }
 
@@ -59,9 +76,25 @@ function socketOf(text: string, uri: URL): ListenAddress {
   return { path }
 }
 
-/** The same for every URI of the same volume at the same place. */
-export function identityOf({ place, exportName }: Target): string {
-  const digest = createHash('sha256').update(JSON.stringify([listenText(place), exportName]))
+/**
+ * The same for every URI of the same volume at the same place, whatever the place is called. A pair that
+ * listens at several addresses serves its volumes at several places.
+ */
+export async function identityOf({ place, exportName }: Target, names: Names = ofHost): Promise<string> {
+  const digest = createHash('sha256').update(
+    JSON.stringify([listenText(await canonical(place, names)), exportName]),
+  )
   const readable = exportName.replaceAll(/[^A-Za-z0-9_-]/g, '_').slice(0, 40)
   return `${readable}-${digest.digest('hex').slice(0, 12)}`
 }
+
+/** One name for all that are known to be of one place; what cannot be looked up keeps its own. */
+async function canonical(place: ListenAddress, names: Names): Promise<ListenAddress> {
+  if ('path' in place) return { path: await names.realPath(place.path).catch(() => place.path) }
+  const addresses = await names.addressesOf(place.host).catch(() => [place.host])
+  if (addresses.some(isLoopback)) return { ...place, host: '127.0.0.1' }
+  // a name may have several addresses, in any order
+  return { ...place, host: [...addresses].sort()[0] ?? place.host }
+}
+
+const isLoopback = (address: string): boolean => /^127\.|^::1$|^::ffff:(127\.|7f)/.test(address)

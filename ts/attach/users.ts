@@ -11,7 +11,10 @@ export interface Mount {
   readonly mountPoint: string
 }
 
-/** /proc/self/mountinfo: spaces and the like in paths are octal there. */
+/**
+ * /proc/self/mountinfo, each byte a letter: spaces and the like in paths are octal there, and the bytes are
+ * UTF-8 whether they are or not.
+ */
 export function parseMounts(text: string): Mount[] {
   return text
     .split('\n')
@@ -21,7 +24,7 @@ export function parseMounts(text: string): Mount[] {
       const plain = mountPoint.replaceAll(/\\([0-7]{3})/g, (_, digits: string) =>
         String.fromCharCode(Number.parseInt(digits, 8)),
       )
-      return { device, mountPoint: plain }
+      return { device, mountPoint: Buffer.from(plain, 'latin1').toString('utf8') }
     })
 }
 

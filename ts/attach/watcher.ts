@@ -3,8 +3,18 @@ import { closeDescriptor, isHungUp, sendTimeoutMs, shutdownSocket } from '../ada
 import { StoreError } from '../base/errors.ts'
 import { TransmissionFlag } from '../format/nbd.ts'
 import type { OpenedExport } from '../nbd/opener.ts'
+import { Backoff } from './backoff.ts'
 import { dial } from './dial.ts'
-import { byteLengthOf, isConnected, KernelNbd, requestsOf, setTimer } from './kernel-device.ts'
+import { endingMs, endSessions } from './ending.ts'
+import {
+  byteLengthOf,
+  isConnected,
+  KernelNbd,
+  markOf,
+  requestsOf,
+  setTimer,
+  signsOf,
+} from './kernel-device.ts'
 import { SILENCE_S, Silence } from './silence.ts'
 import type { Target } from './target.ts'
 
@@ -17,12 +27,14 @@ export interface WatchPlan {
   /** what the kernel is told that the device belongs to */
   readonly backend: string
   /** a device that another watcher has made, and that nobody watches any more */
-  readonly adopted: number | undefined
+  readonly adopted: { readonly index: number; readonly connectorPid: number | null } | undefined
 }
 
 /** What it has made. */
 export interface Watched {
   readonly index: number
+  /** see DeviceMark */
+  readonly connectorPid: number | null
   readonly byteLength: number
   readonly connections: number
   readonly isReadOnly: boolean
@@ -36,8 +48,6 @@ export interface Watched {
 const TIMER_MS = 2000
 /** Messages of the kernel can be lost; connections are looked at that often without one. */
 const LOOK_MS = 1000
-const RETRY_MS_MIN = 50
-const RETRY_MS_MAX = 1000
 const SECTOR_BYTE_LENGTH = 512
 
 /** The kernel has dropped a socket, because it has use for all that it has. */
@@ -53,6 +63,10 @@ export class Watcher {
   /** connections of the kernel that an earlier watcher has made */
   #unknown = 0
   #someIsDead = false
+  /** for what an earlier watcher has connected, the end of a session cannot be seen, only waited for */
+  #fillsFromMs = 0
+  /** for each slot */
+  readonly #backoffs: Backoff[] = []
   #device: Watched | undefined
   readonly #silence = new Silence(performance.now())
   /** whether the kernel is told to take back what is in flight */
@@ -79,15 +93,17 @@ export class Watcher {
     const { index } = this.#device!
     while (!this.#isStopping) {
       const dead = await this.#deadLinks()
-      if (!isConnected(index, this.#plan.backend)) return this.#say(`nbd${index} was disconnected`)
+      if (!this.#isOurs()) return this.#say(`nbd${index} was disconnected`)
       if (this.#silence.isTooLong(requestsOf(index), performance.now())) this.#hangUp()
       if (dead.includes(index)) this.#someIsDead = true
-      for (let slot = 0; slot < this.#sockets.length && !this.#isStopping; slot += 1) {
-        const socket = this.#sockets[slot]
-        if (socket === undefined || isHungUp(socket)) await this.#replace(slot)
-      }
-      if (this.#someIsDead) await this.#fill()
+      await this.#replaceEnded()
+      if (this.#someIsDead && performance.now() >= this.#fillsFromMs) await this.#fill()
     }
+  }
+
+  #isOurs(): boolean {
+    const { index, connectorPid } = this.#device!
+    return isConnected(index, { backend: this.#plan.backend, connectorPid })
   }
 
   /** The device stays as it is. */
@@ -112,9 +128,17 @@ export class Watcher {
       sockets,
       backend,
     })
+    const { connectorPid } = markOf(signsOf(index), backend)
     this.#sockets = sockets
+    for (const slot of sockets.keys()) this.#backoffOf(slot).begin(performance.now())
     this.#say(`nbd${index} is ${target.uri}, connections: ${connections}`)
-    return { index, byteLength, connections, isReadOnly: (flags & TransmissionFlag.READ_ONLY) !== 0 }
+    return {
+      index,
+      connectorPid,
+      byteLength,
+      connections,
+      isReadOnly: (flags & TransmissionFlag.READ_ONLY) !== 0,
+    }
   }
 
   /** What cannot be heard is no reason to leave the device alone: its connections are looked at anyway. */
@@ -133,19 +157,27 @@ export class Watcher {
   }
 
   /** The connections of a watcher that has ended are in the kernel, but no descriptor of theirs is ours. */
-  async #adopt(index: number): Promise<Watched> {
-    const { target, connections, isReadOnly, backend } = this.#plan
-    this.#device = { index, byteLength: byteLengthOf(index), connections, isReadOnly }
+  async #adopt(adopted: NonNullable<WatchPlan['adopted']>): Promise<Watched> {
+    const { target, connections, isReadOnly } = this.#plan
+    const { index } = adopted
+    this.#device = { ...adopted, byteLength: byteLengthOf(index), connections, isReadOnly }
     const { descriptor, opened } = await dial(target)
     this.#check(opened)
     const { byteLength } = opened
     // it is dropped, or takes the place of a dead one
-    this.#nbd.reconnect(index, { byteLength, socket: descriptor, backend })
+    this.#give(descriptor, byteLength)
     closeDescriptor(descriptor)
     this.#say(`nbd${index}, ${target.uri}, is watched again`)
     this.#unknown = connections
     this.#someIsDead = connections > 1
     return { ...this.#device, byteLength }
+  }
+
+  /** A device that somebody else has connected since would have our volume behind another file system. */
+  #give(socket: number, byteLength: number): void {
+    const { index } = this.#device!
+    if (!this.#isOurs()) throw new StoreError('ATTACH_FAILED', `nbd${index} is not ours any more`)
+    this.#nbd.reconnect(index, { byteLength, socket, backend: this.#plan.backend })
   }
 
   /** Which of the unknown connections is dead, the kernel does not say: it takes sockets while one is. */
@@ -169,7 +201,28 @@ export class Watcher {
     this.#say(`nbd${this.#device!.index} waits for answers that do not come`)
     for (const socket of this.#sockets) if (socket !== undefined) shutdownSocket(socket)
     // what is not ours to end, the kernel ends
-    if (this.#unknown > 0) this.#takeBack(true)
+    if (this.#unknown === 0) return
+    this.#takeBack(true)
+    this.#fillsFromMs = performance.now() + endingMs(this.#plan.outageS)
+  }
+
+  async #replaceEnded(): Promise<void> {
+    const isOver = (socket: number | undefined) => socket === undefined || isHungUp(socket)
+    const slots = [...this.#sockets.keys()].filter((slot) => isOver(this.#sockets[slot]))
+    await this.#awaitEnd(slots.flatMap((slot) => this.#sockets[slot] ?? []))
+    for (const slot of slots) if (!this.#isStopping) await this.#replace(slot)
+  }
+
+  /** No new connection before the server knows that the old one has ended: see endSessions. */
+  async #awaitEnd(sockets: readonly number[]): Promise<void> {
+    const withinMs = endingMs(this.#plan.outageS)
+    if (await endSessions(sockets, withinMs, () => this.#isStopping)) return
+    if (!this.#isStopping) this.#say(`its server has not ended a connection within ${withinMs / 1000} s`)
+  }
+
+  #backoffOf(slot: number): Backoff {
+    this.#backoffs[slot] ??= new Backoff()
+    return this.#backoffs[slot]
   }
 
   /** Tries until it has succeeded: requests wait for it, for as long as the plan lets them. */
@@ -178,8 +231,11 @@ export class Watcher {
     const name = `connection ${slot + 1} of nbd${index}`
     const fromMs = performance.now()
     this.#say(`${name} has ended`)
+    const backoff = this.#backoffOf(slot)
     let told = ''
-    for (let delayMs = RETRY_MS_MIN; !this.#isStopping; delayMs = Math.min(2 * delayMs, RETRY_MS_MAX)) {
+    for (let delayMs = backoff.end(fromMs); !this.#isStopping; delayMs = backoff.grow()) {
+      await sleep(delayMs)
+      if (!this.#isOurs()) return
       try {
         // the old socket first: the kernel gives nothing to a connection that is not dead
         this.#drop(slot)
@@ -192,8 +248,6 @@ export class Watcher {
         told = message
         this.#takeBack(true)
       }
-      await sleep(delayMs)
-      if (!isConnected(index, this.#plan.backend)) return
     }
   }
 
@@ -203,7 +257,7 @@ export class Watcher {
    */
   #takeBack(takesBack: boolean): void {
     const { index, connections } = this.#device!
-    if (connections > 1 || (takesBack && this.#takesBack) || !isConnected(index, this.#plan.backend)) return
+    if (connections > 1 || (takesBack && this.#takesBack) || !this.#isOurs()) return
     try {
       this.#nbd.setTimeout(index, { requestTimeoutS: takesBack ? 1 : 0, backend: this.#plan.backend })
       if (!takesBack) setTimer(index, TIMER_MS)
@@ -222,19 +276,19 @@ export class Watcher {
   }
 
   async #dialFor(slot: number): Promise<void> {
-    const { index } = this.#device!
     const { descriptor, opened } = await dial(this.#plan.target)
     try {
       this.#check(opened)
       // before requests begin that would have another timer
       if (this.#takesBack) this.#takeBack(false)
       const { byteLength } = opened
-      this.#nbd.reconnect(index, { byteLength, socket: descriptor, backend: this.#plan.backend })
+      this.#give(descriptor, byteLength)
       if (!this.#isTaken(descriptor)) throw new NotDead('ATTACH_FAILED', 'to the kernel, none is dead')
       this.#sockets[slot] = descriptor
       // one that has grown since is that large now
       this.#device = { ...this.#device!, byteLength }
       this.#silence.begin(performance.now())
+      this.#backoffOf(slot).begin(performance.now())
     } catch (error) {
       shutdownSocket(descriptor)
       closeDescriptor(descriptor)

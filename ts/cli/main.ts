@@ -127,7 +127,9 @@ program
 
 program
   .command('attach-watch <folder> <plan>', { hidden: true })
-  .action(async (_folder, plan) => (await import('../attach/nbd-device.ts')).runWatcher(JSON.parse(plan)))
+  .action(async (folder, plan) =>
+    (await import('../attach/nbd-device.ts')).runWatcher(folder, JSON.parse(plan)),
+  )
 
 program
   .command('takeover <node>')

@@ -20,7 +20,15 @@ export interface OpenedExport {
   readonly flags: number
   /** what requests must be aligned to, in bytes; 1 if the server does not say */
   readonly blockByteLength: number
+  /**
+   * what the server calls base:allocation in its answers; undefined if it was not asked, or does not know
+   * it
+   */
+  readonly allocation?: number | undefined
 }
+
+/** Where data is, as the server tells; the contexts that it may tell of are negotiated. */
+const ALLOCATION = 'base:allocation'
 
 export type OpenerStep =
   | { readonly kind: 'more'; readonly send: Uint8Array }
@@ -38,7 +46,8 @@ const decoder = new TextDecoder()
 
 /**
  * The client's side of the handshake of one session, without a socket: it opens one export with GO and leaves
- * everything else out, because the kernel understands simple replies only. Throws ATTACH_FAILED as soon as
+ * everything else out, because the kernel understands simple replies only. To ask what is allocated is for a
+ * connection of its own: `asksAllocation`. Throws ATTACH_FAILED as soon as
  * the server refuses, or says what no NBD server says.
  */
 export class Opener {
@@ -48,9 +57,13 @@ export class Opener {
   #replyCount = 0
   #export: { byteLength: number; flags: number } | undefined
   #blockByteLength = 1
+  /** what has been asked for, and has no end of its answer yet */
+  #option: number
+  #allocation: number | undefined
 
-  constructor(exportName: string) {
+  constructor(exportName: string, asksAllocation = false) {
     this.#name = exportName
+    this.#option = asksAllocation ? Option.STRUCTURED_REPLY : Option.GO
   }
 
   feed(bytes: Uint8Array): OpenerStep {
@@ -60,6 +73,11 @@ export class Opener {
       return { kind: 'more', send: this.#greet(this.#take(GREETING_BYTE_LENGTH)) }
     }
     for (let reply = this.#nextReply(); reply !== undefined; reply = this.#nextReply()) {
+      if (this.#option !== Option.GO) {
+        const next = this.#hearBefore(reply.kind, reply.data)
+        if (next !== undefined) return { kind: 'more', send: this.#ask(next) }
+        continue
+      }
       if (!this.#hear(reply.kind, reply.data)) continue
       if (this.#unread.length > 0) throw failure('the server talks after the handshake')
       return { kind: 'open', opened: this.#opened() }
@@ -75,14 +93,14 @@ export class Opener {
       throw failure('the server is too old: it knows no options')
     this.#isGreeted = true
     const both = flags & (HandshakeFlag.FIXED_NEWSTYLE | HandshakeFlag.NO_ZEROES)
-    return joined(clientFlags(both), encodeGo(this.#name))
+    return joined(clientFlags(both), this.#ask(this.#option))
   }
 
   #nextReply(): { kind: number; data: DataView } | undefined {
     if (this.#unread.length < OPTION_REPLY_HEADER_BYTE_LENGTH) return undefined
     const header = viewOf(this.#unread)
-    const isReply = magicAt(header, 0, OPTION_REPLY_MAGIC) && header.getUint32(8) === Option.GO
-    if (!isReply) throw failure('the server answers something else than GO')
+    const isReply = magicAt(header, 0, OPTION_REPLY_MAGIC) && header.getUint32(8) === this.#option
+    if (!isReply) throw failure('the server answers something else than it was asked')
     const byteLength = header.getUint32(16)
     if (byteLength > REPLY_BYTE_LENGTH_MAX) throw failure(`an answer of ${byteLength} bytes`)
     if (this.#unread.length < OPTION_REPLY_HEADER_BYTE_LENGTH + byteLength) return undefined
@@ -101,6 +119,28 @@ export class Opener {
     if (what === Info.EXPORT) this.#hearExport(data)
     if (what === Info.BLOCK_SIZE) this.#hearBlockSize(data)
     return false
+  }
+
+  #ask(option: number): Uint8Array {
+    this.#option = option
+    if (option === Option.GO) return encodeGo(this.#name)
+    if (option === Option.STRUCTURED_REPLY) return encodeOption(option, NOTHING)
+    return encodeOption(option, contextWish(this.#name))
+  }
+
+  /**
+   * Answers about the allocation. Returns what to ask next, if it is time: a server that knows nothing of
+   * it is opened.
+   */
+  #hearBefore(kind: number, data: DataView): number | undefined {
+    if (this.#option === Option.STRUCTURED_REPLY) {
+      return kind === OptionReply.ACK ? Option.SET_META_CONTEXT : Option.GO
+    }
+    if (kind !== OptionReply.META_CONTEXT) return Option.GO
+    if (data.byteLength < 4) throw failure('a context of no number')
+    const name = new Uint8Array(data.buffer, data.byteOffset + 4, data.byteLength - 4)
+    if (decoder.decode(name) === ALLOCATION) this.#allocation = data.getUint32(0)
+    return undefined
   }
 
   #hearExport(data: DataView): void {
@@ -122,7 +162,8 @@ export class Opener {
 
   #opened(): OpenedExport {
     if (!this.#export) throw failure('the server does not say how large the export is')
-    return { ...this.#export, blockByteLength: this.#blockByteLength }
+    const opened = { ...this.#export, blockByteLength: this.#blockByteLength }
+    return this.#allocation === undefined ? opened : { ...opened, allocation: this.#allocation }
   }
 
   #take(byteLength: number): DataView {
@@ -140,19 +181,35 @@ function clientFlags(flags: number): Uint8Array {
 
 /** GO with one wish: the block sizes. */
 function encodeGo(exportName: string): Uint8Array {
-  const name = encoder.encode(exportName)
-  const data = 4 + name.length + 2 + 2
-  const bytes = new Uint8Array(OPTION_HEADER_BYTE_LENGTH + data)
-  const view = viewOf(bytes)
+  const name = textWithLength(exportName)
+  const wish = new Uint8Array(4)
+  viewOf(wish).setUint16(0, 1)
+  viewOf(wish).setUint16(2, Info.BLOCK_SIZE)
+  return encodeOption(Option.GO, joined(name, wish))
+}
+
+/** One context of the export. */
+function contextWish(exportName: string): Uint8Array {
+  const count = new Uint8Array(4)
+  viewOf(count).setUint32(0, 1)
+  return joined(joined(textWithLength(exportName), count), textWithLength(ALLOCATION))
+}
+
+function textWithLength(text: string): Uint8Array {
+  const length = new Uint8Array(4)
+  const bytes = encoder.encode(text)
+  viewOf(length).setUint32(0, bytes.length)
+  return joined(length, bytes)
+}
+
+function encodeOption(option: number, data: Uint8Array): Uint8Array {
+  const header = new Uint8Array(OPTION_HEADER_BYTE_LENGTH)
+  const view = viewOf(header)
   view.setUint32(0, OPTION_MAGIC.high)
   view.setUint32(4, OPTION_MAGIC.low)
-  view.setUint32(8, Option.GO)
-  view.setUint32(12, data)
-  view.setUint32(16, name.length)
-  bytes.set(name, 20)
-  view.setUint16(20 + name.length, 1)
-  view.setUint16(22 + name.length, Info.BLOCK_SIZE)
-  return bytes
+  view.setUint32(8, option)
+  view.setUint32(12, data.length)
+  return joined(header, data)
 }
 
 function refusal(kind: number, data: DataView, name: string): StoreError {

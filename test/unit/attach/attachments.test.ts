@@ -28,6 +28,7 @@ const attachment: Attachment = {
   isReadOnly: false,
   connections: 1,
   outageS: 60,
+  connectorPid: null,
   pid: process.pid,
   fileSystem: null,
   mountPoint: null,
@@ -71,6 +72,8 @@ t.test('a file that this program did not write is named', async (t) => {
     JSON.stringify({ ...attachment, device: '/dev/sda' }),
     JSON.stringify({ ...attachment, device: '/dev/nbd0/../sda' }),
     JSON.stringify({ ...attachment, pid: '1' }),
+    JSON.stringify({ ...attachment, connectorPid: undefined }),
+    JSON.stringify({ ...attachment, uri: 7 }),
   ]) {
     writeFileSync(path.join(folderOf('vol0-1'), 'state.json'), text)
     t.throws(() => readAttachment('vol0-1'), { code: 'ATTACH_FAILED', message: /state\.json is not what/ })

@@ -2,10 +2,11 @@ import { once } from 'node:events'
 import { createServer, type Server, type Socket } from 'node:net'
 import t, { type Test } from 'tap'
 import { closeDescriptor, isHungUp } from '../../../ts/adapters/native.ts'
-import { dial } from '../../../ts/attach/dial.ts'
+import { dial, isAllZero } from '../../../ts/attach/dial.ts'
 import { parseTarget } from '../../../ts/attach/target.ts'
 import { Handshake } from '../../../ts/nbd/handshake.ts'
 import { catalogOf, exportOf } from '../../support/nbd-catalog.ts'
+import { startMemoryServer } from '../../support/nbd-memory-server.ts'
 
 async function serve(t: Test, greet: (socket: Socket) => void): Promise<string> {
   const server: Server = createServer((socket) => {
@@ -46,4 +47,14 @@ t.test('who does not answer as a server does is named with the address', async (
   await t.rejects(dial(parseTarget('nbd://127.0.0.1:1/x')), { message: /127\.0\.0\.1:1: no connection/ })
   const missing = parseTarget('nbd+unix:///x?socket=/none/there')
   await t.rejects(dial(missing), { message: /unix:\/none\/there: no connection \(ENOENT\)/ })
+})
+
+t.test('a server is asked whether a volume has data', async (t) => {
+  const exports = [exportOf('vol0', { byteLength: 8192 }), exportOf('empty', { byteLength: 0 })]
+  const server = await startMemoryServer(catalogOf(...exports))
+  t.teardown(() => server.close())
+  const place = `nbd://127.0.0.1:${server.port}`
+  t.equal(await isAllZero(parseTarget(`${place}/vol0`)), false, 'this one says that all is data')
+  t.equal(await isAllZero(parseTarget(`${place}/empty`)), true)
+  await t.rejects(isAllZero(parseTarget(`${place}/none`)), { code: 'ATTACH_FAILED', message: /"none"/ })
 })

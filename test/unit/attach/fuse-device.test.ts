@@ -1,5 +1,8 @@
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import path from 'node:path'
 import t from 'tap'
-import { daemonWords } from '../../../ts/attach/fuse-device.ts'
+import { daemonWords, isLoopOf, isWrittenBy, loopsOf } from '../../../ts/attach/fuse-device.ts'
 import { parseTarget } from '../../../ts/attach/target.ts'
 
 const wish = { folder: '/run/f', isReadOnly: false, outageS: 60 }
@@ -35,4 +38,20 @@ t.test('Unix sockets, TLS and read-only volumes are told, too', async (t) => {
     'read-only': true,
   })
   t.match(JSON.parse(words[5]!), { writable: false })
+})
+
+t.test('a number that another daemon has left does not make this one ready', async (t) => {
+  const folder = mkdtempSync(path.join(tmpdir(), 'pollux-pid-'))
+  t.teardown(() => rmSync(folder, { recursive: true }))
+  const file = path.join(folder, 'storage-daemon.pid')
+  t.notOk(isWrittenBy(12, file), 'there is none')
+  writeFileSync(file, '12\n')
+  t.ok(isWrittenBy(12, file))
+  t.notOk(isWrittenBy(1, file))
+  t.notOk(isWrittenBy(undefined, file), 'one that did not start')
+})
+
+t.test('loop devices of other folders are left alone', async (t) => {
+  t.same(loopsOf('/run/pollux-attach/none-there'), [])
+  t.notOk(isLoopOf('/dev/loop99999', '/run'))
 })

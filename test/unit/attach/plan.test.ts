@@ -47,6 +47,9 @@ t.test('what the host lacks is named, all at once, with the package that has it'
   }
   t.match(failureOf({ hasNbd: false }, { way: 'nbd' }), { message: /lacks the kernel module nbd/ })
   t.match(failureOf({}, { way: 'nbd', isTls: true }), { code: 'USAGE', message: /--way fuse/ })
+  t.match(failureOf({ programs: new Set(['mount', 'umount']) }, { mounts: true }), {
+    message: /lacks wipefs \(Debian package util-linux\)$/,
+  })
   const noMaker = { programs: new Set(['wipefs']) }
   t.match(failureOf(noMaker, { fileSystem: 'ext4' }), {
     message: /lacks mkfs\.ext4 \(Debian package e2fsprogs\)$/,

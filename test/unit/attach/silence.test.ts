@@ -1,5 +1,5 @@
 import t from 'tap'
-import { Silence } from '../../../ts/attach/silence.ts'
+import { SILENCE_S, Silence } from '../../../ts/attach/silence.ts'
 
 const S = 1000
 
@@ -23,20 +23,18 @@ t.test('without an answer, it is too long after 30 s', async (t) => {
   t.notOk(silence.isTooLong({ answered: 5, waiting: 3 }, 32 * S), 'once')
 })
 
-t.test('a new connection has 10 s, then 40 s, so that a slow request comes to its end', async (t) => {
+t.test('a new connection has as long, then 120 s, so that a slow request comes to its end', async (t) => {
   const silence = new Silence(0)
   const waiting = { answered: 5, waiting: 1 }
   silence.isTooLong(waiting, 0)
   silence.begin(0)
-  t.notOk(silence.isTooLong(waiting, 10 * S))
-  t.ok(silence.isTooLong(waiting, 11 * S))
-  silence.begin(11 * S)
-  t.notOk(silence.isTooLong(waiting, 51 * S))
-  t.ok(silence.isTooLong(waiting, 52 * S))
-  silence.begin(52 * S)
-  t.notOk(silence.isTooLong({ answered: 6, waiting: 1 }, 100 * S), 'an answer')
-  t.notOk(silence.isTooLong({ answered: 6, waiting: 1 }, 130 * S))
-  t.ok(silence.isTooLong({ answered: 6, waiting: 1 }, 131 * S), 'is the beginning of another 30 s')
-  silence.begin(131 * S)
-  t.ok(silence.isTooLong({ answered: 6, waiting: 1 }, 172 * S))
+  t.notOk(silence.isTooLong(waiting, SILENCE_S * S))
+  t.ok(silence.isTooLong(waiting, 31 * S))
+  silence.begin(31 * S)
+  t.notOk(silence.isTooLong(waiting, 151 * S))
+  t.ok(silence.isTooLong(waiting, 152 * S))
+  silence.begin(152 * S)
+  t.notOk(silence.isTooLong({ answered: 6, waiting: 1 }, 400 * S), 'an answer')
+  t.notOk(silence.isTooLong({ answered: 6, waiting: 1 }, 430 * S))
+  t.ok(silence.isTooLong({ answered: 6, waiting: 1 }, 431 * S), 'is the beginning of another 30 s')
 })

@@ -1,5 +1,5 @@
 import t from 'tap'
-import { identityOf, parseTarget } from '../../../ts/attach/target.ts'
+import { identityOf, type Names, parseTarget } from '../../../ts/attach/target.ts'
 import { isStoreError } from '../../../ts/base/errors.ts'
 
 t.test('NBD URIs are read', async (t) => {
@@ -28,6 +28,7 @@ t.test('what is no NBD URI is wrong usage', async (t) => {
     [`nbd://store/${'a'.repeat(256)}`, /too long/],
     ['nbd+unix:///vol0', /needs \?socket=/],
     ['nbd+unix:///vol0?socket=x.sock', /needs \?socket=/],
+    ['nbds://store/vol0?tls-certificates=pki', /the whole path of a folder/],
   ] as const) {
     try {
       parseTarget(text)
@@ -39,10 +40,36 @@ t.test('what is no NBD URI is wrong usage', async (t) => {
   }
 })
 
+/** A host that knows these names. */
+const names: Names = {
+  addressesOf: async (host) => {
+    const known: Record<string, string[]> = {
+      localhost: ['::1', '127.0.0.1'],
+      store: ['10.0.0.9'],
+      both: ['fd00::9', '10.0.0.9'],
+    }
+    return known[host] ?? (/^[0-9.:a-f]+$/.test(host) ? [host] : Promise.reject(new Error('ENOTFOUND')))
+  },
+  realPath: async (path) => path.replace('/var/run/', '/run/'),
+}
+const of = (text: string) => identityOf(parseTarget(text), names)
+
 t.test('a volume has one identity, in letters that are good for a folder', async (t) => {
-  const of = (text: string) => identityOf(parseTarget(text))
-  t.match(of('nbd://store/a%2F..%2Fb'), /^a____b-[0-9a-f]{12}$/)
-  t.equal(of('nbd://store/v'), of('nbd://store:10809/v'))
-  t.not(of('nbd://store/a%2Fb'), of('nbd://store/a_b'))
-  t.not(of('nbd://store/v'), of('nbd://other/v'))
+  t.match(await of('nbd://store/a%2F..%2Fb'), /^a____b-[0-9a-f]{12}$/)
+  t.equal(await of('nbd://store/v'), await of('nbd://store:10809/v'))
+  t.not(await of('nbd://store/a%2Fb'), await of('nbd://store/a_b'))
+  t.not(await of('nbd://store/v'), await of('nbd://other/v'))
+})
+
+t.test('a place has one identity, whatever it is called', async (t) => {
+  for (const same of ['127.0.0.1', '[::1]', '127.0.0.2', '[::ffff:127.0.0.1]']) {
+    t.equal(await of(`nbd://localhost/v`), await of(`nbd://${same}/v`), same)
+  }
+  t.equal(await of('nbd://store/v'), await of('nbd://10.0.0.9/v'))
+  t.equal(await of('nbd://store/v'), await of('nbd://both/v'))
+  t.equal(await of('nbd+unix:///v?socket=/var/run/x'), await of('nbd+unix:///v?socket=/run/x'))
+  t.not(await of('nbd://store/v'), await of('nbd://store:10810/v'))
+  t.not(await of('nbd://store/v'), await of('nbd+unix:///v?socket=/run/x'))
+  const real = 'nbd+unix:///v?socket=/none/there'
+  t.equal(await identityOf(parseTarget(real)), await of(real), 'a socket that is not there')
 })

@@ -8,10 +8,14 @@ import { mounts, parseMounts, usersOfMount } from '../../../ts/attach/users.ts'
 t.test('mounts are read, with the letters that the kernel writes as numbers', async (t) => {
   const text = `36 35 7:0 / /mnt/a\\040b rw,noatime shared:1 - ext4 /dev/loop0 rw
 37 35 43:0 /part /srv\\134x rw - xfs /dev/nbd0 rw
+38 35 43:1 / ${Buffer.from('/mnt/größe\\040€').toString('latin1')} rw - xfs /dev/nbd1 rw
+39 35 43:2 / /mnt/\\303\\251 rw - xfs /dev/nbd2 rw
 `
   t.same(parseMounts(text), [
     { device: '7:0', mountPoint: '/mnt/a b' },
     { device: '43:0', mountPoint: '/srv\\x' },
+    { device: '43:1', mountPoint: '/mnt/größe €' },
+    { device: '43:2', mountPoint: '/mnt/é' },
   ])
   t.ok((await mounts()).some(({ mountPoint }) => mountPoint === '/proc'))
 })

@@ -59,8 +59,8 @@ t.test('a server that refuses, or is none, is told by what it does', async (t) =
     [greeting, `${head} 80000007 00000000`, /does not open "vol0": error 80000007/],
     [greeting, ack, /does not say how large/],
     [greeting, `${size}${ack}00`, /talks after the handshake/],
-    [greeting, size.replace('00000007', '00000006'), /something else than GO/],
-    [greeting, size.replace('0003e889', '0003e888'), /something else than GO/],
+    [greeting, size.replace('00000007', '00000006'), /something else than it was asked/],
+    [greeting, size.replace('0003e889', '0003e888'), /something else than it was asked/],
     [greeting, `${head} 00000003 00004001`, /an answer of 16385 bytes/],
     [greeting, `${head} 00000003 00000001 00`, /information of no kind/],
     [greeting, `${head} 00000003 00000004 0000 0000`, /4 bytes about the export/],
@@ -81,5 +81,40 @@ t.test('a server that refuses, or is none, is told by what it does', async (t) =
       t.ok(isStoreError(error, 'ATTACH_FAILED'), String(error))
       t.match((error as Error).message, message)
     }
+  }
+})
+
+const structured = '49484156454f5054 00000008 00000000'
+const metaContext = '49484156454f5054 0000000a 0000001f 00000004 766f6c30 00000001 0000000f'
+const yes = '0003e889045565a9 00000008 00000001 00000000'
+const contextReply = '0003e889045565a9 0000000a 00000004 00000013 00000007'
+const allocation = Buffer.from('base:allocation').toString('hex')
+
+t.test('what is allocated is asked for before the export is opened', async (t) => {
+  const opener = new Opener('vol0', true)
+  const sent = (hex: string) => hexOf((opener.feed(bytesOf(hex)) as { send: Uint8Array }).send)
+  t.equal(sent(greeting), `00000003 ${structured}`.replaceAll(' ', ''))
+  t.equal(sent(yes), `${metaContext}${allocation}`.replaceAll(' ', ''))
+  t.equal(sent(`${contextReply}${allocation}`), '')
+  t.match(sent('0003e889045565a9 0000000a 00000001 00000000'), /^49484156454f505400000007/)
+  t.match(opener.feed(bytesOf(size + blocks + ack)), { kind: 'open', opened: { allocation: 7 } })
+})
+
+t.test('a server that does not know what is allocated is opened without', async (t) => {
+  for (const answers of [
+    ['0003e889045565a9 00000008 80000001 00000000'],
+    [yes, '0003e889045565a9 0000000a 80000001 00000000'],
+    [yes, '0003e889045565a9 0000000a 00000001 00000000'],
+    [
+      yes,
+      `${contextReply}${Buffer.from('qemu:something!').toString('hex')}`,
+      '0003e889045565a9 0000000a 00000001 00000000',
+    ],
+  ]) {
+    const opener = new Opener('vol0', true)
+    for (const answer of [greeting, ...answers]) opener.feed(bytesOf(answer))
+    const step = opener.feed(bytesOf(size + blocks + ack))
+    t.match(step, { kind: 'open' })
+    t.notMatch(step, { opened: { allocation: Number } })
   }
 })
