@@ -205,8 +205,8 @@ export function shutdownSocket(descriptor: number): void {
 }
 
 /**
- * Resets a TCP connection: what it has not sent yet is not sent any more, whoever else has it open. Of no effect on
- * others.
+ * Resets a TCP connection: what it has not sent yet is not sent any more, whoever else has it open. Of no
+ * effect on others.
  */
 export function resetSocket(descriptor: number): void {
   native.resetSocket(descriptor)
