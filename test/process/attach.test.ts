@@ -137,7 +137,9 @@ async function isBusy(t: Test, host: Host, mountPoint: string, device: string): 
     `${mountPoint} cannot be unmounted: it is used by sleep \\(process ${inside.child.pid}\\)`,
   )
   refused(t, await host.pollux('detach', device), who)
+  const ended = once(inside.child, 'exit')
   inside.child.kill('SIGKILL')
+  await ended
   await mustRun('umount', [mountPoint])
   await mustRun('mount', [device, host.place('elsewhere')])
   refused(t, await host.pollux('detach', device), /is in use: it is mounted on .*elsewhere; unmount it first/)
