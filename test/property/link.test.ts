@@ -99,7 +99,9 @@ t.test('whatever comes in place of a frame header, reading it never throws', asy
     )
   })
   fc.assert(property, runs(5000))
-  t.ok(verdicts.good > 300 && verdicts.bad > 1000, JSON.stringify(verdicts))
+  // of the 5000 of a test, or of as many as a fuzz asks for
+  const all = verdicts.good + verdicts.bad
+  t.ok(verdicts.good > 0.06 * all && verdicts.bad > 0.2 * all, JSON.stringify(verdicts))
 })
 
 t.test(
