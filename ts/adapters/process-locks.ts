@@ -10,26 +10,34 @@ const KEPT_FOR_MS = 24 * 60 * 60 * 1000
  * Whether processes of this host still live: each holds the lock of a file of its own until it ends,
  * however it ends. A process that is only stopped still holds it.
  */
-export class ProcessLocks {
+export class ProcessWatch {
+  readonly ownName: string
   readonly ownPath: string
-  readonly #directory: string
-  readonly #name: string
-  #descriptor: number
+  readonly directory: string
 
-  constructor(directory: string, name: string) {
-    assert(isName(name), 'the name of a process can name a file')
-    this.#directory = directory
-    this.#name = name
-    this.ownPath = join(directory, name)
-    mkdirSync(directory, { recursive: true, mode: 0o700 })
-    this.#removeLongEnded()
-    this.#descriptor = this.#hold()
+  constructor(directory: string, ownName: string) {
+    assert(isName(ownName), 'the name of a process can name a file')
+    this.directory = directory
+    this.ownName = ownName
+    this.ownPath = join(directory, ownName)
   }
 
   /** True only for sure: its file is there, and nobody holds the lock. */
   isGone(name: string): boolean {
-    if (name === this.#name || !isName(name)) return false
-    return this.#whenFree(join(this.#directory, name), () => undefined)
+    if (name === this.ownName || !isName(name)) return false
+    return whenFree(join(this.directory, name), () => undefined)
+  }
+}
+
+/** The lock of this process. */
+export class ProcessLocks extends ProcessWatch {
+  #descriptor: number
+
+  constructor(directory: string, name: string) {
+    super(directory, name)
+    mkdirSync(directory, { recursive: true, mode: 0o700 })
+    this.#removeLongEnded()
+    this.#descriptor = this.#hold()
   }
 
   close(): void {
@@ -55,28 +63,28 @@ export class ProcessLocks {
   /** Long after their end; until then they tell that a lease is over. */
   #removeLongEnded(): void {
     const before = Date.now() - KEPT_FOR_MS
-    for (const name of readdirSync(this.#directory)) {
-      const path = join(this.#directory, name)
+    for (const name of readdirSync(this.directory)) {
+      const path = join(this.directory, name)
       const modified = statSync(path, { throwIfNoEntry: false })?.mtimeMs ?? before
-      if (isName(name) && modified < before) this.#whenFree(path, () => unlinkSync(path))
+      if (isName(name) && modified < before) whenFree(path, () => unlinkSync(path))
     }
   }
+}
 
-  /** Whether the file is there and nobody holds its lock. */
-  #whenFree(path: string, then: () => void): boolean {
-    let descriptor: number
-    try {
-      descriptor = openSync(path, 'r')
-    } catch {
-      return false
-    }
-    try {
-      const isFree = flock(descriptor)
-      if (isFree) then()
-      return isFree
-    } finally {
-      closeSync(descriptor)
-    }
+/** Whether the file is there and nobody holds its lock. */
+function whenFree(path: string, then: () => void): boolean {
+  let descriptor: number
+  try {
+    descriptor = openSync(path, 'r')
+  } catch {
+    return false
+  }
+  try {
+    const isFree = flock(descriptor)
+    if (isFree) then()
+    return isFree
+  } finally {
+    closeSync(descriptor)
   }
 }
 
