@@ -126,6 +126,9 @@ export interface Retained {
 const WORK_PER_STEP = 2048
 /** Descriptors looked at ahead of one, which costs less. */
 const AHEAD_PER_STEP = 16 * WORK_PER_STEP
+/** Entries, and about as many pages, checked by one call into the addon, which costs as much as to check one. */
+const STRETCH = 64
+const STEPS_PER_ENTRY = 2
 
 /**
  * Finds the entries to be retained, each of them verified down to its data. Throws LOG_DAMAGED (naming the
@@ -134,19 +137,47 @@ const AHEAD_PER_STEP = 16 * WORK_PER_STEP
 export function* findEntries(ring: LogRing, memory: MemoryPort, limits: ReplayLimits): Procedure<Retained> {
   const first = limits.contained + 1
   refuseGap(limits, first)
-  const scan: Scan = { ring, memory, batch: new MemoryBatch(256), limits, epoch: limits.imageEpoch }
+  const scan: Scan = { ring, memory, batch: new MemoryBatch(256), limits, epoch: limits.imageEpoch, work: 0 }
+  const limit = first + ring.layout.descriptorCount
   let sequence = first
-  for (let work = 0; ; sequence += 1) {
+  for (;;) {
+    sequence += goodEntries(scan, sequence, limit)
     const decision = yield* judge(scan, sequence)
     if (decision === 'damage') throw damagedAt(sequence, limits)
-    if (decision === 'end' || sequence - first === ring.layout.descriptorCount) break
-    scan.epoch = ring.epoch(sequence)
-    work += 1 + ring.pageCount(sequence)
-    if (work < WORK_PER_STEP) continue
-    work = 0
+    if (decision === 'end' || sequence === limit) break
+    pass(scan, sequence)
+    sequence += 1
+    if (scan.work < WORK_PER_STEP) continue
+    scan.work = 0
     yield 'again'
   }
   return { first, end: sequence }
+}
+
+/**
+ * How many entries from this one on are sure to be good: nothing about them is left to judge. They are checked
+ * together; whatever ends the stretch is judged by itself.
+ */
+function goodEntries(scan: Scan, from: number, limit: number): number {
+  const { ring, memory, batch, limits } = scan
+  let { epoch } = scan
+  let end = from
+  for (let pages = 0; end < limit && end - from < STRETCH && pages < STRETCH; end += 1) {
+    if (!isInPlace(ring, end) || !epochFits(limits, epoch, ring.epoch(end))) break
+    epoch = ring.epoch(end)
+    ring.verifySealStep(batch, end)
+    // without pages, too: so the place of a step tells its entry
+    verifyPages(batch, ring, end)
+    pages += ring.pageCount(end)
+  }
+  const good = memory.run(batch) === 0 ? end - from : Math.floor(batch.firstFailure / STEPS_PER_ENTRY)
+  for (let sequence = from; sequence < from + good; sequence += 1) pass(scan, sequence)
+  return good
+}
+
+function pass(scan: Scan, sequence: number): void {
+  scan.epoch = scan.ring.epoch(sequence)
+  scan.work += 1 + scan.ring.pageCount(sequence)
 }
 
 /** Leaves the ring with tail and head around these entries; what the disks contain is forgotten. */
@@ -162,6 +193,8 @@ interface Scan {
   readonly limits: ReplayLimits
   /** of the entry before the one that is looked at */
   epoch: number
+  /** entries and pages that were passed in this step */
+  work: number
 }
 
 function refuseGap({ marks, contained }: ReplayLimits, first: number): void {
@@ -176,25 +209,36 @@ function* judge(scan: Scan, sequence: number): Procedure<Decision> {
   const { ring, memory, batch, epoch, limits } = scan
   const whole = isWhole(scan, sequence)
   const entryEpoch = ring.epoch(sequence)
-  const epochFits = whole && entryEpoch >= epoch && entryEpoch <= limits.allowedEpoch
+  const fits = whole && epochFits(limits, epoch, entryEpoch)
   let dataGood = false
-  if (epochFits) {
-    const pages = ring.pageCount(sequence)
-    const firstPage = ring.firstPage(sequence)
-    if (pages > 0) batch.verifyBlocks(ring.pageAddress(firstPage), pages, ring.checksumAddress(firstPage))
+  if (fits) {
+    verifyPages(batch, ring, sequence)
     dataGood = memory.run(batch) === 0
   }
   // for a good entry it does not matter, and without marks it takes a while to find out
   const mayBeAcknowledged = dataGood || (yield* isMaybeAcknowledged(scan, sequence))
-  return decide(whole, epochFits, dataGood, mayBeAcknowledged)
+  return decide(whole, fits, dataGood, mayBeAcknowledged)
 }
 
+function verifyPages(batch: MemoryBatch, ring: LogRing, sequence: number): void {
+  const firstPage = ring.firstPage(sequence)
+  batch.verifyBlocks(ring.pageAddress(firstPage), ring.pageCount(sequence), ring.checksumAddress(firstPage))
+}
+
+const epochFits = ({ allowedEpoch }: ReplayLimits, before: number, epoch: number): boolean =>
+  epoch >= before && epoch <= allowedEpoch
+
 function isWhole({ ring, memory, batch }: Scan, sequence: number): boolean {
-  if (ring.magic(sequence) !== LOG_ENTRY_MAGIC || ring.claimedSequence(sequence) !== sequence) return false
-  const pages = ring.pageCount(sequence)
-  if (pages > ENTRY_PAGES_MAX || ring.firstPage(sequence) + pages > ring.layout.pageCount) return false
+  if (!isInPlace(ring, sequence)) return false
   ring.verifySealStep(batch, sequence)
   return memory.run(batch) === 0
+}
+
+/** What has to hold before a seal can be checked: the numbers are not believed yet, but lie inside of the ring. */
+function isInPlace(ring: LogRing, sequence: number): boolean {
+  if (ring.magic(sequence) !== LOG_ENTRY_MAGIC || ring.claimedSequence(sequence) !== sequence) return false
+  const pages = ring.pageCount(sequence)
+  return pages <= ENTRY_PAGES_MAX && ring.firstPage(sequence) + pages <= ring.layout.pageCount
 }
 
 function* isMaybeAcknowledged(scan: Scan, sequence: number): Procedure<boolean> {
