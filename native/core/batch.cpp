@@ -12,8 +12,10 @@ uint8_t* address(double number) { return reinterpret_cast<uint8_t*>(static_cast<
 
 void copy_with_checksums(const uint8_t* from, uint8_t* to, size_t blocks, uint8_t* checksums) {
   for (size_t i = 0; i < blocks; ++i) {
-    if (from != to) std::memcpy(to + i * kBlockSize, from + i * kBlockSize, kBlockSize);
-    const uint32_t sum = crc32c(to + i * kBlockSize, kBlockSize, 0);
+    const uint8_t* source = from + i * kBlockSize;
+    uint8_t* target = to + i * kBlockSize;
+    const uint32_t sum =
+        source == target ? crc32c(target, kBlockSize, 0) : crc32c_of_copy(source, target, kBlockSize);
     std::memcpy(checksums + i * 4, &sum, 4);
   }
 }

@@ -3,6 +3,8 @@
 #include <array>
 #include <cstring>
 
+#include "crc32c_wide.hpp"
+
 #if defined(__x86_64__)
 #include <nmmintrin.h>
 #elif defined(__aarch64__)
@@ -114,6 +116,8 @@ bool has_instruction() { return false; }
 
 #endif
 
+const bool kWide = has_wide_crc32c();
+
 }  // namespace
 
 uint32_t crc32c_table(const uint8_t* bytes, size_t length, uint32_t seed) {
@@ -122,9 +126,22 @@ uint32_t crc32c_table(const uint8_t* bytes, size_t length, uint32_t seed) {
   return ~crc;
 }
 
-uint32_t crc32c(const uint8_t* bytes, size_t length, uint32_t seed) {
+uint32_t crc32c_narrow(const uint8_t* bytes, size_t length, uint32_t seed) {
   static const bool fast = has_instruction();
   return fast ? crc32c_fast(bytes, length, seed) : crc32c_table(bytes, length, seed);
+}
+
+uint32_t crc32c(const uint8_t* bytes, size_t length, uint32_t seed) {
+  if (!kWide || length < kWideMin) return crc32c_narrow(bytes, length, seed);
+  const size_t whole = length - length % 64;
+  const uint32_t sum = ~wide_crc32c(bytes, nullptr, whole, ~seed);
+  return crc32c_narrow(bytes + whole, length - whole, sum);
+}
+
+uint32_t crc32c_of_copy(const uint8_t* from, uint8_t* to, size_t length) {
+  if (kWide && length >= kWideMin && length % 64 == 0) return ~wide_crc32c(from, to, length, ~0U);
+  std::memcpy(to, from, length);
+  return crc32c(to, length, 0);
 }
 
 }  // namespace pollux

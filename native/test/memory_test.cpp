@@ -28,17 +28,35 @@ void checksum_of_the_standard() {
   CHECK(crc32c(nullptr, 0, 0) == 0);
 }
 
-void fast_checksum_equals_table() {
+void check_fast(const uint8_t* bytes, size_t length, uint32_t seed) {
+  const uint32_t expected = crc32c_table(bytes, length, seed);
+  CHECK(crc32c(bytes, length, seed) == expected);
+  CHECK(crc32c_narrow(bytes, length, seed) == expected);
+}
+
+void fast_checksums_equal_table() {
   const auto bytes = random_bytes(20000, 1);
   for (size_t length = 0; length < 300; ++length) {
-    for (size_t from = 0; from < 9; ++from) {
-      CHECK(crc32c(&bytes[from], length, 7) == crc32c_table(&bytes[from], length, 7));
-    }
+    for (size_t from = 0; from < 9; ++from) check_fast(&bytes[from], length, 7);
   }
+  for (size_t length = 300; length < 4070; length += 61) check_fast(&bytes[5], length, 9);
   for (size_t length = 4070; length < 4100; ++length) {
-    CHECK(crc32c(&bytes[3], length, 0) == crc32c_table(&bytes[3], length, 0));
+    check_fast(&bytes[3], length, 0);
+    check_fast(&bytes[3], 2 * length, 0);
     CHECK(crc32c(&bytes[3], 2 * length, 0) ==
           crc32c(&bytes[3 + length], length, crc32c(&bytes[3], length, 0)));
+  }
+}
+
+void copied_bytes_are_those_of_the_checksum() {
+  const auto from = random_bytes(10000, 4);
+  for (const size_t length : {0, 64, 255, 256, 320, 448, 511, 512, 1024, 4096, 4160, 8191, 8192}) {
+    for (const size_t at : {0, 1, 63}) {
+      std::vector<uint8_t> to(length + 2, 0xaa);
+      CHECK(crc32c_of_copy(&from[at], &to[1], length) == crc32c_table(&from[at], length, 0));
+      CHECK(std::memcmp(&from[at], &to[1], length) == 0);
+      CHECK(to[0] == 0xaa && to[length + 1] == 0xaa);
+    }
   }
 }
 
@@ -86,7 +104,8 @@ void unknown_operation_is_a_failure() {
 
 int main() {
   checksum_of_the_standard();
-  fast_checksum_equals_table();
+  fast_checksums_equal_table();
+  copied_bytes_are_those_of_the_checksum();
   batch_copies_and_checks();
   overlapping_copy_moves();
   unknown_operation_is_a_failure();

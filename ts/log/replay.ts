@@ -126,7 +126,7 @@ export interface Retained {
 const WORK_PER_STEP = 2048
 /** Descriptors looked at ahead of one, which costs less. */
 const AHEAD_PER_STEP = 16 * WORK_PER_STEP
-/** Entries, and about as many pages, checked by one call into the addon, which costs as much as to check one. */
+/** Entries, or pages, checked by one call into the addon, which costs as much as checking one. */
 const STRETCH = 64
 const STEPS_PER_ENTRY = 2
 
@@ -155,8 +155,8 @@ export function* findEntries(ring: LogRing, memory: MemoryPort, limits: ReplayLi
 }
 
 /**
- * How many entries from this one on are sure to be good: nothing about them is left to judge. They are checked
- * together; whatever ends the stretch is judged by itself.
+ * How many entries from this one on are sure to be good: nothing about them is left to judge. They are
+ * checked together; whatever ends the stretch is judged by itself.
  */
 function goodEntries(scan: Scan, from: number, limit: number): number {
   const { ring, memory, batch, limits } = scan
@@ -234,7 +234,7 @@ function isWhole({ ring, memory, batch }: Scan, sequence: number): boolean {
   return memory.run(batch) === 0
 }
 
-/** What has to hold before a seal can be checked: the numbers are not believed yet, but lie inside of the ring. */
+/** What a seal can be checked for: its numbers are not believed yet, but lie inside of the ring. */
 function isInPlace(ring: LogRing, sequence: number): boolean {
   if (ring.magic(sequence) !== LOG_ENTRY_MAGIC || ring.claimedSequence(sequence) !== sequence) return false
   const pages = ring.pageCount(sequence)
