@@ -8,6 +8,8 @@ import type { TargetRow } from './row.ts'
 import { watchSustained } from './sustained.ts'
 
 const CACHE_BYTES = 64 * MIB
+const smallVolume = { byteLength: 512 * MIB, quickByteLength: 64 * MIB }
+const onDevices = { durability: 'pair', isOnDevices: true } as const
 
 const write4k: FioLoad = {
   name: 'write 4k QD32',
@@ -23,9 +25,8 @@ export const rows: readonly TargetRow[] = [
     name: 'write-qd32',
     title: 'random write 4k QD32, one connection',
     load: write4k,
-    byteLength: 512 * MIB,
-    quickByteLength: 64 * MIB,
-    pollux: { durability: 'pair', isOnDevices: true },
+    ...smallVolume,
+    pollux: onDevices,
     targets: [
       { of: 'nbdkit', by: 'operations', sense: 'at least', limit: 1 },
       { of: 'qemu-nbd', by: 'operations', sense: 'at least', limit: 10 },
@@ -35,18 +36,16 @@ export const rows: readonly TargetRow[] = [
     name: 'write-qd32-x4',
     title: 'random write 4k QD32, four connections',
     load: { ...write4k, name: 'write 4k QD32 x4', connections: 4 },
-    byteLength: 512 * MIB,
-    quickByteLength: 64 * MIB,
-    pollux: { durability: 'pair', isOnDevices: true },
+    ...smallVolume,
+    pollux: onDevices,
     targets: [{ of: 'nbdkit', by: 'operations', sense: 'at least', limit: 1.1 }],
   }),
   comparedRow({
     name: 'write-qd1',
     title: 'random write 4k QD1',
     load: { ...write4k, name: 'write 4k QD1', queueDepth: 1 },
-    byteLength: 512 * MIB,
-    quickByteLength: 64 * MIB,
-    pollux: { durability: 'pair', isOnDevices: true },
+    ...smallVolume,
+    pollux: onDevices,
     targets: [
       { of: 'nbdkit', by: 'operations', sense: 'at least', limit: 0.6 },
       { of: 'qemu-nbd', by: 'operations', sense: 'at least', limit: 6 },
@@ -56,9 +55,8 @@ export const rows: readonly TargetRow[] = [
     name: 'fsync-x4',
     title: 'random write 4k, 4 connections x QD8, a flush after each',
     load: { ...write4k, name: 'fsync 4k QD8 x4', queueDepth: 8, connections: 4, fsyncEach: true },
-    byteLength: 512 * MIB,
-    quickByteLength: 64 * MIB,
-    pollux: { durability: 'vault', isOnDevices: true },
+    ...smallVolume,
+    pollux: { ...onDevices, durability: 'vault' },
     targets: [{ of: 'qemu-nbd', by: 'operations', sense: 'at least', limit: 2.5 }],
   }),
   comparedRow({
@@ -68,7 +66,7 @@ export const rows: readonly TargetRow[] = [
     byteLength: 8 * GIB,
     quickByteLength: 128 * MIB,
     seconds: 120,
-    pollux: { durability: 'pair', isOnDevices: true },
+    pollux: onDevices,
     targets: [{ of: 'raw', by: 'operations', sense: 'at least', limit: 1 }],
     watching: watchSustained,
   }),
@@ -79,7 +77,7 @@ export const rows: readonly TargetRow[] = [
     byteLength: 4 * GIB,
     quickByteLength: 128 * MIB,
     seconds: 60,
-    pollux: { durability: 'pair', isOnDevices: true, isApart: true },
+    pollux: { ...onDevices, isApart: true },
     targets: [{ of: 'raw', by: 'operations', share: 0.5, sense: 'at least', limit: 0.85 }],
     watching: watchSustained,
   }),
@@ -87,9 +85,8 @@ export const rows: readonly TargetRow[] = [
     name: 'read-cached',
     title: 'random read 4k QD32, all of it in the cache',
     load: { ...read4k, regionByteLength: (CACHE_BYTES * 3) / 4 },
-    byteLength: 512 * MIB,
-    quickByteLength: 64 * MIB,
-    pollux: { durability: 'pair', isOnDevices: true, cacheByteLength: CACHE_BYTES },
+    ...smallVolume,
+    pollux: { ...onDevices, cacheByteLength: CACHE_BYTES },
     targets: [{ of: 'nbdkit', by: 'operations', sense: 'at least', limit: 1.3 }],
   }),
   comparedRow({
@@ -97,16 +94,15 @@ export const rows: readonly TargetRow[] = [
     title: 'random read 4k QD32, ten times as much as the cache',
     load: { ...read4k, regionByteLength: 10 * CACHE_BYTES },
     byteLength: 10 * CACHE_BYTES,
-    pollux: { durability: 'pair', isOnDevices: true, cacheByteLength: CACHE_BYTES },
+    pollux: { ...onDevices, cacheByteLength: CACHE_BYTES },
     targets: [{ of: 'qemu-none', by: 'operations', sense: 'at least', limit: 1.1 }],
   }),
   comparedRow({
     name: 'cpu',
     title: 'CPU seconds of owner and partner for mirrored writes of 4k, QD32',
     load: write4k,
-    byteLength: 512 * MIB,
-    quickByteLength: 64 * MIB,
-    pollux: { durability: 'pair', isOnDevices: true },
+    ...smallVolume,
+    pollux: onDevices,
     targets: [{ of: 'nbdkit', by: 'CPU seconds', sense: 'at most', limit: 1.1 }],
   }),
   replayRow,

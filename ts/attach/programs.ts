@@ -91,13 +91,18 @@ export function lastLine(text: string): string {
   return (text.trim().split('\n').at(-1) ?? '').replace(/^[\w.-]+: /, '').replace(/\.$/, '')
 }
 
+/** What a process was started with; nothing if there is none of this number. */
+export function wordsOf(pid: number): string[] {
+  try {
+    return readFileSync(`/proc/${pid}/cmdline`, 'utf8').split('\0')
+  } catch {
+    return []
+  }
+}
+
 /** Whether a process lives and has this text among its arguments: numbers of processes are used again. */
 export function runsWith(pid: number, text: string): boolean {
-  try {
-    return readFileSync(`/proc/${pid}/cmdline`, 'utf8').includes(text)
-  } catch {
-    return false
-  }
+  return wordsOf(pid).some((word) => word.includes(text))
 }
 
 /** Signals a process that may have ended by now. */

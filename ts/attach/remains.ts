@@ -1,11 +1,11 @@
-import { existsSync, readdirSync, readFileSync } from 'node:fs'
+import { existsSync, readdirSync } from 'node:fs'
 import { basename } from 'node:path'
 import { StoreError } from '../base/errors.ts'
 import { folderOf, removeAttachment } from './attachments.ts'
 import { loopsOf, pidPathOf, unmountFront } from './fuse-device.ts'
 import { type DeviceMark, devicesOf, isConnected } from './kernel-device.ts'
 import { disconnect } from './nbd-device.ts'
-import { comesTrue, endProcess, mustRun } from './programs.ts'
+import { comesTrue, endProcess, mustRun, wordsOf } from './programs.ts'
 import { openUnused } from './users.ts'
 
 const STOP_MS = 10_000
@@ -33,14 +33,6 @@ function allProcesses(): Process[] {
     .map(Number)
     .filter((pid) => pid > 0)
     .map((pid) => ({ pid, words: wordsOf(pid) }))
-}
-
-function wordsOf(pid: number): string[] {
-  try {
-    return readFileSync(`/proc/${pid}/cmdline`, 'utf8').split('\0')
-  } catch {
-    return []
-  }
 }
 
 /**

@@ -1,19 +1,29 @@
 import { isStoreError } from '../base/errors.ts'
 
-/** A line for the user. */
+/** A line for the user, or several. */
 export function say(line: string): void {
-  process.stdout.write(`${line}\n`)
+  process.stdout.write(`${printable(line)}\n`)
+}
+
+/** Clears a terminal before the same is said anew. */
+export function clearScreen(): void {
+  if (process.stdout.isTTY) process.stdout.write('\x1b[2J\x1b[H')
+}
+
+/** Some texts have names in them that came over the network: they must not lead the user's terminal. */
+export function printable(text: string): string {
+  return text.replace(/[^\P{Cc}\n\t]|\p{Cf}/gu, (one) => `\\u{${one.codePointAt(0)!.toString(16)}}`)
 }
 
 /** One line of JSON, for scripts. */
 export function sayJson(value: unknown): void {
-  say(JSON.stringify(value))
+  process.stdout.write(`${JSON.stringify(value)}\n`)
 }
 
 /** A hint that is no result: scripts that read stdout do not see it. */
 export function note(line: string): void {
   clearProgress()
-  process.stderr.write(`pollux: ${line}\n`)
+  process.stderr.write(`pollux: ${printable(line)}\n`)
 }
 
 let progressShown = false
@@ -45,8 +55,8 @@ export function tableText(head: readonly string[], rows: readonly (readonly stri
 
 /** What a failure says: expected ones in their own words, our own bugs with the stack. */
 export function failureLine(error: unknown): string {
-  if (isStoreError(error)) return `pollux: ${error.message}`
-  return `pollux: ${error instanceof Error ? (error.stack ?? error.message) : String(error)}`
+  if (isStoreError(error)) return printable(`pollux: ${error.message}`)
+  return printable(`pollux: ${error instanceof Error ? (error.stack ?? error.message) : String(error)}`)
 }
 
 /** 2 for wrong usage, else 1. */

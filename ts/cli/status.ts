@@ -1,7 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import { StoreError } from '../base/errors.ts'
 import { findContext } from './context.ts'
-import { say, sayJson } from './output.ts'
+import { clearScreen, say, sayJson } from './output.ts'
 import { type PairStatus, pairStatus } from './pair-status.ts'
 import { statusText } from './status-text.ts'
 
@@ -38,8 +38,8 @@ async function watch(options: StatusOptions, first: PairStatus): Promise<never> 
     const elapsedMs = now.atMs - before.atMs
     if (options.json) sayJson(now.status)
     else {
-      const clear = process.stdout.isTTY ? '\x1b[2J\x1b[H' : ''
-      say(`${clear}${statusText(now.status, { status: before.status, elapsedMs })}`)
+      clearScreen()
+      say(statusText(now.status, { status: before.status, elapsedMs }))
     }
     before = now
   }

@@ -13,6 +13,7 @@ import {
   Option,
   OptionReply,
 } from '../format/nbd.ts'
+import { Context, contextName } from './meta-context.ts'
 
 /** What a server tells of the export that it has opened. */
 export interface OpenedExport {
@@ -28,7 +29,7 @@ export interface OpenedExport {
 }
 
 /** Where data is, as the server tells; the contexts that it may tell of are negotiated. */
-const ALLOCATION = 'base:allocation'
+const ALLOCATION = contextName(Context.ALLOCATION)
 
 export type OpenerStep =
   | { readonly kind: 'more'; readonly send: Uint8Array }

@@ -1,7 +1,7 @@
 import t from 'tap'
 import { AssertionFailure } from '../../../ts/base/assert.ts'
 import { StoreError } from '../../../ts/base/errors.ts'
-import { exitCodeOf, failureLine, tableText } from '../../../ts/cli/output.ts'
+import { exitCodeOf, failureLine, printable, tableText } from '../../../ts/cli/output.ts'
 
 t.test('columns are as wide as their widest cell, without blanks at the end', async (t) => {
   t.equal(
@@ -15,6 +15,15 @@ t.test('columns are as wide as their widest cell, without blanks at the end', as
     'A      LONG\nwider  1\nx',
   )
   t.equal(tableText(['A', 'B'], []), 'A  B')
+})
+
+t.test('a name from the network cannot lead a terminal', async (t) => {
+  t.equal(
+    printable('node \x1b[2J\x07\x9b0m\u202e is not the partner'),
+    'node \\u{1b}[2J\\u{7}\\u{9b}0m\\u{202e} is not the partner',
+  )
+  t.equal(printable('lines\n\tand Größe 漢字'), 'lines\n\tand Größe 漢字')
+  t.equal(failureLine(new StoreError('NOT_OWNER', 'ask \x1b]0;x')), 'pollux: ask \\u{1b}]0;x')
 })
 
 t.test('an expected failure is one line, a bug comes with its stack', async (t) => {
