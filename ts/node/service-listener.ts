@@ -29,6 +29,12 @@ export interface ServicePlace {
 }
 
 /**
+ * In all but `closed` it listens, or tries to. Clients are held (by the forwarder, which passes them on),
+ * greeted, or greeted and told that the pair stops.
+ */
+type Stage = 'closed' | 'forwarding' | 'serving' | 'refusing'
+
+/**
  * One service address: open while this node serves an aggregate that clients look for there. It
  * moves between nodes with ownership, so opening is retried until the former holder lets go. While this
  * node does not serve, clients that find nobody else at a shared address are held until it does.
@@ -44,11 +50,7 @@ export class ServiceListener {
   readonly #handshakes = new Set<ClientHandshake>()
   readonly #standby: StandbyListener
   readonly #forwarder: Forwarder | undefined
-  /** it listens, or tries to */
-  #wanted = false
-  /** clients are greeted here */
-  #serves = false
-  #refusing = false
+  #stage: Stage = 'closed'
   #server: Server | undefined
   #retry: NodeJS.Timeout | undefined
   #look: NodeJS.Timeout | undefined
@@ -86,10 +88,9 @@ export class ServiceListener {
 
   /** Takes clients, the held ones, too. The standby stays: some may still be on their way through it. */
   open(): void {
-    if (this.#serves) return
-    this.#serves = true
+    if (this.#greets) return
     this.#forwarder?.end()
-    this.#listen()
+    this.#listenAs('serving')
     for (const handshake of this.#handshakes) handshake.greet()
   }
 
@@ -99,14 +100,15 @@ export class ServiceListener {
    */
   standBy(): void {
     if (this.#forwarder) {
-      this.#stopGreeting()
-      this.#listen()
+      if (this.#greets) this.#endHandshakes()
+      this.#listenAs('forwarding')
       return
     }
-    if (this.#wanted) this.#standby.close()
+    const listens = this.#stage !== 'closed'
+    if (listens) this.#standby.close()
     if (this.place.isShared) this.#standby.open()
     // last, so that somebody listens all the time
-    if (this.#wanted) this.#stopServing()
+    if (listens) this.#stopServing()
   }
 
   /**
@@ -114,8 +116,8 @@ export class ServiceListener {
    * connection that ends without a word. A node that does not serve takes nobody.
    */
   refuse(): void {
-    if (!this.#serves) return this.close()
-    this.#refusing = true
+    if (!this.#greets) return this.close()
+    this.#stage = 'refusing'
     this.#standby.close()
     for (const handshake of [...this.#handshakes]) handshake.refuse()
   }
@@ -136,27 +138,29 @@ export class ServiceListener {
     this.#stopServing()
   }
 
-  #listen(): void {
-    if (this.#wanted) return
-    this.#wanted = true
+  get #greets(): boolean {
+    return this.#stage === 'serving' || this.#stage === 'refusing'
+  }
+
+  #listenAs(stage: Stage): void {
+    const listened = this.#stage !== 'closed'
+    this.#stage = stage
+    if (listened) return
     this.#complained = false
     this.#tryToOpen()
   }
 
-  #stopGreeting(): void {
-    if (!this.#serves) return
-    this.#serves = false
+  #endHandshakes(): void {
     for (const handshake of [...this.#handshakes]) handshake.close()
   }
 
   #stopServing(): void {
-    this.#wanted = false
-    this.#serves = false
+    this.#stage = 'closed'
     clearTimeout(this.#retry)
     const open = this.isOpen
     this.#server?.close()
     this.#server = undefined
-    for (const handshake of [...this.#handshakes]) handshake.close()
+    this.#endHandshakes()
     if (open) this.#events.add('info', 'service-closed', `clients are not taken at ${this.#name} any more`)
   }
 
@@ -165,7 +169,7 @@ export class ServiceListener {
   }
 
   #tryToOpen(): void {
-    if (!this.#wanted) return
+    if (this.#stage === 'closed') return
     const { address, moves } = this.place
     let where: { path: string } | { fd: number }
     try {
@@ -214,10 +218,10 @@ export class ServiceListener {
       ended: () => this.#handshakes.delete(handshake),
     })
     this.#handshakes.add(handshake)
-    if (this.#serves) handshake.greet()
+    if (this.#greets) handshake.greet()
     else if (this.#forwarder) this.#forwarder.take(handshake)
     else this.#look ??= setTimeout(() => this.#lookForPartner(), LOOK_MS)
-    if (this.#refusing) handshake.refuse()
+    if (this.#stage === 'refusing') handshake.refuse()
   }
 
   /** Whoever is held here while the partner serves finds that by trying again, and only so. */
