@@ -4,6 +4,7 @@ import { comparedRow } from './compared.ts'
 import { idleRow } from './idle.ts'
 import { memoryRow } from './memory.ts'
 import { replayRow, takeoverRow } from './recovery.ts'
+import { resyncRow } from './resync.ts'
 import type { TargetRow } from './row.ts'
 import { watchSustained } from './sustained.ts'
 
@@ -107,6 +108,7 @@ export const rows: readonly TargetRow[] = [
   }),
   replayRow,
   takeoverRow,
+  resyncRow,
   idleRow,
   memoryRow,
 ]
