@@ -316,4 +316,12 @@ export const plexes: readonly Mutation[] = [
     checker: ['unit/plex/remote-plex-overdue.test'],
     isQuick: true,
   },
+  {
+    name: 'a plex that fails again and again is brought back at once',
+    file: 'ts/engine/returning.ts',
+    find: 'nowMs - this.#backAtMs > FORGIVEN_AFTER_MS',
+    replace: 'nowMs - this.#backAtMs > 0',
+    breaks: 'it is filled, and left out, for ever, at the cost of the clients',
+    checker: ['sim/plex-promises.test'],
+  },
 ]

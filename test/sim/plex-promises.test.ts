@@ -205,3 +205,29 @@ t.test('with nothing shared, a disk that neither answers nor fails holds up its 
   for (let round = 1; round < 30; round += 1)
     t.same(again.read(round * 4096, 4096), block(round < 9 ? round + 100 : round))
 })
+
+t.test('a plex that comes back only to fail again is brought back less and less often', async (t) => {
+  const world = mirroredPair(30)
+  const client = new RawClient(world)
+  const { faults } = world.platter(pathOf(world, 1))
+  let value = 0
+  /** Returns how long it takes to be back. */
+  const fail = (): number => {
+    faults.flush = 1
+    value += 1
+    client.write(4096, block(value))
+    mustAsk(world, 'cp-now', {})
+    t.ok(isStale(world, 1))
+    faults.flush = 0
+    const failedMs = world.scheduler.nowMs
+    mustCome(world, 'both plexes in sync again', () => isInSync(world))
+    return world.scheduler.nowMs - failedMs
+  }
+  const waits = Array.from({ length: 5 }, fail)
+  t.ok(waits[0]! < 1000, `at first it takes ${waits[0]} ms`)
+  for (const [index, ms] of waits.entries())
+    t.ok(index === 0 || ms > 1.5 * waits[index - 1]!, `then ${ms} ms`)
+  world.runFor(30_000)
+  const afterwardsMs = fail()
+  t.ok(afterwardsMs < 1000, `after a good time it takes ${afterwardsMs} ms`)
+})

@@ -39,6 +39,8 @@ export interface ReturningParts extends Right {
 
 const RETRY_FIRST_MS = 500
 const RETRY_MAX_MS = 10_000
+/** A plex that stayed in sync for so long starts again with the shortest wait. */
+const FORGIVEN_AFTER_MS = 20_000
 
 /**
  * Brings a plex that is missing back into sync, while clients run: its disks are opened anew, marked as being
@@ -55,6 +57,8 @@ export class Returning {
   #isOver = false
   #dueMs = Number.POSITIVE_INFINITY
   #delayMs = RETRY_FIRST_MS
+  /** when a plex came back last */
+  #backAtMs = Number.NEGATIVE_INFINITY
   readonly #parts: ReturningParts
   readonly #pacer: Pacer
 
@@ -124,7 +128,11 @@ export class Returning {
       this.#dueMs = Number.POSITIVE_INFINITY
       return false
     }
-    if (this.#dueMs === Number.POSITIVE_INFINITY) this.#dueMs = nowMs + this.#delayMs
+    if (this.#dueMs === Number.POSITIVE_INFINITY) {
+      const isForgiven = nowMs - this.#backAtMs > FORGIVEN_AFTER_MS
+      this.#delayMs = isForgiven ? RETRY_FIRST_MS : Math.min(this.#delayMs * 2, RETRY_MAX_MS)
+      this.#dueMs = nowMs + this.#delayMs
+    }
     if (nowMs < this.#dueMs) return false
     this.#returning = copy
     this.#running = this.#bringBack(copy)
@@ -189,7 +197,7 @@ export class Returning {
     this.#mustGoOn()
     if (copy.state !== 'filling' || failure < 0) throw new StoreError('DISK_FAILED', copy.because)
     copies.setState(copy, 'in-sync')
-    this.#delayMs = RETRY_FIRST_MS
+    this.#backAtMs = world.clock.now()
     const text = `plex ${copy.plex} is in sync again: ${this.copiedBytes} bytes were copied`
     world.host.event('info', 'plex in sync', text, { plex: copy.plex, copiedBytes: this.copiedBytes })
   }
