@@ -1,5 +1,6 @@
 import type { Mutation } from './mutation.ts'
 import { plexes } from './plex-mutations.ts'
+import { recovery } from './recovery-mutations.ts'
 
 /** A write, from the client to both memories and to the vault. */
 const promises: readonly Mutation[] = [
@@ -121,103 +122,6 @@ const promises: readonly Mutation[] = [
     replace: 'if (offset < 0) {',
     breaks: 'a consistency point finds no space for what was acknowledged',
     checker: 'sim',
-  },
-]
-
-/** Recovery: exactly the acknowledged entries after the superblock's. */
-const recovery: readonly Mutation[] = [
-  {
-    name: 'replay begins one entry too early',
-    file: 'ts/log/replay.ts',
-    find: 'const first = limits.contained + 1',
-    replace: 'const first = limits.contained',
-    breaks: 'a change is made twice',
-    checker: 'scope',
-    isQuick: true,
-  },
-  {
-    name: 'replay begins one entry too late',
-    file: 'ts/log/replay.ts',
-    find: 'const first = limits.contained + 1',
-    replace: 'const first = limits.contained + 2',
-    breaks: 'an acknowledged change is skipped',
-    checker: 'scope',
-    isQuick: true,
-  },
-  {
-    name: 'replay leaves zeroes out',
-    file: 'ts/flow/apply.ts',
-    find: '    apply(to, sequence)\n',
-    replace: '    if (to.ring.pageCount(sequence) > 0) apply(to, sequence)\n',
-    breaks: 'trimmed and zeroed blocks come back after a takeover',
-    checker: 'scope',
-    isQuick: true,
-  },
-  {
-    name: 'entries of a dead branch are replayed',
-    file: 'ts/log/replay.ts',
-    find: 'epoch >= before && epoch <= allowedEpoch',
-    replace: 'epoch <= allowedEpoch && before >= 0',
-    breaks: 'changes come back that another owner never saw',
-    checker: ['unit/log/replay.test'],
-  },
-  {
-    name: 'the data of an entry is not verified',
-    file: 'ts/log/replay.ts',
-    find: 'dataGood = memory.run(batch) === 0',
-    replace: 'dataGood = memory.run(batch) >= 0',
-    breaks: 'rotten memory is served as acknowledged data',
-    checker: ['unit/log/replay.test'],
-  },
-  {
-    name: 'the data of a stretch of entries is not verified',
-    file: 'ts/log/replay.ts',
-    find: '    verifyPages(batch, ring, end)\n',
-    replace: '    ring.verifySealStep(batch, end)\n',
-    breaks: 'rotten memory is served as acknowledged data',
-    checker: ['unit/log/replay.test'],
-    isQuick: true,
-  },
-  {
-    name: 'a stretch of entries is passed with the first that does not check',
-    file: 'ts/log/replay.ts',
-    find: 'Math.floor(batch.firstFailure / STEPS_PER_ENTRY)',
-    replace: 'Math.ceil((batch.firstFailure + 1) / STEPS_PER_ENTRY)',
-    breaks: 'rotten memory is served as acknowledged data',
-    checker: ['unit/log/replay.test'],
-    isQuick: true,
-  },
-  {
-    name: 'the marks of the keeper stay behind',
-    file: 'ts/partner/keeper.ts',
-    find: '    marks.acknowledge(ring.head - 1)\n',
-    replace: '',
-    breaks: 'a rotten entry of the keeper passes for the torn end of its log',
-    checker: ['unit/partner/keeper.test'],
-  },
-  {
-    name: 'the keeper takes entries out of order',
-    file: 'ts/partner/keeper.ts',
-    find: 'if (sequence !== this.#expected) return',
-    replace: 'if (sequence < this.#expected) return',
-    breaks: 'the copy has a hole that nobody knows of',
-    checker: ['unit/partner/keeper.test'],
-  },
-  {
-    name: 'the keeper takes entries of another epoch',
-    file: 'ts/partner/keeper.ts',
-    find: 'if (frame.epoch !== this.epoch) return',
-    replace: 'if (frame.epoch > this.epoch) return',
-    breaks: 'an owner that was fenced writes into the log of its successor',
-    checker: ['unit/partner/keeper.test'],
-  },
-  {
-    name: 'acknowledgements for another ring count',
-    file: 'ts/partner/mirror.ts',
-    find: 'if (frame.epoch !== this.#epoch || !sameIdentity(frame.incarnation, this.#partnerIncarnation))',
-    replace: 'if (frame.epoch !== this.#epoch && !sameIdentity(frame.incarnation, this.#partnerIncarnation))',
-    breaks: 'what a ring had that lost its memory counts as mirrored',
-    checker: ['unit/partner/mirror.test'],
   },
 ]
 
