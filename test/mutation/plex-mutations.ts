@@ -319,8 +319,8 @@ export const plexes: readonly Mutation[] = [
   {
     name: 'a plex that fails again and again is brought back at once',
     file: 'ts/engine/returning.ts',
-    find: 'nowMs - this.#backAtMs > FORGIVEN_AFTER_MS',
-    replace: 'nowMs - this.#backAtMs > 0',
+    find: 'nowMs - relapse.backAtMs > FORGIVEN_AFTER_MS',
+    replace: 'nowMs - relapse.backAtMs > 0',
     breaks: 'it is filled, and left out, for ever, at the cost of the clients',
     checker: ['sim/plex-promises.test'],
   },

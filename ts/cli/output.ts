@@ -10,14 +10,20 @@ export function clearScreen(): void {
   if (process.stdout.isTTY) process.stdout.write('\x1b[2J\x1b[H')
 }
 
+/** Control characters, and those that turn the direction of a text round. */
+const LEADING = /[\p{Cc}\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069]/gu
+
+const hexOf = (character: string): string => character.charCodeAt(0).toString(16).padStart(4, '0')
+
 /** Some texts have names in them that came over the network: they must not lead the user's terminal. */
 export function printable(text: string): string {
-  return text.replace(/[^\P{Cc}\n\t]|\p{Cf}/gu, (one) => `\\u{${one.codePointAt(0)!.toString(16)}}`)
+  return text.replace(LEADING, (one) => (one === '\n' || one === '\t' ? one : `\\u${hexOf(one)}`))
 }
 
 /** One line of JSON, for scripts. */
 export function sayJson(value: unknown): void {
-  process.stdout.write(`${JSON.stringify(value)}\n`)
+  // what is left of them after JSON has escaped its own stays JSON like this
+  say(JSON.stringify(value))
 }
 
 /** A hint that is no result: scripts that read stdout do not see it. */
@@ -31,7 +37,9 @@ let progressShown = false
 /** Long work: one line on a terminal that is written over, nothing anywhere else. */
 export function progress(line: string): void {
   if (!process.stderr.isTTY) return
-  process.stderr.write(`\r\x1b[K${line.slice(0, Math.max(20, (process.stderr.columns ?? 80) - 1))}`)
+  process.stderr.write(
+    `\r\x1b[K${printable(line).slice(0, Math.max(20, (process.stderr.columns ?? 80) - 1))}`,
+  )
   progressShown = true
 }
 

@@ -57,13 +57,14 @@ export class Returning {
   #isOver = false
   #dueMs = Number.POSITIVE_INFINITY
   #delayMs = RETRY_FIRST_MS
-  /** when a plex came back last */
-  #backAtMs = Number.NEGATIVE_INFINITY
+  /** of each plex: when it came back last, and how long it was waited for when it had failed */
+  readonly #relapses: { backAtMs: number; delayMs: number }[]
   readonly #parts: ReturningParts
   readonly #pacer: Pacer
 
   constructor(parts: ReturningParts) {
     this.#parts = parts
+    this.#relapses = parts.plexes.map(() => ({ backAtMs: Number.NEGATIVE_INFINITY, delayMs: 0 }))
     this.#pacer = new Pacer(parts.world.clock, () => this.#isOver || this.isQuiet)
   }
 
@@ -128,15 +129,19 @@ export class Returning {
       this.#dueMs = Number.POSITIVE_INFINITY
       return false
     }
-    if (this.#dueMs === Number.POSITIVE_INFINITY) {
-      const isForgiven = nowMs - this.#backAtMs > FORGIVEN_AFTER_MS
-      this.#delayMs = isForgiven ? RETRY_FIRST_MS : Math.min(this.#delayMs * 2, RETRY_MAX_MS)
-      this.#dueMs = nowMs + this.#delayMs
-    }
+    if (this.#dueMs === Number.POSITIVE_INFINITY) this.#dueMs = nowMs + this.#firstDelayMs(nowMs, copy)
     if (nowMs < this.#dueMs) return false
     this.#returning = copy
     this.#running = this.#bringBack(copy)
     return true
+  }
+
+  #firstDelayMs(nowMs: number, { plex }: Copy): number {
+    const relapse = this.#relapses[plex]!
+    const isForgiven = nowMs - relapse.backAtMs > FORGIVEN_AFTER_MS
+    relapse.delayMs = isForgiven ? RETRY_FIRST_MS : Math.min(relapse.delayMs * 2, RETRY_MAX_MS)
+    this.#delayMs = relapse.delayMs
+    return relapse.delayMs
   }
 
   #ended(): void {
@@ -197,7 +202,7 @@ export class Returning {
     this.#mustGoOn()
     if (copy.state !== 'filling' || failure < 0) throw new StoreError('DISK_FAILED', copy.because)
     copies.setState(copy, 'in-sync')
-    this.#backAtMs = world.clock.now()
+    this.#relapses[copy.plex]!.backAtMs = world.clock.now()
     const text = `plex ${copy.plex} is in sync again: ${this.copiedBytes} bytes were copied`
     world.host.event('info', 'plex in sync', text, { plex: copy.plex, copiedBytes: this.copiedBytes })
   }

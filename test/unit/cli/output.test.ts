@@ -18,12 +18,12 @@ t.test('columns are as wide as their widest cell, without blanks at the end', as
 })
 
 t.test('a name from the network cannot lead a terminal', async (t) => {
-  t.equal(
-    printable('node \x1b[2J\x07\x9b0m\u202e is not the partner'),
-    'node \\u{1b}[2J\\u{7}\\u{9b}0m\\u{202e} is not the partner',
-  )
-  t.equal(printable('lines\n\tand Größe 漢字'), 'lines\n\tand Größe 漢字')
-  t.equal(failureLine(new StoreError('NOT_OWNER', 'ask \x1b]0;x')), 'pollux: ask \\u{1b}]0;x')
+  const led = 'node \x1b[2J\x07\x9b0m\u202e is not the partner'
+  t.equal(printable(led), 'node \\u001b[2J\\u0007\\u009b0m\\u202e is not the partner')
+  const harmless = 'lines\n\tand Größe 漢字 می\u200cخواهم'
+  t.equal(printable(harmless), harmless)
+  t.equal(failureLine(new StoreError('NOT_OWNER', 'ask \x1b]0;x')), 'pollux: ask \\u001b]0;x')
+  t.same(JSON.parse(printable(JSON.stringify({ led, harmless }))), { led, harmless })
 })
 
 t.test('an expected failure is one line, a bug comes with its stack', async (t) => {

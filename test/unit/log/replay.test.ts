@@ -263,6 +263,25 @@ t.test('a flip anywhere in the data is noticed', async (t) => {
   t.same(kept(base.recover()), [3, 5])
 })
 
+t.test('the first entry that does not check is found wherever it lies in a long log', async (t) => {
+  const pages = Array.from({ length: 240 }, (_, index) => [0, 1, 0, 2, 0, 0][index % 6]!)
+  for (const bad of [2, 63, 64, 65, 66, 100, 129, 131, 200, 239]) {
+    const image = new Image(pages)
+    image.marks = { epoch: 5, complete: true, base: 1, acknowledged: 1 }
+    const { ring } = image.writer
+    const page = ring.firstPage(bad)
+    if (ring.pageCount(bad) > 0) ring.pageBytes(page)[77]! ^= 1
+    else ring.descriptorBytes(bad)[40]! ^= 1
+    t.same(kept(image.recover({ contained: 0 })), [1, bad], `entry ${bad} is where the log ends`)
+  }
+  for (const bad of [64, 131]) {
+    const image = new Image(pages)
+    image.marks = { epoch: 5, complete: true, base: 1, acknowledged: 200 }
+    image.writer.ring.descriptorBytes(bad)[40]! ^= 1
+    t.match(image.damaged({ contained: 0 }), new RegExp(`log entry ${bad} `))
+  }
+})
+
 t.test('others have their turns while a long log is recovered, and see the ring as it was', async (t) => {
   const memory = new MemoryTwin()
   const writer = new Writer(ringOf(memory, 8192), memory, 5)
