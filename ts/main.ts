@@ -88,7 +88,12 @@ export async function serve(configPath: string): Promise<void> {
 let stopsAsked = 0
 
 /** The first wish stops in an orderly way, within bounds; the second one ends the process at once. */
-async function stopNode(node: PolluxNode, events: EventLog, pair: boolean, last: () => void): Promise<void> {
+async function stopNode(
+  node: PolluxNode,
+  events: EventLog,
+  pair: boolean,
+  last: () => Promise<void>,
+): Promise<void> {
   stopsAsked += 1
   if (stopsAsked === 2) {
     events.add('warn', 'node-killed', 'asked to stop a second time: ends at once')
@@ -100,8 +105,8 @@ async function stopNode(node: PolluxNode, events: EventLog, pair: boolean, last:
     endAtOnce()
   }, STOP_TIMEOUT_MS)
   await node.shutDown(pair)
+  await last()
   clearTimeout(timer)
-  last()
   process.exit(0)
 }
 

@@ -28,9 +28,22 @@ export interface FolderAnswer {
 /* The thread of a `FileArbiter`. */
 const { directory, alive, boot } = workerData as FolderPlace
 const folder = new RecordFolder(directory, new ProcessWatch(alive, boot))
+/** of each aggregate: when all that it was asked before is done */
+const done = new Map<string, Promise<void>>()
 
 parentPort!.on('message', ({ id, call }: { id: number; call: FolderCall }) => {
-  const answer: ArbiterAnswer =
-    call.kind === 'read' ? folder.read(call.aggregate) : folder.swap(call.aggregate, call.expected, call.next)
-  parentPort!.postMessage({ id, answer } satisfies FolderAnswer)
+  const before = done.get(call.aggregate) ?? Promise.resolve()
+  done.set(
+    call.aggregate,
+    before.then(async () => {
+      const answer = await carryOut(call)
+      parentPort!.postMessage({ id, answer } satisfies FolderAnswer)
+    }),
+  )
 })
+
+function carryOut(call: FolderCall): Promise<ArbiterAnswer> {
+  return call.kind === 'read'
+    ? folder.read(call.aggregate)
+    : folder.swap(call.aggregate, call.expected, call.next)
+}

@@ -6,9 +6,9 @@ import type { FolderAnswer, FolderCall, FolderPlace } from './file-arbiter-worke
 import { ProcessLocks } from './process-locks.ts'
 
 /**
- * The arbiter in a folder (record-folder.ts). A thread of its own does its work: a swap is a dozen calls of
- * the file system, which cost several times as much one by one through a pool of threads; and where they
- * hang, nothing else does. It does them in the order in which they were asked for.
+ * The arbiter in a folder (record-folder.ts). A thread of its own does its work: a swap is some fifteen calls
+ * of the file system, which cost several times as much one by one through a pool of threads, and must not
+ * hold up the main thread where they take long. Calls for one aggregate are carried out in their order.
  */
 export class FileArbiter implements ArbiterPort {
   readonly #processes: ProcessLocks
@@ -25,6 +25,9 @@ export class FileArbiter implements ArbiterPort {
       name: 'arbiter',
     })
     this.#worker.on('message', (answer: FolderAnswer) => this.#answered(answer))
+    this.#worker.once('error', (cause) => {
+      throw new Error('the thread of the arbiter has failed', { cause })
+    })
     this.#worker.unref()
   }
 
@@ -41,10 +44,10 @@ export class FileArbiter implements ArbiterPort {
     this.#ask({ kind: 'swap', aggregate, expected, next }, done)
   }
 
-  /** Others see this process as ended from now on. */
-  close(): void {
+  /** Others see this process as ended from now on. Resolves when nothing of it would hold up an exit. */
+  async close(): Promise<void> {
     this.#processes.close()
-    void this.#worker.terminate()
+    await this.#worker.terminate()
   }
 
   #ask(call: FolderCall, done: (answer: ArbiterAnswer) => void): void {

@@ -2,8 +2,8 @@ import { randomUUID } from 'node:crypto'
 import {
   accessSync,
   closeSync,
-  fdatasyncSync,
-  fsyncSync,
+  fdatasync,
+  fsync,
   linkSync,
   mkdirSync,
   openSync,
@@ -13,6 +13,7 @@ import {
   writeFileSync,
 } from 'node:fs'
 import { join } from 'node:path'
+import { promisify } from 'node:util'
 import { assert } from '../base/assert.ts'
 import { type OwnerRecord, ownerRecordMistake } from '../format/owner-record.ts'
 import type { ArbiterAnswer } from '../ports/arbiter.ts'
@@ -27,7 +28,8 @@ const READ_ATTEMPTS = 10
  * of its record; the highest one counts. `link` makes a version exist as a whole or not at all, and for one
  * writer only: that is the compare-and-swap. No lock is held, so a stopped process is in nobody's way.
  *
- * Its calls wait for the file system: see file-arbiter.ts for who may make them.
+ * All but the flushes are calls that block: see file-arbiter.ts for who may make them. Swaps of one record
+ * must not overlap here; those of different ones share the time that a disk takes to flush.
  */
 export class RecordFolder {
   readonly #directory: string
@@ -38,8 +40,8 @@ export class RecordFolder {
     this.#processes = processes
   }
 
-  read(aggregate: string): ArbiterAnswer {
-    return answerOf(() => {
+  read(aggregate: string): Promise<ArbiterAnswer> {
+    return answerOf(async () => {
       const record = this.#newest(aggregate)
       const holder = record?.lease?.boot
       const holderGone = holder !== undefined && this.#processes.isGone(holder)
@@ -47,12 +49,12 @@ export class RecordFolder {
     })
   }
 
-  swap(aggregate: string, expected: number | undefined, next: OwnerRecord): ArbiterAnswer {
-    return answerOf(() => {
+  swap(aggregate: string, expected: number | undefined, next: OwnerRecord): Promise<ArbiterAnswer> {
+    return answerOf(async () => {
       const before = this.#newest(aggregate)
       if (before?.version !== expected) return { kind: 'conflict', record: before }
       const record = { ...next, version: (expected ?? 0) + 1 }
-      const isFirst = this.#publish(aggregate, record)
+      const isFirst = await this.#publish(aggregate, record)
       const names = this.#names(aggregate)
       if (!isFirst || newestOf(names) !== record.version)
         return { kind: 'conflict', record: this.#newest(aggregate) }
@@ -91,14 +93,14 @@ export class RecordFolder {
   }
 
   /** Returns whether this version is ours. Whole and on stable storage before it can be seen. */
-  #publish(aggregate: string, record: OwnerRecord): boolean {
+  async #publish(aggregate: string, record: OwnerRecord): Promise<boolean> {
     const folder = this.#folderOf(aggregate)
     if (record.version === 1) mkdirSync(folder, { recursive: true, mode: 0o700 })
     const draft = join(folder, `draft.${this.#processes.ownName}.${randomUUID()}`)
     try {
-      writeDurably(draft, `${JSON.stringify(record, undefined, 2)}\n`)
+      await writeDurably(draft, `${JSON.stringify(record, undefined, 2)}\n`)
       linkSync(draft, this.#pathOf(aggregate, record.version))
-      syncFolder(folder)
+      await syncFolder(folder)
       return true
     } catch (error) {
       if (codeOf(error) === 'EEXIST') return false
@@ -146,20 +148,20 @@ function parse(path: string, text: string): unknown {
   }
 }
 
-function writeDurably(path: string, text: string): void {
+async function writeDurably(path: string, text: string): Promise<void> {
   const descriptor = openSync(path, 'wx', 0o600)
   try {
     writeFileSync(descriptor, text)
-    fdatasyncSync(descriptor)
+    await promisify(fdatasync)(descriptor)
   } finally {
     closeSync(descriptor)
   }
 }
 
-function syncFolder(path: string): void {
+async function syncFolder(path: string): Promise<void> {
   const descriptor = openSync(path, 'r')
   try {
-    fsyncSync(descriptor)
+    await promisify(fsync)(descriptor)
   } finally {
     closeSync(descriptor)
   }
@@ -172,9 +174,9 @@ function removeIfPossible(path: string): void {
   } catch {}
 }
 
-function answerOf(work: () => ArbiterAnswer): ArbiterAnswer {
+async function answerOf(work: () => Promise<ArbiterAnswer>): Promise<ArbiterAnswer> {
   try {
-    return work()
+    return await work()
   } catch (error) {
     // the system's words name the path already
     return {

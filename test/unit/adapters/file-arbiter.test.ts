@@ -106,7 +106,7 @@ t.test('the holder of a lease is known to be gone once its process has ended', a
   const [a, b] = [arbiterOf(t, folder, 'boot-a'), arbiterOf(t, folder, 'boot-b')]
   await swap(a, undefined)
   t.match(await read(b), { holderGone: false })
-  a.close()
+  await a.close()
   t.match(await read(b), { holderGone: true })
   await swap(b, 1, { ...record, lease: null })
   t.match(await read(b), { holderGone: false }, 'nobody holds it')
@@ -151,6 +151,21 @@ t.test('a place that cannot be written is named', async (t) => {
   const a = arbiterOf(t, folder, 'boot-a')
   writeFileSync(join(folder, 'aggregates'), 'a file where a folder should be')
   t.match(await swap(a, undefined), { kind: 'unreachable', reason: /aggregates/ })
+})
+
+t.test('calls for one aggregate are carried out in their order, those for others beside them', async (t) => {
+  const a = arbiterOf(t, folderOf(t), 'boot-a')
+  const names = Array.from({ length: 20 }, (_, index) => `aggregate-${index}`)
+  const answers = await Promise.all(
+    names.map((name) =>
+      Promise.all([swap(a, undefined, record, name), swap(a, 1, record, name), read(a, name)]),
+    ),
+  )
+  for (const [first, second, found] of answers) {
+    t.match(first, { kind: 'swapped', record: { version: 1 } })
+    t.match(second, { kind: 'swapped', record: { version: 2 } })
+    t.match(found, { kind: 'record', record: { version: 2 } })
+  }
 })
 
 t.test('an answer never comes inside of the call', async (t) => {
