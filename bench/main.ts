@@ -31,7 +31,11 @@ async function* compared(settings: Settings): AsyncGenerator<Section> {
   const { parent, byteLength = 512 * MIB, durability, servers = usualServers } = settings
   const directory = mkdtempSync(join(parent, 'pollux-bench-'))
   atEnd(() => rmSync(directory, { recursive: true, force: true }))
-  const started = await startAll(servers, { directory, byteLength, pollux: { durability } }, tell)
+  const started = await startAll(
+    servers,
+    { directory, byteLength, pollux: { durability, diskFactor: 8 } },
+    tell,
+  )
   await warmUp(started.servers, settings.seconds ?? 3, tell)
   for (const plan of plansFrom(settings)) {
     const comparison = await compare(started.servers, plan, tell)

@@ -12,10 +12,12 @@ const whatSurvives = {
 /** A pair with one plex, or with two: its files are made, and what `up` has no option for is changed then. */
 export async function startPollux({ directory, byteLength, pollux }: ServerOptions): Promise<Server> {
   const { durability, isApart = false, isOnDevices = false, logByteLength, cacheByteLength } = pollux
+  const { diskFactor } = pollux
   const pair = new BenchPair(join(directory, 'pair'))
   const size = ['--size', exactByteLengthText(byteLength), '--durability', durability]
   const log = logByteLength === undefined ? [] : ['--log-size', exactByteLengthText(logByteLength)]
-  await pair.up(...size, ...log, ...(isApart ? [] : ['--shared']))
+  const disk = diskFactor === undefined ? [] : ['--disk-size', exactByteLengthText(diskFactor * byteLength)]
+  await pair.up(...size, ...log, ...disk, ...(isApart ? [] : ['--shared']))
   const devices: string[] = []
   let note = ''
   if (isOnDevices || cacheByteLength !== undefined) {

@@ -40,6 +40,8 @@ export interface PolluxSetup {
   /** its disks are loop devices, as those of the others are; else files */
   readonly isOnDevices?: boolean
   readonly logByteLength?: number
+  /** of each disk, over that of the volume; default: as `pollux up` makes them, which is twice and a log */
+  readonly diskFactor?: number
   readonly cacheByteLength?: number
 }
 
