@@ -1,6 +1,7 @@
 import { assert } from './base/assert.ts'
 import { StoreError } from './base/errors.ts'
 import type { Gather } from './base/gather.ts'
+import { Histogram } from './base/histogram.ts'
 import { MemoryBatch } from './base/memory-batch.ts'
 import type { EngineSettings } from './config/engine-settings.ts'
 import { CatchUp } from './engine/catch-up.ts'
@@ -44,6 +45,8 @@ export class Engine implements OwnershipEffects, LinkUser {
   /** stopped for good; the process may end */
   isStopped = false
   readonly batch = new MemoryBatch(4096)
+  /** of each turn, from when the kernel was left until it is entered again */
+  readonly turnTimes = new Histogram()
   readonly #whose: LogOwnership
   readonly #health: LogHealth
   readonly #opening = new Opening()

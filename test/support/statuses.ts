@@ -31,6 +31,7 @@ export function engine(aggregate: string, facts: Partial<EngineStatus> = {}): En
     scrub: null,
     plexes: null,
     mendedBlocks: 0,
+    stages: null,
     takeover: { possible: true, because: '' },
     link: { up: true, peer: 'x', because: '' },
     log: {

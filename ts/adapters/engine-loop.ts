@@ -1,3 +1,4 @@
+import type { Histogram } from '../base/histogram.ts'
 import { Spin } from './spin.ts'
 import type { Uring } from './uring.ts'
 
@@ -10,6 +11,8 @@ export interface Driven {
   readonly isShallow: boolean
   fenced(): void
   readonly isStopped: boolean
+  /** how long turns take */
+  readonly turnTimes: Histogram
 }
 
 /**
@@ -22,6 +25,7 @@ export function runLoop(engine: Driven, uring: Uring, nowMs: () => number): void
   let more = true
   while (!engine.isStopped) {
     const beforeMs = nowMs()
+    engine.turnTimes.add(beforeMs - uring.nowMs)
     const waitMs = more ? 0 : Math.max(0, engine.nextWakeMs() - beforeMs)
     const spinUs = engine.isShallow ? spin.us : 0
     const result = uring.turn(waitMs, engine.fenceAtMs, spinUs)

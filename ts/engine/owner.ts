@@ -224,6 +224,7 @@ export class Owner {
   /** Everything before the kernel is entered again. Returns whether there is more to do at once. */
   turn(nowMs: number, safety: Safety): boolean {
     const { aggregate } = this
+    aggregate.beginTurn(nowMs)
     this.#attendPlexes()
     // what requests to the server have logged since the last turn is not sealed yet
     aggregate.runBatch()

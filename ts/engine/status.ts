@@ -6,6 +6,7 @@ import type {
   EngineStatus,
   PlexStatus,
   ScrubStatus,
+  StageTimes,
   VolumeStatus,
 } from '../node/messages.ts'
 import type { Copy } from '../plex/copies.ts'
@@ -46,6 +47,7 @@ export function status(engine: Engine): EngineStatus & Record<string, unknown> {
     volumes: serves ? owner.aggregate.directory.list().map(volumeStatus) : [],
     scrub: owner === undefined ? null : scrubStatus(owner.scrubbing),
     plexes: owner === undefined ? null : plexStatus(engine, owner),
+    stages: owner === undefined ? null : stageTimes(engine, owner),
     mendedBlocks: owner?.aggregate.image.mender.mended ?? 0,
     recovery: owner?.recovery ?? null,
     linkBytesSent: link.bytesSent,
@@ -111,6 +113,19 @@ function plexStatus({ settings, ownership }: Engine, { aggregate, returning }: O
     because: returning.progressOf(copy) || copy.because,
     disks: diskPaths(settings.aggregate.plexes[copy.plex]!, copy),
   }))
+}
+
+function stageTimes({ turnTimes }: Engine, { aggregate, consistency }: Owner): StageTimes {
+  const { trees, map, flush, superblock } = consistency.stages
+  return {
+    turn: turnTimes.summary(),
+    write: aggregate.acknowledgements.waits.summary(),
+    flush: aggregate.stabilities.waits.summary(),
+    trees: trees.summary(),
+    map: map.summary(),
+    diskFlush: flush.summary(),
+    superblock: superblock.summary(),
+  }
 }
 
 const diskPaths = (place: PlexPlace, { disks }: Copy): readonly string[] =>

@@ -292,6 +292,11 @@ export class Aggregate implements Server {
 
   // --- the turn ------------------------------------------------------------------------------------
 
+  beginTurn(nowMs: number): void {
+    this.acknowledgements.nowMs = nowMs
+    this.stabilities.nowMs = nowMs
+  }
+
   /** Takes up what clients have sent and what has become possible. Fills the memory batch. */
   takeRequests(nowMs: number): void {
     this.admission.refill(nowMs, this.log.ring.fill)

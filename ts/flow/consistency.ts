@@ -1,7 +1,8 @@
 import { StoreError } from '../base/errors.ts'
+import { Histogram } from '../base/histogram.ts'
 import type { Procedure } from '../base/procedure.ts'
 import { BLOCK_SIZE } from '../base/units.ts'
-import { consistencyPoint } from '../consistency-point/consistency-point.ts'
+import { consistencyPoint, type Published } from '../consistency-point/consistency-point.ts'
 import { FrozenIndex } from '../log/dirty-index.ts'
 import type { Clock } from '../ports/clock.ts'
 import type { Aggregate } from './aggregate.ts'
@@ -33,6 +34,12 @@ export class Consistency {
   failures = 0
   /** why the last one failed; empty if it did not */
   failure = ''
+  readonly stages = {
+    trees: new Histogram(),
+    map: new Histogram(),
+    flush: new Histogram(),
+    superblock: new Histogram(),
+  }
   #wanted: string | undefined
   /** what was freed is to become free, even if there is nothing to write */
   #wantsSpace = false
@@ -185,7 +192,7 @@ export class Consistency {
     this.#isAttempting = true
     for (;;) {
       try {
-        yield* consistencyPoint(aggregate.image, changes, directory, {
+        const { durationsMs } = yield* consistencyPoint(aggregate.image, changes, directory, {
           epoch: aggregate.epoch,
           node: this.#node,
           wallMs: this.#clock.wall(),
@@ -194,6 +201,7 @@ export class Consistency {
           mayPublish: () => aggregate.acknowledged >= cut,
           untilRetry: (error) => this.#untilRetry(error),
         })
+        this.#addStages(durationsMs)
         break
       } catch (error) {
         if (!(error instanceof StoreError) || this.#isAbandoned) throw error
@@ -204,6 +212,13 @@ export class Consistency {
     this.#notBeforeMs = 0
     aggregate.thaw()
     this.#published(cut, pagesBefore)
+  }
+
+  #addStages({ trees, map, flush, superblock }: Published['durationsMs']): void {
+    this.stages.trees.add(trees)
+    this.stages.map.add(map)
+    this.stages.flush.add(flush)
+    this.stages.superblock.add(superblock)
   }
 
   /** Nothing is under way meanwhile, so that a disk that failed can be readmitted (engine/readmission.ts). */

@@ -1,4 +1,5 @@
 import { assert } from '../base/assert.ts'
+import { Histogram } from '../base/histogram.ts'
 import { emptyReplyTo, type ReplyTo } from '../nbd/reply.ts'
 
 /**
@@ -13,6 +14,11 @@ export class PendingReplies {
   readonly cookiesHigh: Uint32Array
   readonly offsetsLow: Uint32Array
   readonly offsetsHigh: Uint32Array
+  /** how long replies have waited, by the beginnings of turns */
+  readonly waits = new Histogram()
+  /** when this turn began */
+  nowMs = 0
+  readonly #sinceMs: Float64Array
   readonly #shifted = emptyReplyTo()
   readonly #mask: number
   #first = 0
@@ -29,6 +35,7 @@ export class PendingReplies {
     this.cookiesHigh = new Uint32Array(capacity)
     this.offsetsLow = new Uint32Array(capacity)
     this.offsetsHigh = new Uint32Array(capacity)
+    this.#sinceMs = new Float64Array(capacity)
   }
 
   get count(): number {
@@ -62,6 +69,7 @@ export class PendingReplies {
     this.cookiesHigh[place] = to.cookieHigh
     this.offsetsLow[place] = to.offsetLow
     this.offsetsHigh[place] = to.offsetHigh
+    this.#sinceMs[place] = this.nowMs
   }
 
   /** Takes the oldest out; valid until the next one is. */
@@ -72,6 +80,7 @@ export class PendingReplies {
     shifted.cookieHigh = this.cookiesHigh[place]!
     shifted.offsetLow = this.offsetsLow[place]!
     shifted.offsetHigh = this.offsetsHigh[place]!
+    this.waits.add(this.nowMs - this.#sinceMs[place]!)
     this.#first = (this.#first + 1) & this.#mask
     this.#count -= 1
     return shifted

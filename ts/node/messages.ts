@@ -1,5 +1,6 @@
 import type { MessagePort } from 'node:worker_threads'
 import type { ErrorCode } from '../base/errors.ts'
+import type { HistogramSummary } from '../base/histogram.ts'
 import type { EngineSettings } from '../config/engine-settings.ts'
 import type { OwnerRecord } from '../format/owner-record.ts'
 import type { SessionTerms } from '../nbd/session-terms.ts'
@@ -202,9 +203,26 @@ export interface EngineStatus {
   readonly plexes: readonly PlexStatus[] | null
   /** blocks that one plex had damaged, written again from the other one */
   readonly mendedBlocks: number
+  /** null: this node is not the owner */
+  readonly stages: StageTimes | null
   readonly clients: number
   readonly counters: EngineCounters
   readonly volumes: readonly VolumeStatus[]
+}
+
+/** How long things have taken since this node became the owner. */
+export interface StageTimes {
+  /** each turn of the engine, from when the kernel is left until it is entered again; since the start */
+  readonly turn: HistogramSummary
+  /** a change, from when it is in this node's log until its reply may leave: it is in every copy then */
+  readonly write: HistogramSummary
+  /** a FLUSH or a change with FUA, until all before it is as safe as the durability class promises */
+  readonly flush: HistogramSummary
+  /** consistency points: trees allocated and written, the free map, the flush of both, the superblock */
+  readonly trees: HistogramSummary
+  readonly map: HistogramSummary
+  readonly diskFlush: HistogramSummary
+  readonly superblock: HistogramSummary
 }
 
 /** Where the next part of a dump begins, and the last entry that was there when the first was told. */
