@@ -1,8 +1,12 @@
 import { join } from 'node:path'
+import { MIB } from '../../ts/base/units.ts'
 import { exactByteLengthText } from '../../ts/config/quantities.ts'
 import { BenchPair } from './bench-pair.ts'
 import { attachLoop } from './loop.ts'
 import type { Server, ServerOptions } from './server.ts'
+
+/** Of a disk, for what is not blocks: above all the vault, which has twice the log of 128 MiB. */
+const BESIDES_BYTES = 512 * MIB
 
 const whatSurvives = {
   pair: 'in the memory of two nodes',
@@ -16,7 +20,8 @@ export async function startPollux({ directory, byteLength, pollux }: ServerOptio
   const pair = new BenchPair(join(directory, 'pair'))
   const size = ['--size', exactByteLengthText(byteLength), '--durability', durability]
   const log = logByteLength === undefined ? [] : ['--log-size', exactByteLengthText(logByteLength)]
-  const disk = diskFactor === undefined ? [] : ['--disk-size', exactByteLengthText(diskFactor * byteLength)]
+  const diskByteLength = diskFactor === undefined ? undefined : diskFactor * byteLength + BESIDES_BYTES
+  const disk = diskByteLength === undefined ? [] : ['--disk-size', exactByteLengthText(diskByteLength)]
   await pair.up(...size, ...log, ...disk, ...(isApart ? [] : ['--shared']))
   const devices: string[] = []
   let note = ''

@@ -40,7 +40,7 @@ export interface PolluxSetup {
   /** its disks are loop devices, as those of the others are; else files */
   readonly isOnDevices?: boolean
   readonly logByteLength?: number
-  /** of each disk, over that of the volume; default: as `pollux up` makes them, which is twice and a log */
+  /** disks have room for so many volumes, and the log besides; default: two, as `pollux up` makes them */
   readonly diskFactor?: number
   readonly cacheByteLength?: number
 }
