@@ -231,3 +231,18 @@ t.test('a plex that comes back only to fail again is brought back less and less 
   const afterwardsMs = fail()
   t.ok(afterwardsMs < 1000, `after a good time it takes ${afterwardsMs} ms`)
 })
+
+t.test('a plex that came back with the link, and fails soon, is not tried without a pause', async (t) => {
+  const world = pairInSync(31, { isMirrored: true, isApart: true, durability: 'vault' })
+  mustCome(world, 'both plexes in sync', () => isInSync(world))
+  const { faults } = world.platter(pathOf(world, 1))
+  const client = new RawClient(world)
+  faults.flush = 1
+  client.write(4096, block(1))
+  mustAsk(world, 'cp-now', {})
+  t.ok(isStale(world, 1))
+  faults.flush = 0
+  const failedMs = world.scheduler.nowMs
+  mustCome(world, 'both plexes in sync again', () => isInSync(world))
+  t.ok(world.scheduler.nowMs - failedMs > 500, `it was away for ${world.scheduler.nowMs - failedMs} ms`)
+})

@@ -64,7 +64,7 @@ export class Returning {
 
   constructor(parts: ReturningParts) {
     this.#parts = parts
-    this.#relapses = parts.plexes.map(() => ({ backAtMs: Number.NEGATIVE_INFINITY, delayMs: 0 }))
+    this.#relapses = parts.plexes.map(() => ({ backAtMs: Number.NEGATIVE_INFINITY, delayMs: RETRY_FIRST_MS }))
     this.#pacer = new Pacer(parts.world.clock, () => this.#isOver || this.isQuiet)
   }
 
