@@ -28,6 +28,8 @@ export const resyncRow: TargetRow = {
 interface Round {
   readonly calm: FioResult
   readonly during: FioResult
+  /** by the resync, a second, under the load */
+  readonly copiedBytes: number
 }
 
 async function resync(settings: RowSettings): Promise<Section> {
@@ -72,6 +74,7 @@ async function resync(settings: RowSettings): Promise<Section> {
       figure('median during a resync', 'us', ({ during }) => during.p50Us),
       figure('operations without', 'a second', ({ calm }) => calm.iops),
       figure('operations during a resync', 'a second', ({ during }) => during.iops),
+      figure('copied meanwhile', 'MiB/s', ({ copiedBytes }) => copiedBytes / MIB),
     ],
     charts: [],
     notes: [],
@@ -88,15 +91,16 @@ async function measure(pair: BenchPair, seconds: number): Promise<Round> {
   // not awaited: the resync begins before the command that starts the node has ended
   const started = pair.up()
   started.catch(() => undefined)
-  await until(pair, isCopied, 'a resync under way, and a log in both memories')
+  const before = await until(pair, isCopied, 'a resync under way, and a log in both memories')
   const during = await runFio(run, { uri: pair.uri }, load, { seconds })
   const after = await pair.engine('castor')
   if (after === undefined || !isCopied(after))
     throw new Error('the resync ended before the load, or the link did: give less --seconds or more --size')
+  const copiedBytes = (copiedBytesOf(after) - copiedBytesOf(before)) / seconds
   await started
   await until(pair, isInSync, 'both plexes in sync')
   await pair.giveBack('pollux')
-  return { calm, during }
+  return { calm, during, copiedBytes }
 }
 
 const isInSync = ({ plexes }: BenchStatus): boolean => plexes?.[1]?.state === 'in-sync'
@@ -105,10 +109,16 @@ const isInSync = ({ plexes }: BenchStatus): boolean => plexes?.[1]?.state === 'i
 const isCopied = ({ plexes, log, link }: BenchStatus): boolean =>
   plexes?.[1]?.state === 'filling' && log.state === 'in-sync' && link.up
 
-async function until(pair: BenchPair, isSo: (engine: BenchStatus) => boolean, what: string): Promise<void> {
+const copiedBytesOf = ({ plexes }: BenchStatus): number => plexes?.[1]?.resync?.copiedBytes ?? 0
+
+async function until(
+  pair: BenchPair,
+  isSo: (engine: BenchStatus) => boolean,
+  what: string,
+): Promise<BenchStatus> {
   for (const startedMs = performance.now(); ; await sleep(20)) {
     const engine = await pair.engine('castor')
-    if (engine !== undefined && isSo(engine)) return
+    if (engine !== undefined && isSo(engine)) return engine
     if (performance.now() - startedMs > WAIT_MS)
       throw new Error(`${AGGREGATE} has not had ${what} within ${WAIT_MS / 1000} s`)
   }

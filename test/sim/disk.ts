@@ -22,7 +22,7 @@ export class SimDisk implements Disk {
     this.platterOf = platter
     this.byteLength = platter.byteLength
     this.#host = host
-    host.openDisks += 1
+    host.opened(path)
   }
 
   read(at: number, into: Gather, done: Completion): void {

@@ -14,6 +14,8 @@ import type { Holder } from './stream.ts'
 import type { SimWorld } from './world.ts'
 
 const ECANCELED = -125
+/** Whoever opens the same disk more often within a second tries again without a pause. */
+const OPENINGS_MAX = 6
 
 /** What an operation does to the outside; not whole: its process ends in the middle of it. */
 type Effect = (isWhole: boolean) => number
@@ -42,6 +44,8 @@ export class SimEngine {
   isStalled = false
   readonly answers = new Map<number, { result: unknown; error: StoreError | undefined }>()
   requests = 0
+  /** of each disk, when it was opened the last few times */
+  readonly #openings = new Map<string, number[]>()
   #backlog: (() => void)[] = []
   readonly #inFlight = new Set<Operation>()
   /** operations of disks that do not answer */
@@ -100,6 +104,15 @@ export class SimEngine {
     }
     if (this.isAwake) run()
     else if (!this.isDead) this.#backlog.push(run)
+  }
+
+  opened(path: string): void {
+    this.openDisks += 1
+    const { nowMs } = this.world.scheduler
+    const times = [...(this.#openings.get(path) ?? []), nowMs].slice(-1 - OPENINGS_MAX)
+    this.#openings.set(path, times)
+    if (times.length > OPENINGS_MAX && nowMs - times[0]! < 1000)
+      throw new Error(`${this.node.name} has opened ${path} ${times.length} times within a second`)
   }
 
   request(name: string, body: unknown): number {

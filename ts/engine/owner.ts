@@ -32,8 +32,6 @@ import { Scrubbing } from './scrubbing.ts'
 
 /** Unvaulted bytes at which the vault is written without anybody waiting for it. */
 const VAULT_LAG_BYTES = 4 * MIB
-/** Bytes per second that a resync copies at most: clients come first. */
-const RESYNC_BYTE_RATE = 256 * MIB
 
 export interface RecoveryReport {
   readonly source: 'ring' | 'vault' | 'none'
@@ -132,7 +130,7 @@ export class Owner {
       plexes: settings.aggregate.plexes,
       openRemote: parts.openRemote,
       whose: { pair: settings.pair, aggregate: settings.aggregate.identity },
-      byteRate: RESYNC_BYTE_RATE,
+      waits: [aggregate.acknowledgements.waits, aggregate.stabilities.waits],
       stillOwner: parts.stillOwner,
     })
     this.scrubbing.onMapDamage = () => {

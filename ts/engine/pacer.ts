@@ -26,6 +26,16 @@ export class Pacer {
   *pace(byteLength: number, byteRate: number): Procedure {
     const earliestMs = this.#clock.now() - BEHIND_MAX_MS
     this.#nextMs = Math.max(this.#nextMs, earliestMs) + (byteLength * 1000) / byteRate
+    yield* this.#wait()
+  }
+
+  /** Nothing is done for so long. */
+  *rest(durationMs: number): Procedure {
+    this.#nextMs = this.#clock.now() + durationMs
+    yield* this.#wait()
+  }
+
+  *#wait(): Procedure {
     this.#isWaiting = true
     while (this.#clock.now() < this.#nextMs && !this.#isOver()) yield 'wait'
     this.#isWaiting = false

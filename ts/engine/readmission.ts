@@ -1,9 +1,7 @@
 import type { Plex } from '../plex/plex.ts'
+import { Backoff } from './backoff.ts'
 
-const FIRST_MS = 200
-const MAX_MS = 4000
-/** A disk that was good for so long since it was readmitted starts again with the shortest wait. */
-const FORGIVEN_AFTER_MS = 20_000
+const BACKOFF = { firstMs: 200, maxMs: 4000, forgivenAfterMs: 20_000 }
 
 /**
  * A disk that failed a write or a flush refuses all others (disk/guarded-disk.ts), because nobody knows
@@ -13,9 +11,8 @@ const FORGIVEN_AFTER_MS = 20_000
  */
 export class Readmission {
   count = 0
-  #delayMs = FIRST_MS
   #dueMs = Number.POSITIVE_INFINITY
-  #lastMs = Number.NEGATIVE_INFINITY
+  readonly #backoff = new Backoff(BACKOFF)
   readonly #plex: Plex
 
   constructor(plex: Plex) {
@@ -25,14 +22,10 @@ export class Readmission {
   /** `mayReadmit`: nobody has writes or flushes under way. */
   step(nowMs: number, mayReadmit: boolean): void {
     if (this.#plex.failure === undefined) return
-    if (this.#dueMs === Number.POSITIVE_INFINITY) {
-      const isForgiven = nowMs - this.#lastMs > FORGIVEN_AFTER_MS
-      this.#delayMs = isForgiven ? FIRST_MS : Math.min(this.#delayMs * 2, MAX_MS)
-      this.#dueMs = nowMs + this.#delayMs
-    }
+    if (this.#dueMs === Number.POSITIVE_INFINITY) this.#dueMs = nowMs + this.#backoff.failed(nowMs)
     if (nowMs < this.#dueMs || !mayReadmit) return
     this.#dueMs = Number.POSITIVE_INFINITY
-    this.#lastMs = nowMs
+    this.#backoff.good(nowMs)
     this.count += 1
     for (const { disk } of this.#plex.disks) disk.readmit()
   }

@@ -1,7 +1,8 @@
 import { StoreError } from '../base/errors.ts'
+import type { Histogram } from '../base/histogram.ts'
 import type { PlexPlace } from '../base/plex-place.ts'
 import type { Procedure } from '../base/procedure.ts'
-import { MIB } from '../base/units.ts'
+import { BLOCK_SIZE } from '../base/units.ts'
 import { closeDisks } from '../disk/guarded-disk.ts'
 import { type LabelledDisk, tellFailures } from '../disk/labelled-disk.ts'
 import { readSuperblocks, type SuperblockValues, writeSuperblock } from '../disk/superblock.ts'
@@ -9,6 +10,7 @@ import { flushDisk } from '../disk/transfers.ts'
 import type { Consistency } from '../flow/consistency.ts'
 import { PLEX_FILLING } from '../format/superblock.ts'
 import type { Vault } from '../log/vault.ts'
+import type { ResyncProgress } from '../node/messages.ts'
 import type { Copy } from '../plex/copies.ts'
 import type { World } from '../ports/world.ts'
 import type { Image } from '../volume/image.ts'
@@ -21,8 +23,10 @@ import {
   type Whose,
 } from '../volume/open-plexes.ts'
 import { resync } from '../volume/resync.ts'
+import { Backoff } from './backoff.ts'
 import { mustOwn, type Right } from './owning.ts'
 import { Pacer } from './pacer.ts'
+import { ResyncRate } from './resync-rate.ts'
 
 export interface ReturningParts extends Right {
   readonly world: World
@@ -33,14 +37,11 @@ export interface ReturningParts extends Right {
   /** opens the disks of the partner */
   readonly openRemote: () => Procedure<PlexDisks>
   readonly whose: Whose
-  /** bytes per second that are copied at most */
-  readonly byteRate: number
+  /** how long the requests of clients wait */
+  readonly waits: readonly Histogram[]
 }
 
-const RETRY_FIRST_MS = 500
-const RETRY_MAX_MS = 10_000
-/** A plex that stayed in sync for so long starts again with the shortest wait. */
-const FORGIVEN_AFTER_MS = 20_000
+const BACKOFF = { firstMs: 500, maxMs: 10_000, forgivenAfterMs: 20_000 }
 
 /**
  * Brings a plex that is missing back into sync, while clients run: its disks are opened anew, marked as being
@@ -54,18 +55,22 @@ export class Returning {
   isQuiet = false
   #running: Procedure | undefined
   #returning: Copy | undefined
+  /** when the resync that is under way, or was last, has begun */
+  #sinceMs = 0
   #isOver = false
   #dueMs = Number.POSITIVE_INFINITY
-  #delayMs = RETRY_FIRST_MS
-  /** of each plex: when it came back last, and how long it was waited for when it had failed */
-  readonly #relapses: { backAtMs: number; delayMs: number }[]
+  /** of each plex */
+  readonly #backoffs: readonly Backoff[]
   readonly #parts: ReturningParts
   readonly #pacer: Pacer
+  readonly #rate: ResyncRate
 
   constructor(parts: ReturningParts) {
     this.#parts = parts
-    this.#relapses = parts.plexes.map(() => ({ backAtMs: Number.NEGATIVE_INFINITY, delayMs: RETRY_FIRST_MS }))
-    this.#pacer = new Pacer(parts.world.clock, () => this.#isOver || this.isQuiet)
+    this.#backoffs = parts.plexes.map(() => new Backoff(BACKOFF))
+    const { clock } = parts.world
+    this.#pacer = new Pacer(clock, () => this.#isOver || this.isQuiet)
+    this.#rate = new ResyncRate(clock, this.#pacer, parts.waits)
   }
 
   get isRunning(): boolean {
@@ -78,7 +83,8 @@ export class Returning {
    */
   linkUp(isOutlived: boolean): void {
     if (isOutlived) this.leaveOutRemote('the link to its disks was down')
-    this.#delayMs = RETRY_FIRST_MS
+    for (const { isRemote, plex } of this.#parts.image.copies.all)
+      if (isRemote) this.#backoffs[plex]!.forget()
     this.#dueMs = 0
   }
 
@@ -116,10 +122,18 @@ export class Returning {
     }
   }
 
-  /** Of the plex that is being brought back: what is done at the moment, in words. */
-  progressOf(copy: Copy): string {
-    if (copy !== this.#returning) return ''
-    return copy.state === 'filling' ? `resync: ${Math.floor(this.copiedBytes / MIB)} MiB copied` : ''
+  /** Of the resync of this plex, if one is under way. */
+  progressOf(copy: Copy): ResyncProgress | undefined {
+    if (copy !== this.#returning || copy.state !== 'filling') return undefined
+    const { image, world } = this.#parts
+    const { copiedBytes } = this
+    const usedBytes = image.superblock.usedBlocks * BLOCK_SIZE
+    const tookMs = Math.max(1, world.clock.now() - this.#sinceMs)
+    return {
+      copiedBytes,
+      restBytesMax: Math.max(0, usedBytes - copiedBytes),
+      bytesPerSecond: (copiedBytes / tookMs) * 1000,
+    }
   }
 
   #begin(nowMs: number): boolean {
@@ -129,19 +143,15 @@ export class Returning {
       this.#dueMs = Number.POSITIVE_INFINITY
       return false
     }
-    if (this.#dueMs === Number.POSITIVE_INFINITY) this.#dueMs = nowMs + this.#firstDelayMs(nowMs, copy)
+    if (this.#dueMs === Number.POSITIVE_INFINITY) this.#waitFor(copy, nowMs)
     if (nowMs < this.#dueMs) return false
     this.#returning = copy
     this.#running = this.#bringBack(copy)
     return true
   }
 
-  #firstDelayMs(nowMs: number, { plex }: Copy): number {
-    const relapse = this.#relapses[plex]!
-    const isForgiven = nowMs - relapse.backAtMs > FORGIVEN_AFTER_MS
-    relapse.delayMs = isForgiven ? RETRY_FIRST_MS : Math.min(relapse.delayMs * 2, RETRY_MAX_MS)
-    this.#delayMs = relapse.delayMs
-    return relapse.delayMs
+  #waitFor({ plex }: Copy, nowMs: number): void {
+    this.#dueMs = nowMs + this.#backoffs[plex]!.failed(nowMs)
   }
 
   #ended(): void {
@@ -154,11 +164,11 @@ export class Returning {
     const copy = this.#returning!
     this.#ended()
     if (this.#isOver) return
-    if (this.isQuiet) this.#delayMs = RETRY_FIRST_MS / 2
+    // not the plex's fault
+    if (this.isQuiet) this.#backoffs[copy.plex]!.forget()
     if (copy.state === 'filling') this.#parts.image.copies.setState(copy, 'missing')
     if (copy.state === 'missing') copy.because = error.message
-    this.#delayMs = Math.min(this.#delayMs * 2, RETRY_MAX_MS)
-    this.#dueMs = nowMs + this.#delayMs
+    this.#waitFor(copy, nowMs)
     const text = `plex ${copy.plex} did not come back: ${error.message}`
     this.#parts.world.host.event('warn', 'plex still missing', text, { plex: copy.plex })
   }
@@ -184,6 +194,7 @@ export class Returning {
     const from = copy.base.generation === 0 ? 'everything' : `what was born after ${copy.base.generation}`
     world.host.event('info', 'resync', `plex ${copy.plex} gets ${from}`, { plex: copy.plex })
     this.copiedBytes = 0
+    this.#sinceMs = world.clock.now()
     const { isThrough, unreadCount } = yield* resync(image, copy, this.#user())
     this.#mustGoOn()
     if (!isThrough) throw new StoreError('DISK_FAILED', copy.because)
@@ -202,7 +213,7 @@ export class Returning {
     this.#mustGoOn()
     if (copy.state !== 'filling' || failure < 0) throw new StoreError('DISK_FAILED', copy.because)
     copies.setState(copy, 'in-sync')
-    this.#relapses[copy.plex]!.backAtMs = world.clock.now()
+    this.#backoffs[copy.plex]!.good(world.clock.now())
     const text = `plex ${copy.plex} is in sync again: ${this.copiedBytes} bytes were copied`
     world.host.event('info', 'plex in sync', text, { plex: copy.plex, copiedBytes: this.copiedBytes })
   }
@@ -224,7 +235,7 @@ export class Returning {
 
   #user(): Parameters<typeof resync>[2] {
     const { world } = this.#parts
-    this.#pacer.begin()
+    this.#rate.begin()
     return {
       isOver: () => this.#isOver || this.isQuiet || !this.#parts.stillOwner(),
       pace: (byteLength) => this.#pace(byteLength),
@@ -237,7 +248,7 @@ export class Returning {
 
   *#pace(byteLength: number): Procedure {
     this.copiedBytes += byteLength
-    yield* this.#pacer.pace(byteLength, this.#parts.byteRate)
+    yield* this.#rate.pace(byteLength)
   }
 
   /** Its disks may be other ones by now, or may have been mended; what they have decides what is copied. */

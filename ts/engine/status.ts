@@ -1,10 +1,11 @@
 import type { PlexPlace } from '../base/plex-place.ts'
-import { BLOCK_SIZE } from '../base/units.ts'
+import { BLOCK_SIZE, MIB } from '../base/units.ts'
 import type { Engine } from '../engine.ts'
 import type {
   ConsistencyPointStatus,
   EngineStatus,
   PlexStatus,
+  ResyncProgress,
   ScrubStatus,
   StageTimes,
   VolumeStatus,
@@ -106,13 +107,25 @@ export function volumeStatus(volume: Volume): VolumeStatus {
 
 function plexStatus({ settings, ownership }: Engine, { aggregate, returning }: Owner): PlexStatus[] {
   const { record } = ownership
-  return aggregate.image.copies.all.map((copy) => ({
-    plex: copy.plex,
-    state: copy.state,
-    recorded: (copy.plex === 0 ? record?.plex0 : record?.plex1) ?? 'absent',
-    because: returning.progressOf(copy) || copy.because,
-    disks: diskPaths(settings.aggregate.plexes[copy.plex]!, copy),
-  }))
+  return aggregate.image.copies.all.map((copy) => {
+    const resync = returning.progressOf(copy) ?? null
+    return {
+      plex: copy.plex,
+      state: copy.state,
+      recorded: (copy.plex === 0 ? record?.plex0 : record?.plex1) ?? 'absent',
+      because: resync === null ? copy.because : resyncText(resync),
+      disks: diskPaths(settings.aggregate.plexes[copy.plex]!, copy),
+      resync,
+    }
+  })
+}
+
+function resyncText({ copiedBytes, restBytesMax, bytesPerSecond }: ResyncProgress): string {
+  const [copied, rest, rate] = [copiedBytes, restBytesMax, bytesPerSecond].map((bytes) =>
+    Math.floor(bytes / MIB),
+  )
+  const left = rate === 0 ? '' : `, ${Math.ceil(restBytesMax / bytesPerSecond)} s`
+  return `resync: ${copied} MiB copied, ${rate} MiB/s; left at most: ${rest} MiB${left}`
 }
 
 function stageTimes({ turnTimes }: Engine, { aggregate, consistency }: Owner): StageTimes {

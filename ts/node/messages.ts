@@ -147,6 +147,14 @@ export interface ScrubStatus {
 }
 
 /** One plex of an aggregate, as its owner sees it. */
+export interface ResyncProgress {
+  readonly copiedBytes: number
+  /** all that is in use and was not copied; how much of it the plex has already is found on the way */
+  readonly restBytesMax: number
+  /** since it has begun */
+  readonly bytesPerSecond: number
+}
+
 export interface PlexStatus {
   readonly plex: number
   readonly state: 'in-sync' | 'filling' | 'missing'
@@ -155,6 +163,8 @@ export interface PlexStatus {
   /** why it is not in sync; empty if it is */
   readonly because: string
   readonly disks: readonly string[]
+  /** null unless the plex is being filled */
+  readonly resync: ResyncProgress | null
 }
 
 /** Counters only rise while the process lives; rates are made by whoever asks twice. */

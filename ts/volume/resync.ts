@@ -35,10 +35,9 @@ export interface ResyncOutcome {
   readonly unreadCount: number
 }
 
-/** A leaf, what it points to, and the nodes above it. */
-const BATCH_BLOCKS = POINTERS_PER_BLOCK + 8
+/** What is under way at once; requests of clients are not to wait behind more. */
+const PIECE_BLOCKS = 32
 const TRANSFERS = 16
-const RUN_BLOCKS_MAX = 256
 /** Leaves looked at before others get a turn. */
 const LEAVES_PER_STEP = 32
 
@@ -88,7 +87,7 @@ class Resync {
     this.#copy = copy
     this.#user = user
     this.#pool = memoryPool(image.world.memory)
-    this.#memory = this.#pool.borrowAsIs(BATCH_BLOCKS * BLOCK_SIZE)
+    this.#memory = this.#pool.borrowAsIs(PIECE_BLOCKS * BLOCK_SIZE)
     this.#writtenFrom = image.generation + 1
   }
 
@@ -184,31 +183,37 @@ class Resync {
   }
 
   *#copyWanted(): Procedure {
-    if (this.#wanted.length === 0) return
     const { copies, generation } = this.#image
     const wanted = this.#wanted.sort((a, b) => a.physical - b.physical)
     copies.pins.pin(generation)
     try {
-      const { plex } = this.#image
-      const read = yield* this.#transfer(wanted, (first, gather, done) => plex.read(first, gather, done))
-      // then not all of it was read
-      if (!this.#mayGoOn) return
-      const good = wanted.map(({ checksum }, place) => this.#checksum(place) === checksum)
-      for (const [place, isGood] of good.entries()) {
-        if (isGood) continue
-        if (read < 0) this.#unreadCount += 1
-        else this.#user.damaged(wanted[place]!.physical)
+      for (let from = 0; from < wanted.length && this.#mayGoOn; from += PIECE_BLOCKS) {
+        const piece = wanted.slice(from, from + PIECE_BLOCKS)
+        yield* this.#copyPiece(piece)
+        yield* this.#user.pace(piece.length * BLOCK_SIZE)
       }
-      const failure = yield* this.#transfer(
-        wanted,
-        (first, gather, done) => this.#image.plex.write(first, gather, done, this.#copy),
-        good,
-      )
-      if (failure < 0) copies.failed(this.#copy, `a write of the resync failed with error ${-failure}`)
     } finally {
       copies.pins.unpin(generation)
     }
-    yield* this.#user.pace(wanted.length * BLOCK_SIZE)
+  }
+
+  *#copyPiece(piece: readonly Wanted[]): Procedure {
+    const { plex, copies } = this.#image
+    const read = yield* this.#transfer(piece, (first, gather, done) => plex.read(first, gather, done))
+    // then not all of it was read
+    if (!this.#mayGoOn) return
+    const good = piece.map(({ checksum }, place) => this.#checksum(place) === checksum)
+    for (const [place, isGood] of good.entries()) {
+      if (isGood) continue
+      if (read < 0) this.#unreadCount += 1
+      else this.#user.damaged(piece[place]!.physical)
+    }
+    const failure = yield* this.#transfer(
+      piece,
+      (first, gather, done) => plex.write(first, gather, done, this.#copy),
+      good,
+    )
+    if (failure < 0) copies.failed(this.#copy, `a write of the resync failed with error ${-failure}`)
   }
 
   #checksum(place: number): number {
@@ -241,7 +246,6 @@ class Resync {
     if (only?.[from] === false) return 1
     let count = 1
     while (
-      count < RUN_BLOCKS_MAX &&
       wanted[from + count]?.physical === first + count &&
       only?.[from + count] !== false &&
       this.#image.plex.holds(first, count + 1)

@@ -59,7 +59,14 @@ t.test('rates are what has changed since the look before', async (t) => {
 t.test('plexes are told of where some aggregate is mirrored, and what is wrong with one', async (t) => {
   t.notMatch(statusText(well()), /PLEXES|plex/)
   const plex = (number: number, state: PlexStatus['state'], because = ''): PlexStatus => {
-    return { plex: number, state, recorded: state === 'in-sync' ? state : 'stale', because, disks: [] }
+    return {
+      plex: number,
+      state,
+      recorded: state === 'in-sync' ? state : 'stale',
+      because,
+      disks: [],
+      resync: null,
+    }
   }
   const text = (plexes: PlexStatus[], mendedBlocks = 0) => {
     const mirrored = serving('castor', { plexes, mendedBlocks })
