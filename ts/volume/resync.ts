@@ -35,11 +35,13 @@ export interface ResyncOutcome {
   readonly unreadCount: number
 }
 
-/** What is under way at once; requests of clients are not to wait behind more. */
-const PIECE_BLOCKS = 32
+/** Neighbours under one leaf that are copied at once: requests of clients are not to wait behind more. */
+const PIECE_POINTERS = 32
+/** With the leaf and the nodes above it. */
+const PIECE_BLOCKS = PIECE_POINTERS + 8
 const TRANSFERS = 16
-/** Leaves looked at before others get a turn. */
-const LEAVES_PER_STEP = 32
+/** Pieces looked at before others get a turn. */
+const PIECES_PER_STEP = 64
 
 interface LiveTree {
   readonly root: Uint32Array
@@ -79,7 +81,7 @@ class Resync {
   #wanted: Wanted[] = []
   /** the node of each level that was looked at last */
   #seen: number[] = []
-  #leaves = 0
+  #pieces = 0
   #unreadCount = 0
 
   constructor(image: Image, copy: Copy, user: ResyncUser) {
@@ -131,17 +133,17 @@ class Resync {
       if (next >= 0) {
         yield* this.#copyWanted()
         block = next
-        this.#leaves += 1
+        this.#pieces += 1
       } else if (next === FAILED) failures += 1
       if (next >= 0) failures = 0
       if (next === WAIT) yield 'wait'
-      else if (next === FAILED || this.#leaves % LEAVES_PER_STEP === 0) yield 'again'
+      else if (next === FAILED || this.#pieces % PIECES_PER_STEP === 0) yield 'again'
     }
   }
 
   /**
-   * Collects the leaf over a block, what it points to and the nodes above it, as far as the plex lacks them.
-   * Returns the next block, or WAIT or FAILED. `skips`: what cannot be read is left out.
+   * Collects a block, its next neighbours under the same leaf and the nodes above, as far as the plex lacks
+   * them. Returns the block to go on with, or WAIT or FAILED. `skips`: what cannot be read is left out.
    */
   #collect({ root, height }: LiveTree, block: number, skips: boolean): number {
     const { tree, cache } = this.#image
@@ -160,9 +162,11 @@ class Resync {
       const frame = cache.get(physical, tree.checksum, this.#waiter)
       if (frame === FAILED && skips) return this.#saw(block, height, 0, 1)
       if (frame < 0) return frame
-      for (let child = 0; child < POINTERS_PER_BLOCK; child += 1)
-        this.#want(cache.u32, cache.frameWord(frame) + child * POINTER_WORDS)
-      return this.#saw(block, height, 0, 1)
+      const next = this.#saw(block, height, 0, 1)
+      const end = Math.min(next, block + PIECE_POINTERS)
+      for (let each = block; each < end; each += 1)
+        this.#want(cache.u32, cache.frameWord(frame) + (each % POINTERS_PER_BLOCK) * POINTER_WORDS)
+      return end
     }
   }
 
@@ -183,37 +187,31 @@ class Resync {
   }
 
   *#copyWanted(): Procedure {
+    if (this.#wanted.length === 0) return
     const { copies, generation } = this.#image
     const wanted = this.#wanted.sort((a, b) => a.physical - b.physical)
     copies.pins.pin(generation)
     try {
-      for (let from = 0; from < wanted.length && this.#mayGoOn; from += PIECE_BLOCKS) {
-        const piece = wanted.slice(from, from + PIECE_BLOCKS)
-        yield* this.#copyPiece(piece)
-        yield* this.#user.pace(piece.length * BLOCK_SIZE)
+      const { plex } = this.#image
+      const read = yield* this.#transfer(wanted, (first, gather, done) => plex.read(first, gather, done))
+      // then not all of it was read
+      if (!this.#mayGoOn) return
+      const good = wanted.map(({ checksum }, place) => this.#checksum(place) === checksum)
+      for (const [place, isGood] of good.entries()) {
+        if (isGood) continue
+        if (read < 0) this.#unreadCount += 1
+        else this.#user.damaged(wanted[place]!.physical)
       }
+      const failure = yield* this.#transfer(
+        wanted,
+        (first, gather, done) => this.#image.plex.write(first, gather, done, this.#copy),
+        good,
+      )
+      if (failure < 0) copies.failed(this.#copy, `a write of the resync failed with error ${-failure}`)
     } finally {
       copies.pins.unpin(generation)
     }
-  }
-
-  *#copyPiece(piece: readonly Wanted[]): Procedure {
-    const { plex, copies } = this.#image
-    const read = yield* this.#transfer(piece, (first, gather, done) => plex.read(first, gather, done))
-    // then not all of it was read
-    if (!this.#mayGoOn) return
-    const good = piece.map(({ checksum }, place) => this.#checksum(place) === checksum)
-    for (const [place, isGood] of good.entries()) {
-      if (isGood) continue
-      if (read < 0) this.#unreadCount += 1
-      else this.#user.damaged(piece[place]!.physical)
-    }
-    const failure = yield* this.#transfer(
-      piece,
-      (first, gather, done) => plex.write(first, gather, done, this.#copy),
-      good,
-    )
-    if (failure < 0) copies.failed(this.#copy, `a write of the resync failed with error ${-failure}`)
+    yield* this.#user.pace(wanted.length * BLOCK_SIZE)
   }
 
   #checksum(place: number): number {
