@@ -116,7 +116,7 @@ export class Engine implements OwnershipEffects, LinkUser {
   /** When the next turn is due, if nothing happens before. */
   nextWakeMs(): number {
     const nowMs = this.world.clock.now()
-    const owner = (this.isServing && this.owner?.nextWakeMs(nowMs)) || Number.POSITIVE_INFINITY
+    const owner = (this.isServing ? this.owner?.nextWakeMs(nowMs) : undefined) ?? Number.POSITIVE_INFINITY
     const rest = Math.min(this.#quiesce.nextWakeMs(nowMs), this.#rejoin.atMs)
     return Math.min(this.ownership.nextWakeMs, this.link.nextWakeMs(), owner, rest)
   }

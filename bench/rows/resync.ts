@@ -28,14 +28,14 @@ export const resyncRow: TargetRow = {
 interface Round {
   readonly calm: FioResult
   readonly during: FioResult
-  /** by the resync, a second, under the load */
-  readonly copiedBytes: number
+  /** by the resync, while the load began, ran and ended */
+  readonly copiedBytesPerSecond: number
 }
 
 async function resync(settings: RowSettings): Promise<Section> {
   const { isQuick, tell } = settings
   const rounds = settings.rounds ?? (isQuick ? 1 : ROUNDS)
-  const seconds = settings.seconds ?? (isQuick ? 1 : 2)
+  const seconds = settings.seconds ?? (isQuick ? 1 : 4)
   const byteLength = settings.byteLength ?? (isQuick ? 512 : 1024) * MIB
   const directory = emptyDirectory(settings)
   const pollux = { durability: 'pair', isApart: true } as const
@@ -74,7 +74,7 @@ async function resync(settings: RowSettings): Promise<Section> {
       figure('median during a resync', 'us', ({ during }) => during.p50Us),
       figure('operations without', 'a second', ({ calm }) => calm.iops),
       figure('operations during a resync', 'a second', ({ during }) => during.iops),
-      figure('copied meanwhile', 'MiB/s', ({ copiedBytes }) => copiedBytes / MIB),
+      figure('copied meanwhile', 'MiB/s', ({ copiedBytesPerSecond }) => copiedBytesPerSecond / MIB),
     ],
     charts: [],
     notes: [],
@@ -92,15 +92,18 @@ async function measure(pair: BenchPair, seconds: number): Promise<Round> {
   const started = pair.up()
   started.catch(() => undefined)
   const before = await until(pair, isCopied, 'a resync under way, and a log in both memories')
+  const beforeMs = performance.now()
   const during = await runFio(run, { uri: pair.uri }, load, { seconds })
   const after = await pair.engine('castor')
   if (after === undefined || !isCopied(after))
     throw new Error('the resync ended before the load, or the link did: give less --seconds or more --size')
-  const copiedBytes = (copiedBytesOf(after) - copiedBytesOf(before)) / seconds
+  const copiedBytes = copiedBytesOf(after) - copiedBytesOf(before)
+  if (copiedBytes < 0) throw new Error('the resync has begun again under the load')
+  const copiedBytesPerSecond = (copiedBytes / (performance.now() - beforeMs)) * 1000
   await started
   await until(pair, isInSync, 'both plexes in sync')
   await pair.giveBack('pollux')
-  return { calm, during, copiedBytes }
+  return { calm, during, copiedBytesPerSecond }
 }
 
 const isInSync = ({ plexes }: BenchStatus): boolean => plexes?.[1]?.state === 'in-sync'

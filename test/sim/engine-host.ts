@@ -15,7 +15,7 @@ import type { SimWorld } from './world.ts'
 
 const ECANCELED = -125
 /** Whoever opens the same disk more often within a second tries again without a pause. */
-const OPENINGS_MAX = 6
+const OPENINGS_MAX = 20
 
 /** What an operation does to the outside; not whole: its process ends in the middle of it. */
 type Effect = (isWhole: boolean) => number
@@ -109,7 +109,7 @@ export class SimEngine {
   opened(path: string): void {
     this.openDisks += 1
     const { nowMs } = this.world.scheduler
-    const times = [...(this.#openings.get(path) ?? []), nowMs].slice(-1 - OPENINGS_MAX)
+    const times = [...(this.#openings.get(path) ?? []), nowMs].slice(-(OPENINGS_MAX + 1))
     this.#openings.set(path, times)
     if (times.length > OPENINGS_MAX && nowMs - times[0]! < 1000)
       throw new Error(`${this.node.name} has opened ${path} ${times.length} times within a second`)

@@ -27,6 +27,7 @@ import type { PlexDisks, RecordedPlex } from '../volume/open-plexes.ts'
 import { openImage } from './open-image.ts'
 import { mustOwn, whileOwning } from './owning.ts'
 import { Readmission } from './readmission.ts'
+import type { ClientLoad } from './resync-rate.ts'
 import { Returning } from './returning.ts'
 import { Scrubbing } from './scrubbing.ts'
 
@@ -130,7 +131,7 @@ export class Owner {
       plexes: settings.aggregate.plexes,
       openRemote: parts.openRemote,
       whose: { pair: settings.pair, aggregate: settings.aggregate.identity },
-      waits: [aggregate.acknowledgements.waits, aggregate.stabilities.waits],
+      clients: loadOf(aggregate),
       stillOwner: parts.stillOwner,
     })
     this.scrubbing.onMapDamage = () => {
@@ -340,6 +341,14 @@ export class Owner {
     const lag = ring.head - 1 - this.vault.durable
     const isAwaited = stabilities.count > 0 && stabilities.nextSequence > this.vault.promised
     if (isAwaited || this.vault.lacksOwed || lag * BLOCK_SIZE >= VAULT_LAG_BYTES) this.vault.start()
+  }
+}
+
+function loadOf({ acknowledgements, stabilities, sessions }: Aggregate): ClientLoad {
+  return {
+    waits: [acknowledgements.waits, stabilities.waits],
+    hasPending: () => acknowledgements.count + stabilities.count > 0,
+    isHeldUp: () => sessions.hasStalled,
   }
 }
 

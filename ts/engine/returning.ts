@@ -1,5 +1,4 @@
 import { StoreError } from '../base/errors.ts'
-import type { Histogram } from '../base/histogram.ts'
 import type { PlexPlace } from '../base/plex-place.ts'
 import type { Procedure } from '../base/procedure.ts'
 import { BLOCK_SIZE } from '../base/units.ts'
@@ -26,7 +25,7 @@ import { resync } from '../volume/resync.ts'
 import { Backoff } from './backoff.ts'
 import { mustOwn, type Right } from './owning.ts'
 import { Pacer } from './pacer.ts'
-import { ResyncRate } from './resync-rate.ts'
+import { type ClientLoad, ResyncRate } from './resync-rate.ts'
 
 export interface ReturningParts extends Right {
   readonly world: World
@@ -37,8 +36,7 @@ export interface ReturningParts extends Right {
   /** opens the disks of the partner */
   readonly openRemote: () => Procedure<PlexDisks>
   readonly whose: Whose
-  /** how long the requests of clients wait */
-  readonly waits: readonly Histogram[]
+  readonly clients: ClientLoad
 }
 
 const BACKOFF = { firstMs: 500, maxMs: 10_000, forgivenAfterMs: 20_000 }
@@ -70,7 +68,7 @@ export class Returning {
     this.#backoffs = parts.plexes.map(() => new Backoff(BACKOFF))
     const { clock } = parts.world
     this.#pacer = new Pacer(clock, () => this.#isOver || this.isQuiet)
-    this.#rate = new ResyncRate(clock, this.#pacer, parts.waits)
+    this.#rate = new ResyncRate(clock, this.#pacer, parts.clients)
   }
 
   get isRunning(): boolean {
@@ -83,8 +81,9 @@ export class Returning {
    */
   linkUp(isOutlived: boolean): void {
     if (isOutlived) this.leaveOutRemote('the link to its disks was down')
-    for (const { isRemote, plex } of this.#parts.image.copies.all)
-      if (isRemote) this.#backoffs[plex]!.forget()
+    const missing = this.#missing
+    if (missing?.isRemote !== true) return
+    this.#backoffs[missing.plex]!.forget()
     this.#dueMs = 0
   }
 
@@ -110,7 +109,8 @@ export class Returning {
   }
 
   nextWakeMs(): number {
-    return this.#running === undefined ? this.#dueMs : this.#pacer.nextWakeMs()
+    if (this.#running !== undefined) return this.#pacer.nextWakeMs()
+    return this.isQuiet ? Number.POSITIVE_INFINITY : this.#dueMs
   }
 
   /** The ownership ends: what is left to be done until nothing is in flight. */
@@ -138,7 +138,7 @@ export class Returning {
 
   #begin(nowMs: number): boolean {
     if (this.#isOver || this.isQuiet) return false
-    const copy = this.#parts.image.copies.all.find(({ state }) => state === 'missing')
+    const copy = this.#missing
     if (copy === undefined) {
       this.#dueMs = Number.POSITIVE_INFINITY
       return false
@@ -148,6 +148,10 @@ export class Returning {
     this.#returning = copy
     this.#running = this.#bringBack(copy)
     return true
+  }
+
+  get #missing(): Copy | undefined {
+    return this.#parts.image.copies.all.find(({ state }) => state === 'missing')
   }
 
   #waitFor({ plex }: Copy, nowMs: number): void {
@@ -165,7 +169,7 @@ export class Returning {
     this.#ended()
     if (this.#isOver) return
     // not the plex's fault
-    if (this.isQuiet) this.#backoffs[copy.plex]!.forget()
+    if (error.code === 'FENCED') this.#backoffs[copy.plex]!.forget()
     if (copy.state === 'filling') this.#parts.image.copies.setState(copy, 'missing')
     if (copy.state === 'missing') copy.because = error.message
     this.#waitFor(copy, nowMs)
@@ -185,11 +189,7 @@ export class Returning {
     this.#mustGoOn()
     yield* this.#mark(copy)
     // and this one has begun without it
-    while (consistency.isRunning) {
-      this.#mustGoOn()
-      yield 'wait'
-    }
-    this.#mustGoOn()
+    yield* this.#betweenPoints()
     copies.setState(copy, 'filling', 'a resync brings it what it has missed')
     const from = copy.base.generation === 0 ? 'everything' : `what was born after ${copy.base.generation}`
     world.host.event('info', 'resync', `plex ${copy.plex} gets ${from}`, { plex: copy.plex })
@@ -202,6 +202,8 @@ export class Returning {
       const text = `${unreadCount} blocks cannot be read from the plex in sync`
       throw new StoreError('DISK_FAILED', `${text}: it is tried again, until they are, or are written anew`)
     }
+    // one that is tried again may have a volume that was deleted since, and was passed over
+    yield* this.#betweenPoints()
     copy.isCopied = true
     consistency.force('a plex is whole again')
     while (copy.state === 'filling' && !copy.isWhole) {
@@ -216,6 +218,14 @@ export class Returning {
     this.#backoffs[copy.plex]!.good(world.clock.now())
     const text = `plex ${copy.plex} is in sync again: ${this.copiedBytes} bytes were copied`
     world.host.event('info', 'plex in sync', text, { plex: copy.plex, copiedBytes: this.copiedBytes })
+  }
+
+  *#betweenPoints(): Procedure {
+    while (this.#parts.consistency.isRunning) {
+      this.#mustGoOn()
+      yield 'wait'
+    }
+    this.#mustGoOn()
   }
 
   #mustGoOn(): void {
@@ -238,6 +248,7 @@ export class Returning {
     this.#rate.begin()
     return {
       isOver: () => this.#isOver || this.isQuiet || !this.#parts.stillOwner(),
+      pieceBlocks: () => this.#rate.pieceBlocks,
       pace: (byteLength) => this.#pace(byteLength),
       damaged: (physical) => {
         const text = `block ${physical} is damaged on every plex in sync; it is not copied`

@@ -146,7 +146,6 @@ export interface ScrubStatus {
   }[]
 }
 
-/** One plex of an aggregate, as its owner sees it. */
 export interface ResyncProgress {
   readonly copiedBytes: number
   /** all that is in use and was not copied; how much of it the plex has already is found on the way */
@@ -155,6 +154,7 @@ export interface ResyncProgress {
   readonly bytesPerSecond: number
 }
 
+/** One plex of an aggregate, as its owner sees it. */
 export interface PlexStatus {
   readonly plex: number
   readonly state: 'in-sync' | 'filling' | 'missing'

@@ -1,3 +1,4 @@
+import { assert } from '../base/assert.ts'
 import type { Procedure } from '../base/procedure.ts'
 import { BLOCK_SIZE } from '../base/units.ts'
 import { type MemoryPool, memoryPool } from '../disk/memory-pool.ts'
@@ -10,6 +11,7 @@ import {
   POINTER_PRESENT,
   POINTER_WORDS,
   POINTERS_PER_BLOCK,
+  TREE_HEIGHT_MAX,
 } from '../format/block-pointer.ts'
 import type { Copy } from '../plex/copies.ts'
 import type { Completion } from '../ports/completion.ts'
@@ -20,6 +22,8 @@ import { FAILURES_MAX, nextUnder, nodeIndex, reachOf } from './tree.ts'
 import { bytesToWords } from './words.ts'
 
 export interface ResyncUser {
+  /** How many blocks are copied at once, at most. */
+  pieceBlocks(): number
   /** Whether the resync shall end now. */
   readonly isOver: () => boolean
   /** Waits until more may be copied, after so many bytes were. */
@@ -35,10 +39,8 @@ export interface ResyncOutcome {
   readonly unreadCount: number
 }
 
-/** Neighbours under one leaf that are copied at once: requests of clients are not to wait behind more. */
-const PIECE_POINTERS = 32
-/** With the leaf and the nodes above it. */
-const PIECE_BLOCKS = PIECE_POINTERS + 8
+/** All under one leaf, it and the nodes above it. */
+const PIECE_BLOCKS_MAX = POINTERS_PER_BLOCK + TREE_HEIGHT_MAX
 const TRANSFERS = 16
 /** Pieces looked at before others get a turn. */
 const PIECES_PER_STEP = 64
@@ -57,7 +59,7 @@ interface Wanted {
 /**
  * Copies to a plex that is being filled what was born after its base and before it was written again: from
  * then on every consistency point has written to it, too. Runs while clients and consistency points do. What
- * a batch copies is reached by the newest generation, and pinned, so that nobody writes to its places at the
+ * a piece copies is reached by the newest generation, and pinned, so that nobody writes to its places at the
  * same time.
  */
 export function* resync(image: Image, copy: Copy, user: ResyncUser): Procedure<ResyncOutcome> {
@@ -89,7 +91,7 @@ class Resync {
     this.#copy = copy
     this.#user = user
     this.#pool = memoryPool(image.world.memory)
-    this.#memory = this.#pool.borrowAsIs(PIECE_BLOCKS * BLOCK_SIZE)
+    this.#memory = this.#pool.borrowAsIs(PIECE_BLOCKS_MAX * BLOCK_SIZE)
     this.#writtenFrom = image.generation + 1
   }
 
@@ -128,7 +130,6 @@ class Resync {
       if (tree === undefined || block >= tree.blockCount) return
       this.#wanted = []
       const skips = failures > FAILURES_MAX
-      if (skips) this.#unreadCount += 1
       const next = this.#collect(tree, block, skips)
       if (next >= 0) {
         yield* this.#copyWanted()
@@ -154,23 +155,30 @@ class Resync {
     for (let level = height; ; level -= 1) {
       const physical = tree.locate(root, height, block, level, this.#waiter)
       if (physical === HOLE) return this.#saw(block, height, level, Math.max(tree.holeLevel, 1))
-      if (physical === FAILED && skips) return this.#saw(block, height, level, level)
+      if (physical === FAILED && skips) return this.#passOver(this.#saw(block, height, level, level))
       if (physical === FAILED || physical === WAIT) return physical
       if (tree.birth <= this.#copy.base.generation) return this.#saw(block, height, level, level)
       if (this.#seen[level] !== nodeIndex(block, level)) this.#add(physical, tree.checksum, tree.birth)
       if (level > 1) continue
       const frame = cache.get(physical, tree.checksum, this.#waiter)
-      if (frame === FAILED && skips) return this.#saw(block, height, 0, 1)
+      if (frame === FAILED && skips) return this.#passOver(this.#saw(block, height, 0, 1))
       if (frame < 0) return frame
       const next = this.#saw(block, height, 0, 1)
-      const end = Math.min(next, block + PIECE_POINTERS)
-      for (let each = block; each < end; each += 1)
+      const most = Math.max(1, this.#user.pieceBlocks())
+      for (let each = block, nodes = this.#wanted.length; each < next; each += 1) {
+        if (this.#wanted.length - nodes >= most) return each
         this.#want(cache.u32, cache.frameWord(frame) + (each % POINTERS_PER_BLOCK) * POINTER_WORDS)
-      return end
+      }
+      return next
     }
   }
 
-  /** The nodes over a block, down to above `level`, are taken. Returns what comes after those under `under`. */
+  #passOver(next: number): number {
+    this.#unreadCount += 1
+    return next
+  }
+
+  /** The nodes over a block, down to above `level`, are taken. Returns what is after those under `under`. */
   #saw(block: number, height: number, level: number, under: number): number {
     for (let each = level + 1; each <= height; each += 1) this.#seen[each] = nodeIndex(block, each)
     return nextUnder(block, under)
@@ -183,7 +191,9 @@ class Resync {
 
   #add(physical: number, checksum: number, birth: number): void {
     if (birth <= this.#copy.base.generation || birth >= this.#writtenFrom) return
-    if (this.#image.plex.holds(physical)) this.#wanted.push({ physical, checksum })
+    if (!this.#image.plex.holds(physical)) return
+    assert(this.#wanted.length < PIECE_BLOCKS_MAX, 'no tree is higher than its format allows')
+    this.#wanted.push({ physical, checksum })
   }
 
   *#copyWanted(): Procedure {

@@ -75,7 +75,7 @@ class Owner {
       vault,
       plexes: this.plexes.map((disks) => disks.map(({ path }) => path)),
       whose: settings,
-      waits: [],
+      clients: { waits: [], hasPending: () => false, isHeldUp: () => false },
       stillOwner: () => this.isOwner,
     }
     return parts as unknown as ReturningParts
@@ -249,6 +249,28 @@ t.test('it begins between two consistency points', async (t) => {
   )
   owner.consistency.isRunning = false
   t.ok(owner.returns())
+})
+
+t.test('a consistency point that is under way when all is copied does not make it whole', async (t) => {
+  const owner = new Owner()
+  owner.lose()
+  owner.replace()
+  t.ok(owner.turnUntil(() => owner.returning.copiedBytes > 0))
+  // it is tried again, and has a volume that was deleted meanwhile: the resync has passed that over
+  owner.consistency.isRunning = true
+  owner.turnUntil(() => owner.copy.isCopied)
+  t.notOk(owner.copy.isCopied)
+  owner.consistency.isRunning = false
+  t.ok(owner.returns())
+})
+
+t.test('one that is about to hand over is not woken for a plex that is missing', async (t) => {
+  const owner = new Owner()
+  owner.lose()
+  owner.isGone = true
+  owner.turnUntil(() => owner.returning.nextWakeMs() < Number.POSITIVE_INFINITY)
+  owner.returning.isQuiet = true
+  t.equal(owner.returning.nextWakeMs(), Number.POSITIVE_INFINITY)
 })
 
 t.test('the vault gets its marks when all else is there, and only then is the plex in sync', async (t) => {

@@ -87,6 +87,7 @@ class Mirrored {
     let byteLength = 0
     const user = {
       isOver,
+      pieceBlocks: () => 32,
       *pace(more: number): Procedure {
         byteLength += more
         between()
