@@ -45,6 +45,14 @@ export const addedDisks: readonly Mutation[] = [
     checker: ['sim/added-disks.test'],
   },
   {
+    name: 'a disk that was added has no superblock before the first consistency point',
+    file: 'ts/volume/open-plexes.ts',
+    find: 'filter((disk) => !isIt(newestOf(disk), newest))',
+    replace: 'filter((disk) => newestOf(disk) !== undefined && !isIt(newestOf(disk), newest))',
+    breaks: 'after a crash in the middle of that, no plex can be used',
+    checker: ['property/volume/added-disks.test', 'sim/added-disks.test'],
+  },
+  {
     name: 'a superblock does not count the blocks of a disk that was added',
     file: 'ts/consistency-point/next-superblock.ts',
     find: 'blockCount: plex.blockCount',

@@ -218,3 +218,15 @@ t.test('a disk that is not labelled makes its plex missing, and nothing else sto
   t.same(world.plexesInSync(only(world)), [0])
   t.ok(world.events.some((line) => line.includes(`${second} is blank; label it`)))
 })
+
+t.test('a node that cannot open the longer list does not end the service', async (t) => {
+  const world = labelledPair(46, deployments['shared disks']!)
+  world.replaceDisk(world.pathsOf(only(world), 0)[1]!)
+  world.added.list(world.pollux, only(world))
+  restart(world, world.pollux)
+  mustCome(world, 'the keeper is back', () => isWell(world))
+  mustAsk(world, 'handover', {})
+  mustCome(world, 'castor serves again', () => world.owner === world.castor)
+  t.ok(world.events.some((line) => /is blank; label it/.test(line)))
+  mustRead(t, world, 'what was there is there')
+})

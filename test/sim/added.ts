@@ -4,8 +4,8 @@ import type { Random } from './random.ts'
 import type { AggregateWorld, SimWorld } from './world.ts'
 
 /**
- * An operator adds disks to aggregates: labels one for each plex, then changes the settings of the nodes one by
- * one. A node goes by its settings when it starts.
+ * An operator adds disks to aggregates: labels one for each plex, then changes the settings of the nodes one
+ * by one. A node goes by its settings when it starts.
  */
 export class Added {
   readonly #world: SimWorld

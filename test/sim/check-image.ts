@@ -11,7 +11,7 @@ import type { AggregateWorld, SimWorld } from './world.ts'
 /** What else does not fit when a block with pointers is damaged: nothing below it is reached. */
 const FOLLOWS = ['superblock', 'directory', 'volume', 'leaked']
 
-/** What `pollux check` says of copies of the disks of a plex. Throws StoreError if they cannot be read as such. */
+/** What `pollux check` says of copies of the disks of a plex. Throws StoreError if that cannot be said. */
 export function checkCopy(
   world: SimWorld,
   aggregate: AggregateWorld,

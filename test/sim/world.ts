@@ -89,7 +89,7 @@ export class SimWorld {
   isDoomed = false
   /** disks in whose place a blank one has come */
   disksLost = 0
-  /** disks that were added to each plex, and how many of them the settings of a node list from its next start on */
+  /** disks that were added to each plex, and what the settings of a node list from its next start on */
   readonly added: Added
   readonly #platters = new Map<string, Platter>()
   readonly #losses = new Map<string, Losses>()

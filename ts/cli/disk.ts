@@ -96,7 +96,7 @@ function labelAdded(
   if (!Number.isInteger(count) || !here.every(areLast) || new Set(given).size < given.length) {
     const lists = here.map(({ paths }) => paths.join(' ')).join(', and ')
     const text = `the disks of aggregate ${name} are ${lists}; --add is for the last ones of each list`
-    throw new StoreError('USAGE', `${text}, and does not fit for the first one: correct the configuration`)
+    throw new StoreError('USAGE', `${text}: write the new disks there first, then give exactly those`)
   }
   const wanted = { pair, name, identity, force: options.force === true, plexes: here, count }
   const sizes = sizesOf(options.size, count)

@@ -114,8 +114,8 @@ export interface BlockRange {
 }
 
 /**
- * Which blocks of a plex lie on each of its disks: one behind the other, each from a multiple of a map block's
- * reach on, so that each has map blocks of its own. A disk that is added changes nothing for those before it.
+ * Which blocks of a plex lie on each of its disks: one behind the other, each from a multiple of a map
+ * block's reach on, so that each has map blocks of its own. A disk that is added moves nothing.
  */
 export function blockRanges(disks: readonly DiskZones[]): BlockRange[] {
   let next = 0

@@ -219,7 +219,7 @@ export class RemotePlex {
     return disks.map(({ path, byteLength }, at) => new RemoteDisk(this, at, `${partner}:${path}`, byteLength))
   }
 
-  /** Something was opened again: whether it is what it was. Disks that were added behind it change nothing. */
+  /** Something was opened again: whether it is what it was. Disks that were added behind it do not count. */
   #isSame(opened: Uint8Array): boolean {
     const disks = disksIn(opened)
     const before = this.#identities

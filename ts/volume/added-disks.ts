@@ -8,9 +8,9 @@ import type { MemoryPort } from '../ports/memory.ts'
 import type { World } from '../ports/world.ts'
 
 /*
- * A plex gets more disks: they are labelled as the last ones of a longer list, and empty. An opening with that
- * list has the labels of the others count them first, then writes superblocks to them, and its first consistency
- * point makes them part of the image.
+ * A plex gets more disks: they are labelled as the last ones of a longer list, and empty. An opening with
+ * that list has the labels of the others count them first, then writes superblocks to them, and its first
+ * consistency point makes them part of the image.
  */
 
 /** The labels of the others do not count these disks yet. */

@@ -208,7 +208,7 @@ export class Image {
     return this.superblock.blockCount < this.plex.blockCount
   }
 
-  /** Labels that are damaged, or do not count all disks. For the owner, once it may write, before all else. */
+  /** Labels that are damaged, or do not count all disks. For the owner, before it writes anything else. */
   *repairLabels(): Procedure {
     const { copies, world } = this
     for (const copy of [...copies.reading]) {

@@ -91,7 +91,7 @@ export class SpaceScan {
   }
 }
 
-/** What a sweep of so many blocks passes over from `first` on: after the last block it goes on with the first. */
+/** What a sweep of so many blocks passes over from `first` on; after the last block comes the first. */
 export function swept(intervals: readonly Interval[], first: number, blockCount: number): Interval[] {
   const after = intervals.map((each) => ({ first: Math.max(each.first, first), end: each.end }))
   const before = intervals.map((each) => ({ first: each.first, end: Math.min(each.end, first) }))
