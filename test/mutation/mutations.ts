@@ -1,3 +1,4 @@
+import { addedDisks } from './added-mutations.ts'
 import type { Mutation } from './mutation.ts'
 import { plexes } from './plex-mutations.ts'
 import { recovery } from './recovery-mutations.ts'
@@ -315,4 +316,5 @@ export const mutations: readonly Mutation[] = [
   ...consistencyPoints,
   ...ownership,
   ...plexes,
+  ...addedDisks,
 ]

@@ -61,9 +61,8 @@ export class Atlas {
   /** The same, and it has every block: this plex may be lost for good. */
   isWholeOnOtherPlex(aggregate: AggregateWorld, plex: number): boolean {
     if (!this.isOnOtherPlex(aggregate, plex)) return false
-    const path = aggregate.disks[1 - plex]!
     try {
-      return checkCopy(this.#world, path, this.#world.platter(path).copy()).good
+      return checkCopy(this.#world, aggregate, 1 - plex).good
     } catch (error) {
       if (!(error instanceof StoreError)) throw error
       return false

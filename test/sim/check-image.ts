@@ -11,12 +11,18 @@ import type { AggregateWorld, SimWorld } from './world.ts'
 /** What else does not fit when a block with pointers is damaged: nothing below it is reached. */
 const FOLLOWS = ['superblock', 'directory', 'volume', 'leaked']
 
-/** What `pollux check` says of a copy of a disk. Throws StoreError if it cannot be read as one at all. */
-export function checkCopy(world: SimWorld, path: string, copy: Platter): CheckReport {
+/** What `pollux check` says of copies of the disks of a plex. Throws StoreError if that cannot be said. */
+export function checkCopy(
+  world: SimWorld,
+  aggregate: AggregateWorld,
+  plex: number,
+  copied: (platter: Platter) => Platter = (platter) => platter.copy(),
+): CheckReport {
   const memory = new SimMemory(world.mappings)
-  const disk = new PromptDisk(copy, memory, path)
+  const paths = world.pathsOf(aggregate, plex)
+  const disks = paths.map((path) => new PromptDisk(copied(world.platter(path)), memory, path))
   try {
-    return drive(check([disk], memory), [disk])
+    return drive(check(disks, memory), disks)
   } finally {
     memory.giveBackAll()
   }
@@ -47,17 +53,19 @@ export class ImageCheck {
   }
 
   #each(aggregate: AggregateWorld, copied: (platter: Platter) => Platter, how: string): CheckReport[] {
-    const platters = this.#world.plattersOf(aggregate)
-    return this.#world
-      .plexesInSync(aggregate)
-      .map((plex) => this.#check(aggregate, plex, copied(platters[plex]!), how))
+    return this.#world.plexesInSync(aggregate).map((plex) => this.#check(aggregate, plex, copied, how))
   }
 
-  #check(aggregate: AggregateWorld, plex: number, copy: Platter, how: string): CheckReport {
+  #check(
+    aggregate: AggregateWorld,
+    plex: number,
+    copied: (platter: Platter) => Platter,
+    how: string,
+  ): CheckReport {
     this.checks += 1
     const path = aggregate.disks[plex]!
     try {
-      const report = checkCopy(this.#world, path, copy)
+      const report = checkCopy(this.#world, aggregate, plex, copied)
       const unexplained = this.#unexplained(report.problems, aggregate, this.#world.platter(path))
       if (unexplained.length === 0) return report
       const what = unexplained.map(({ kind, text }) => `${kind}: ${text}`).slice(0, 5)

@@ -23,9 +23,11 @@ export function checkLeaks(world: SimWorld): void {
 }
 
 /** An owner has all disks open that it reaches; where nothing is shared, a keeper serves its own to it. */
-function disksInUse({ engine, place }: SimEngine, { aggregates, options }: SimWorld): number {
-  if (options.isApart) return 1
-  return engine.owner === undefined ? 0 : aggregates[place]!.disks.length
+function disksInUse({ engine, place, node }: SimEngine, { aggregates, options, added }: SimWorld): number {
+  const aggregate = aggregates[place]!
+  const ofPlex = 1 + added.listedBy(node, aggregate)
+  if (options.isApart) return ofPlex
+  return engine.owner === undefined ? 0 : aggregate.disks.length * ofPlex
 }
 
 function leaksOf(host: SimEngine, world: SimWorld): [string, number][] {

@@ -220,7 +220,7 @@ export class SimEngine {
 
   #openDisk(path: string): SimDisk {
     const platter = this.world.platter(path)
-    const isOfCastor = this.world.aggregates[this.place]!.disks.indexOf(path as never) === 0
+    const isOfCastor = this.world.pathsOf(this.world.aggregates[this.place]!, 0).includes(path)
     if (this.world.options.isApart && isOfCastor !== (this.node === this.world.castor))
       throw new Error(`${path} is on the other host`)
     if (platter.isGone) throw new StoreError('DISK_MISSING', `${path} is not there; check the disk`)

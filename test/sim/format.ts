@@ -85,7 +85,21 @@ export function labelPlex(
   plex: number,
   identity: Uint8Array,
 ): PromptDisk {
-  const path = aggregate.disks[plex]!
+  return labelAs(world, aggregate, plex, identity, {
+    path: aggregate.disks[plex]!,
+    diskIndex: 0,
+    diskCount: 1,
+  })
+}
+
+/** Labels any disk of a plex. */
+export function labelAs(
+  world: SimWorld,
+  aggregate: AggregateWorld,
+  plex: number,
+  identity: Uint8Array,
+  { path, diskIndex, diskCount }: { path: string; diskIndex: number; diskCount: number },
+): PromptDisk {
   const disk = new PromptDisk(world.platter(path), world.memory, path)
   const facts = {
     pair: identityFromText(world.identity('pair'))!,
@@ -93,8 +107,8 @@ export function labelPlex(
     disk: identity,
     aggregateName: aggregate.name,
     plex,
-    diskIndex: 0,
-    diskCount: 1,
+    diskIndex,
+    diskCount,
     vaultByteLength: vaultByteLengthOf(logLayout(world.options.logPages)),
     labelledAtMs: 0,
   }

@@ -49,6 +49,7 @@ export function drawOptions(seed: number, faultMs?: number): SeedOptions {
       cpFillMark: random.pick([0.2, 0.4, 0.6]),
       isTight,
       ...drawScrubs(seed),
+      addsDisks: !isTight && new Random(seed ^ 0xadd15c).chance(0.25),
     },
     faultMs: faultMs ?? 12_000,
     faultEveryMs: random.pick([300, 600, 1200]),

@@ -1,4 +1,4 @@
-import { labelPlex } from './format.ts'
+import { labelAs } from './format.ts'
 import { onPlatters } from './outside-faults.ts'
 import type { Fault, Heal, Scene } from './scene.ts'
 import type { AggregateWorld } from './world.ts'
@@ -49,13 +49,12 @@ function losePlex(scene: Scene, aggregate: AggregateWorld, plex: number): Heal {
     if (!platter.faults.isGone) return
     if (!atlas.isStale(aggregate, plex)) return world.scheduler.after(LOOKS_EVERY_MS, look)
     if (!atlas.isWholeOnOtherPlex(aggregate, plex)) return heal()
-    world.replaceDisk(path)
-    labelPlex(
-      world,
-      aggregate,
-      plex,
-      new Uint8Array(16).map(() => random.below(256)),
-    )
+    const paths = world.pathsOf(aggregate, plex)
+    for (const [diskIndex, each] of paths.entries()) {
+      world.replaceDisk(each)
+      const identity = new Uint8Array(16).map(() => random.below(256))
+      labelAs(world, aggregate, plex, identity, { path: each, diskIndex, diskCount: paths.length })
+    }
     world.note(`${path} is lost, and a blank disk is in its place`)
     // what waits for an answer of the old one gets it
     heal()

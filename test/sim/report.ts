@@ -44,6 +44,7 @@ export class Report {
         ` ${mean('imageChecks')} checks of a disk`,
       `${sum('mirrored')} seeds with two plexes: ${sum('resyncs')} plexes came into sync again,` +
         ` ${sum('repairs')} blocks were repaired, ${sum('disksLost')} disks replaced`,
+      `disks added to plexes: ${sum('disksAdded')}`,
       `faults: ${[...this.#faults].map(([name, count]) => `${name} ${count}`).join(', ')}`,
     ]
   }

@@ -55,6 +55,8 @@ export interface Outcome {
   readonly resyncs: number
   readonly repairs: number
   readonly disksLost: number
+  /** disks that plexes have got besides their first ones */
+  readonly disksAdded: number
   readonly faults: Readonly<Record<string, number>>
   readonly simulatedMs: number
   readonly steps: number
@@ -127,7 +129,9 @@ class Run {
     const atlas = new Atlas(world)
     const scene = new Scene(world, atlas, this.#clients, () => this.#memoryLost())
     this.#faults = new FaultMaker(scene, this.#options)
+    if (world.options.addsDisks) world.added.plan(new Random(this.#seed ^ 0xadd), this.#options.faultMs)
     world.runFor(this.#options.faultMs)
+    world.added.finish()
     this.#faults.stop()
     this.#converge()
     this.#goHome()
@@ -154,6 +158,7 @@ class Run {
       resyncs: world.arbiter.resyncs,
       repairs: world.repairs,
       disksLost: world.disksLost,
+      disksAdded: world.added.count,
       faults: Object.fromEntries(this.#faults?.counts ?? []),
       simulatedMs: world.scheduler.nowMs,
       steps: world.scheduler.executed,
@@ -251,6 +256,7 @@ class Run {
     this.#scrubs.stop()
     checkLeaks(world)
     for (const aggregate of world.aggregates) {
+      world.added.mustCount(aggregate)
       for (const { volumes } of this.#scrubs.findsWhatCheckFinds(aggregate))
         operatorSees(this.#operators[aggregate.place]!, volumes)
       this.#plexes.mustBeEqual(aggregate)

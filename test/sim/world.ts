@@ -4,6 +4,7 @@ import { layOutZones } from '../../ts/disk/zones.ts'
 import { identityText } from '../../ts/format/identity.ts'
 import { logLayout, vaultByteLengthOf } from '../../ts/format/log-ring.ts'
 import type { OwnerRecord } from '../../ts/format/owner-record.ts'
+import { Added } from './added.ts'
 import { SimArbiter } from './arbiter.ts'
 import type { SimEngine } from './engine-host.ts'
 import { Losses } from './losses.ts'
@@ -32,6 +33,8 @@ export interface WorldOptions {
   readonly isApart?: boolean
   /** of two plexes, one may lose anything, and the other one nothing: all has to be healed from there */
   readonly provesHealing?: boolean
+  /** in the course of a seed, each plex gets one more disk */
+  readonly addsDisks?: boolean
 }
 
 export interface AggregateWorld {
@@ -86,6 +89,8 @@ export class SimWorld {
   isDoomed = false
   /** disks in whose place a blank one has come */
   disksLost = 0
+  /** disks that were added to each plex, and what the settings of a node list from its next start on */
+  readonly added: Added
   readonly #platters = new Map<string, Platter>()
   readonly #losses = new Map<string, Losses>()
   readonly #identities = new Map<string, string>()
@@ -107,6 +112,7 @@ export class SimWorld {
       losingPlex: options.provesHealing ? this.random.below(2) : undefined,
     }))
     for (const aggregate of this.aggregates) this.#losses.set(aggregate.name, new Losses(this, aggregate))
+    this.added = new Added(this)
     this.castor = new SimNode('castor', 'pollux', this)
     this.pollux = new SimNode('pollux', 'castor', this)
     this.nodes = [this.castor, this.pollux]
@@ -181,9 +187,14 @@ export class SimWorld {
     return platter
   }
 
-  /** The disks of an aggregate, by plex. */
+  /** The first disk of each plex of an aggregate. */
   plattersOf({ disks }: AggregateWorld): Platter[] {
     return disks.map((disk) => this.platter(disk))
+  }
+
+  /** The disks of a plex, as they are labelled. */
+  pathsOf(aggregate: AggregateWorld, plex: number): string[] {
+    return [aggregate.disks[plex]!, ...this.added.pathsOf(aggregate, plex)]
   }
 
   /** The disk is lost, with all that it holds: a blank one comes in its place. */
@@ -200,7 +211,10 @@ export class SimWorld {
   settings(node: SimNode, aggregate = this.aggregates[0]!): Omit<EngineSettings, 'boot'> {
     const named = (name: string) => ({ name, identity: this.identity(name) })
     const isHere = (plex: number): boolean => !this.options.isApart || (plex === 0) === (node === this.castor)
-    const plexes = aggregate.disks.map((disk, plex) => (isHere(plex) ? [disk] : ('partner' as const)))
+    const listed = 1 + this.added.listedBy(node, aggregate)
+    const plexes = aggregate.disks.map((_, plex) =>
+      isHere(plex) ? this.pathsOf(aggregate, plex).slice(0, listed) : ('partner' as const),
+    )
     return {
       aggregate: { ...named(aggregate.name), home: aggregate.home, plexes },
       node: named(node.name),

@@ -7,6 +7,7 @@ import { byteLengthText, exactByteLengthText, parseByteLength } from '../config/
 import { readLabel } from '../disk/label.ts'
 import { identityText } from '../format/identity.ts'
 import type { Disk } from '../ports/disk.ts'
+import { addDisks } from './add-disks.ts'
 import { defaultDir } from './context.ts'
 import { type FormattedDisk, formatAggregate, type Sizes } from './format-aggregate.ts'
 import { type DiskWorld, runProcedure } from './in-process.ts'
@@ -19,6 +20,7 @@ export interface LabelOptions {
   aggregate: string
   plex?: '0' | '1'
   size?: string
+  add?: true
   force?: true
   json?: true
 }
@@ -37,6 +39,7 @@ export async function labelDisks(devices: readonly string[], options: LabelOptio
   const plex = options.plex === undefined ? undefined : Number(options.plex)
   const plexes = aggregate.plexes.map((place) => (place === 'partner' ? [] : place))
   const isApart = aggregate.plexes.includes('partner')
+  if (options.add === true) return labelAdded(config, { ...aggregate, plexes }, devices, options)
   if (isApart) mustBeHere(config, aggregate, plex)
   const sizes = sizesOf(options.size, Math.max(...plexes.map(({ length }) => length)))
   if (sizes.length > 0 && plex !== undefined && !isApart)
@@ -52,11 +55,58 @@ export async function labelDisks(devices: readonly string[], options: LabelOptio
     if (isApart) return labelPlexAlone(world, { ...facts, plex: own, paths: plexes[own]! })
     return labelPlex(world, { ...facts, plexes, plex: own })
   })
+  tell(labelled, { ...aggregate, plexes }, config.partner.name, options)
+}
+
+/** Who has no disks of a plex in its settings has a partner that has. */
+interface PlexesHere {
+  readonly name: string
+  readonly plexes: readonly (readonly string[])[]
+}
+
+function tell(
+  labelled: readonly FormattedDisk[],
+  { name, plexes }: PlexesHere,
+  partner: string,
+  { json }: LabelOptions,
+): void {
   const size = layoutText(labelled)
-  if (options.json) return sayJson({ aggregate: name, disks: labelled, size })
+  if (json) return sayJson({ aggregate: name, disks: labelled, size })
   const what = (of: number) => (plexes.length === 1 ? 'a disk' : `a disk of plex ${of}`)
   for (const disk of labelled) say(`${disk.path} is ${what(disk.plex)} of aggregate ${name} now`)
-  if (isApart) say(`plex ${1 - own!}, on ${config.partner.name}, must be laid out alike: --size ${size}`)
+  const theirs = plexes.findIndex((disks) => disks.length === 0)
+  if (theirs >= 0) say(`plex ${theirs}, on ${partner}, must be laid out alike: --size ${size}`)
+}
+
+/** Labels disks that come last in the lists of the settings, and are new there. */
+function labelAdded(
+  { pair, partner }: NodeConfig,
+  aggregate: PlexesHere & Pick<AggregateConfig, 'identity'>,
+  devices: readonly string[],
+  options: LabelOptions,
+): void {
+  if (options.plex !== undefined)
+    throw new StoreError('USAGE', 'with --add, the settings say which plex each disk is of: leave out --plex')
+  const { name, identity, plexes } = aggregate
+  const here = plexes.map((paths, plex) => ({ plex, paths })).filter(({ paths }) => paths.length > 0)
+  const count = devices.length / here.length
+  const given = devices.map((device) => resolve(device))
+  const areLast = ({ paths }: { readonly paths: readonly string[] }): boolean =>
+    count < paths.length && paths.slice(-count).every((path) => given.includes(path))
+  if (!Number.isInteger(count) || !here.every(areLast) || new Set(given).size < given.length) {
+    const lists = here.map(({ paths }) => paths.join(' ')).join(', and ')
+    const text = `the disks of aggregate ${name} are ${lists}; --add is for the last ones of each list`
+    throw new StoreError('USAGE', `${text}: write the new disks there first, then give exactly those`)
+  }
+  const wanted = { pair, name, identity, force: options.force === true, plexes: here, count }
+  const sizes = sizesOf(options.size, count)
+  tell(
+    runProcedure((world) => addDisks(world, { ...wanted, sizes })),
+    aggregate,
+    partner.name,
+    options,
+  )
+  if (!options.json) say('they count when both nodes have started with these lists')
 }
 
 /** One plex is attached to the partner. */

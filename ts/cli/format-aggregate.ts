@@ -87,7 +87,8 @@ export function layOut(
   })
 }
 
-function reach({ path, byteLength }: Disk, wanted = byteLength): number {
+/** How many bytes of a disk are laid out. Throws DISK_TOO_SMALL. */
+export function reach({ path, byteLength }: Disk, wanted = byteLength): number {
   if (wanted <= byteLength) return wanted
   const text = `${path} has ${byteLength} bytes, and ${wanted} are to be laid out`
   throw new StoreError(

@@ -224,6 +224,7 @@ disk
     ),
   )
   .option('--size <size>', 'how much of each disk is laid out, as on the other host (default: all)')
+  .option('--add', 'disks that are new, and the last ones of their lists in the settings')
   .option('--force', 'also when there is something on them; it is lost')
   .addOption(json())
   .action(async (devices, options) => (await import('./disk.ts')).labelDisks(devices, options))

@@ -171,7 +171,8 @@ class ConsistencyPoint {
     const { space, superblock, logPages, world } = this.#image
     if (this.#options.epoch > superblock.epoch) {
       const window = Math.max(logPages * 2, Math.floor(space.total / 8))
-      space.avoid(superblock.cursor, Math.min(window, Math.floor(space.total / 2)))
+      const blocks = Math.min(window, Math.floor(space.total / 2))
+      space.avoid(superblock.cursor, blocks, superblock.blockCount)
       this.#image.avoidsUntilMs = world.clock.now() + AVOID_MS
     } else if (world.clock.now() >= this.#image.avoidsUntilMs) space.avoidNothing()
     space.begin()

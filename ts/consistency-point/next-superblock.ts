@@ -20,7 +20,7 @@ export function nextSuperblock(
   directory: PublishedTree,
   facts: NextFacts,
 ): SuperblockValues {
-  const { superblock, space, freeMap, copies } = image
+  const { superblock, space, freeMap, copies, plex } = image
   const { epoch, generation, lastSequence, node, wallMs } = facts
   const map = freeMap.superblockFields()
   const directoryPointer = wordsToBytes(directory.root)
@@ -39,6 +39,7 @@ export function nextSuperblock(
     directory: directoryPointer,
     directoryHeight: directory.height,
     directoryBlocks: directory.mappedBlocks,
+    blockCount: plex.blockCount,
     usedBlocks: space.usedNext,
     cursor: space.cursor,
     writtenAtMs: wallMs,

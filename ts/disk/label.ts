@@ -93,7 +93,11 @@ export function judgeLabels(head: Uint8Array | undefined, tail: Uint8Array | und
   if (headVerdict === 'good') {
     const tailLabel = tailVerdict === 'good' ? DiskLabel.decode(tail!, tailAt) : undefined
     const label = DiskLabel.decode(head!)
-    const same = tailLabel !== undefined && sameIdentity(tailLabel.disk, label.disk)
+    const same =
+      tailLabel !== undefined &&
+      sameIdentity(tailLabel.disk, label.disk) &&
+      // a crash in between has left one side as it was before disks were added
+      tailLabel.diskCount === label.diskCount
     return { kind: 'good', label, damaged: same ? undefined : 'tail' }
   }
   const what = head === undefined ? undefined : foreignSignature(head)
@@ -178,7 +182,7 @@ export function* mustBeBlank(disk: Disk, port: MemoryPort): Procedure {
   if (verdict.kind !== 'blank') throw notBlank(disk, verdict)
 }
 
-/** Writes the label to both ends again, after one of them was found damaged. */
+/** Writes the label to both ends again, one after the other: one of them is good at any moment. */
 export function* repairLabels(disk: Disk, label: DiskLabelValues, port: MemoryPort): Procedure {
   const pool = memoryPool(port)
   const scratch = pool.borrow(BLOCK_SIZE)
@@ -194,6 +198,7 @@ function* writeLabels(disk: Disk, label: DiskLabelValues, scratch: Memory): Proc
   DiskLabel.encode(label, bytes)
   seal(bytes)
   yield* must(disk, writeBytes(disk, tailLabelAt(label.byteLength), scratch.address, BLOCK_SIZE))
+  yield* must(disk, flushDisk(disk))
   yield* must(disk, writeBytes(disk, 0, scratch.address, BLOCK_SIZE))
   yield* must(disk, flushDisk(disk))
 }

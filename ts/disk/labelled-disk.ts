@@ -20,7 +20,8 @@ export interface ExpectedDisk {
 
 /** A disk whose label says that it belongs here. */
 export interface LabelledDisk extends OpenDisk {
-  readonly label: DiskLabelValues
+  /** as it is on the disk by now */
+  label: DiskLabelValues
   readonly zones: DiskZones
   /** the side whose label does not check */
   readonly damaged: 'head' | 'tail' | undefined
@@ -79,8 +80,12 @@ function labelMistake(label: DiskLabelValues, expected: ExpectedDisk): string | 
     return `belongs to another aggregate (${label.aggregateName}); check the configuration`
   }
   const { plex, diskIndex, diskCount } = expected
-  if (label.plex === plex && label.diskIndex === diskIndex && label.diskCount === diskCount) return undefined
+  const isInPlace = label.plex === plex && label.diskIndex === diskIndex
+  // one that was there before others were added need not count those yet; the last one counts all
+  if (isInPlace && diskIndex < label.diskCount && label.diskCount <= diskCount) return undefined
   const is = `disk ${label.diskIndex + 1} of ${label.diskCount} of plex ${label.plex}`
   const wanted = `disk ${diskIndex + 1} of ${diskCount} of plex ${plex}`
-  return `is ${is} and is configured as ${wanted}; correct the list of disks`
+  const isShort = isInPlace && label.diskCount > diskCount
+  const remedy = isShort ? 'add those that are missing to the list' : 'correct the list of disks'
+  return `is ${is} and is configured as ${wanted}; ${remedy}`
 }

@@ -1,6 +1,12 @@
 import { StoreError } from '../base/errors.ts'
 import { BLOCK_SIZE, isMultiple, MIB, roundDown, roundUp } from '../base/units.ts'
-import { AGGREGATE_BLOCKS_MAX, mapBlocksFor, mapIndexBlocksFor } from '../format/free-map.ts'
+import {
+  AGGREGATE_BLOCKS_MAX,
+  BITS_PER_MAP_BLOCK,
+  mapBlocksFor,
+  mapIndexBlocksFor,
+} from '../format/free-map.ts'
+import { MAP_INDEX_ENTRIES_MAX } from '../format/superblock.ts'
 
 /** Zones of a fixed size at both ends of a disk. */
 export const LABEL_ZONE_BYTES = MIB
@@ -99,4 +105,36 @@ export function mapBlockAt(zones: DiskZones, side: number, mapBlock: number): nu
 
 export function mapIndexBlockAt(zones: DiskZones, side: number, indexBlock: number): number {
   return zones.mapIndexAt + (side * mapIndexBlocksFor(zones.blockCount) + indexBlock) * BLOCK_SIZE
+}
+
+/** Blocks [first, end) of a plex. */
+export interface BlockRange {
+  readonly first: number
+  readonly end: number
+}
+
+/**
+ * Which blocks of a plex lie on each of its disks: one behind the other, each from a multiple of a map
+ * block's reach on, so that each has map blocks of its own. A disk that is added moves nothing.
+ */
+export function blockRanges(disks: readonly DiskZones[]): BlockRange[] {
+  let next = 0
+  return disks.map(({ blockCount }) => {
+    const first = next
+    const end = first + blockCount
+    next = roundUp(end, BITS_PER_MAP_BLOCK)
+    return { first, end }
+  })
+}
+
+/** On how many of these disks an image of so many blocks lies; 0: it does not end where one of them does. */
+export const diskCountOf = (disks: readonly DiskZones[], blockCount: number): number =>
+  blockRanges(disks).findIndex(({ end }) => end === blockCount) + 1
+
+/** Why these disks cannot be one plex; undefined: they can. */
+export function spaceMistake(disks: readonly DiskZones[]): string | undefined {
+  const blocks = blockRanges(disks).at(-1)?.end ?? 0
+  const indexBlocks = disks.reduce((sum, { blockCount }) => sum + mapIndexBlocksFor(blockCount), 0)
+  if (blocks <= AGGREGATE_BLOCKS_MAX && indexBlocks <= MAP_INDEX_ENTRIES_MAX) return undefined
+  return 'they have more blocks than an aggregate can count; take fewer disks, or lay out less of them'
 }

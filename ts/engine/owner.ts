@@ -168,6 +168,8 @@ export class Owner {
     const { world, settings, log, epoch } = parts
     // from here on the ring and the disks are changed: not by one that has lost the ownership meanwhile
     mustOwn(parts)
+    yield* image.repairLabels()
+    mustOwn(parts)
     yield* image.completeSuperblock()
     mustOwn(parts)
     const halves = yield* findHalves(image.vault, log.layout, log.scratch, parts.whose.aggregate)
@@ -208,8 +210,7 @@ export class Owner {
     const owner = new Owner(parts, aggregate, vault, report)
     yield* owner.#markEpoch()
     mustOwn(parts)
-    yield* image.repairLabels()
-    mustOwn(parts)
+    if (image.isGrowing) owner.consistency.force('disks were added')
     return owner
   }
 

@@ -12,6 +12,7 @@ import type { Vault } from '../log/vault.ts'
 import type { ResyncProgress } from '../node/messages.ts'
 import type { Copy } from '../plex/copies.ts'
 import type { World } from '../ports/world.ts'
+import { reachMistake, renewLabels } from '../volume/added-disks.ts'
 import type { Image } from '../volume/image.ts'
 import {
   confirmedBase,
@@ -274,11 +275,28 @@ export class Returning {
     const labelled = yield* labelledPlex(world, plex, disks, whose)
     copy.disks = labelled
     tellFailures(labelled, world.host)
-    const difference = differentZones(labelled, image.copies.reading[0]!.disks)
-    if (difference !== undefined) throw new StoreError('DISK_FOREIGN', difference)
     const { newestOf } = yield* readSuperblocks(labelled, Number.POSITIVE_INFINITY, world.memory)
     this.#mustNotBeAhead(labelled, newestOf)
-    copy.base = confirmedBase(copy.base, labelled, newestOf)
+    yield* this.#leaveAdded(copy, newestOf)
+    const difference = differentZones(copy.disks, image.copies.reading[0]!.disks)
+    if (difference !== undefined) throw new StoreError('DISK_FOREIGN', difference)
+    copy.base = confirmedBase(copy.base, copy.disks, newestOf)
+  }
+
+  /**
+   * The partner may have been told earlier of disks that were added. As long as this node has not, the image
+   * goes on without them.
+   */
+  *#leaveAdded(copy: Copy, newestOf: readonly (SuperblockValues | undefined)[]): Procedure {
+    const used = copy.disks.slice(0, this.#parts.image.copies.reading[0]!.disks.length)
+    const added = copy.disks.slice(used.length)
+    if (added.length === 0) return
+    for (const found of newestOf) {
+      const mistake = found && reachMistake(used, found)
+      if (mistake !== undefined) throw new StoreError('DISK_FOREIGN', mistake)
+    }
+    copy.disks = used
+    yield* closeDisks(this.#parts.world.memory, added)
   }
 
   #mustNotBeAhead(disks: readonly LabelledDisk[], newestOf: readonly (SuperblockValues | undefined)[]): void {
@@ -306,6 +324,9 @@ export class Returning {
     const words = copies.words(superblock.generation)
     const own = copy.plex === 0 ? { plex0: PLEX_FILLING } : { plex1: PLEX_FILLING }
     const marker = { ...superblock, ...words, ...own }
+    const failure = yield* renewLabels(copy.disks, world)
+    if (failure !== undefined) throw new StoreError('DISK_FAILED', failure)
+    this.#mustGoOn()
     const written = yield* writeSuperblock(copy.disks, marker, world.memory)
     if (written < 0) throw new StoreError('DISK_FAILED', `a superblock cannot be written (error ${-written})`)
     for (const { disk } of copy.disks) {

@@ -1,11 +1,11 @@
 import { assert } from '../base/assert.ts'
 import { Gather } from '../base/gather.ts'
 import type { Procedure } from '../base/procedure.ts'
-import { BLOCK_SIZE, roundUp } from '../base/units.ts'
+import { BLOCK_SIZE } from '../base/units.ts'
 import { sliceGather } from '../disk/slice-gather.ts'
 import { flushDisk, Transfers } from '../disk/transfers.ts'
-import type { DiskZones } from '../disk/zones.ts'
-import { AGGREGATE_BLOCKS_MAX, BITS_PER_MAP_BLOCK } from '../format/free-map.ts'
+import { blockRanges, type DiskZones } from '../disk/zones.ts'
+import { AGGREGATE_BLOCKS_MAX } from '../format/free-map.ts'
 import type { Completion } from '../ports/completion.ts'
 import type { Copy } from './copies.ts'
 import { Split } from './split.ts'
@@ -48,17 +48,11 @@ export class Plex {
 
   constructor(disks: readonly PlexDisk[]) {
     assert(disks.length > 0, 'a plex has disks')
-    const segments: PlexSegment[] = []
-    let first = 0
-    for (const labelled of disks) {
-      const end = first + labelled.zones.blockCount
-      assert(end <= AGGREGATE_BLOCKS_MAX, 'block numbers are 32 bits')
-      segments.push({ labelled, first, end })
-      first = roundUp(end, BITS_PER_MAP_BLOCK)
-    }
-    this.segments = segments
-    this.blockCount = segments.at(-1)!.end
-    this.usableBlocks = segments.reduce((sum, segment) => sum + segment.end - segment.first, 0)
+    const ranges = blockRanges(disks.map(({ zones }) => zones))
+    this.segments = disks.map((labelled, index) => ({ labelled, ...ranges[index]! }))
+    this.blockCount = ranges.at(-1)!.end
+    assert(this.blockCount <= AGGREGATE_BLOCKS_MAX, 'block numbers are 32 bits')
+    this.usableBlocks = ranges.reduce((sum, { first, end }) => sum + end - first, 0)
   }
 
   get disks(): readonly PlexDisk[] {

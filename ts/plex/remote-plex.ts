@@ -219,11 +219,11 @@ export class RemotePlex {
     return disks.map(({ path, byteLength }, at) => new RemoteDisk(this, at, `${partner}:${path}`, byteLength))
   }
 
-  /** Something was opened again: whether it is what it was. */
+  /** Something was opened again: whether it is what it was. Disks that were added behind it do not count. */
   #isSame(opened: Uint8Array): boolean {
     const disks = disksIn(opened)
     const before = this.#identities
-    return disks.length === before.length && disks.every(({ disk }, at) => sameIdentity(disk, before[at]!))
+    return disks.length >= before.length && before.every((disk, at) => sameIdentity(disk, disks[at]!.disk))
   }
 
   transfer(kind: number, disk: number, at: number, gather: Gather, done: Completion): void {

@@ -2,7 +2,7 @@ import { StoreError } from '../base/errors.ts'
 import type { Procedure } from '../base/procedure.ts'
 import type { LabelledDisk } from '../disk/labelled-disk.ts'
 import { SUPERBLOCK_COPIES_AT, type SuperblockValues } from '../disk/superblock.ts'
-import type { DiskZones } from '../disk/zones.ts'
+import { type DiskZones, diskCountOf } from '../disk/zones.ts'
 import { PLEX_FILLING, PLEX_IN_SYNC, PLEX_STALE, plexWord } from '../format/superblock.ts'
 import type { Disk } from '../ports/disk.ts'
 import type { MemoryPort } from '../ports/memory.ts'
@@ -84,7 +84,7 @@ function byPlex(labelled: readonly LabelledDisk[]): [number, LabelledDisk[]][] {
 function mustBeComplete(plex: readonly LabelledDisk[], first: readonly LabelledDisk[]): void {
   for (const { disk, label } of plex) {
     const is = `${disk.path} is disk ${label.diskIndex + 1} of ${label.diskCount} of plex ${label.plex}`
-    if (label.diskCount !== plex.length) {
+    if (label.diskCount > plex.length) {
       const text = `${is}, and of this plex ${plex.length} were given`
       throw new StoreError('USAGE', `${text}; give all disks of a plex, or none of them`)
     }
@@ -149,7 +149,7 @@ function conclude(
   const [newest] = [...reports].sort(bestFirst)
   const { equal, note, difference } = compare(plexes)
   const { list, count } = allProblems(reports, difference)
-  const notes = isAnyUsable ? plexes.flatMap(incompleteNote) : []
+  const notes = [...(isAnyUsable ? plexes.flatMap(incompleteNote) : []), ...plexes.flatMap(addedNotes)]
   const { plex: _plex, state: _state, ...content } = newest!
   return {
     ...content,
@@ -187,6 +187,17 @@ function incompleteNote({ plex, state, latest }: NumberedPlex): string[] {
   if (state === 'checked') return []
   if (latest === undefined) return [`plex ${plex} is empty: it has no superblock yet, and is to be filled`]
   return [`plex ${plex} is ${state} by its own superblock (${moment(latest)}): not usable by itself`]
+}
+
+/** Disks that were added, and that no superblock counts yet. */
+function addedNotes({ plex, newest, disks }: NumberedPlex): string[] {
+  if (newest === undefined) return []
+  const zones = disks.map((each) => each.zones)
+  const reached = diskCountOf(zones, newest.blockCount)
+  if (reached === 0) return []
+  return disks
+    .slice(reached)
+    .map(({ disk }) => `${disk.path} was added to plex ${plex}: the next consistency point counts it`)
 }
 
 interface WholePlex {

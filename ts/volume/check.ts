@@ -8,6 +8,7 @@ import { VOLUME_RECORDS_PER_BLOCK } from '../format/volume-record.ts'
 import { Plex } from '../plex/plex.ts'
 import type { Disk } from '../ports/disk.ts'
 import type { MemoryPort } from '../ports/memory.ts'
+import { addedDisks } from './added-disks.ts'
 import { compareMap } from './check-map.ts'
 import { type CheckProblem, CheckProblems } from './check-problems.ts'
 import { type Volume, VolumeDirectory } from './directory.ts'
@@ -96,11 +97,18 @@ export function* readPlex(labelled: readonly LabelledDisk[], port: MemoryPort): 
       problems.add('label', `${disk.path}: of another aggregate`)
     if (label.diskIndex !== index)
       problems.add('label', `${disk.path}: disk ${index + 1} is missing before it`)
-    if (label.diskCount !== disks.length) {
+    // disks that were added are counted by the others from the next opening on
+    if (label.diskCount <= index || label.diskCount > disks.length) {
       problems.add('label', `${disk.path}: one of ${label.diskCount} disks, and ${disks.length} were given`)
     }
   }
-  const { newest, latest, problems: slotProblems } = yield* readSuperblocks(disks, NO_LIMIT, port)
+  const { newest, latest, newestOf, problems: slotProblems } = yield* readSuperblocks(disks, NO_LIMIT, port)
+  for (const added of addedDisks(disks)) {
+    const found = newestOf[disks.indexOf(added)]
+    if (found === undefined) continue
+    const text = `holds generation ${found.generation}, and the other disks do not count it`
+    problems.add('label', `${added.disk.path}: ${text}`)
+  }
   return { disks, newest, latest, slotProblems, problems }
 }
 
@@ -158,7 +166,7 @@ class CheckWalk {
 
   *run(): Procedure<CheckReport> {
     const { epoch, generation, lastSequence, root, blockCount, usedBlocks } = this.#superblock
-    if (blockCount !== this.#plex.blockCount) {
+    if (!this.#plex.segments.some(({ end }) => end === blockCount)) {
       this.#problems.add(
         'superblock',
         `it counts ${blockCount} blocks, the disks have ${this.#plex.blockCount}`,

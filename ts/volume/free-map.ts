@@ -41,6 +41,8 @@ export class FreeMap {
   /** CRC32C and side of each index block, as in the superblock */
   #currentTop: Uint32Array
   #nextTop: Uint32Array
+  /** on how many disks the map is; those behind them were added, and get theirs with the next generation */
+  #mappedDisks: number
   #isTrusted = true
   /** what is being written is all of it */
   #isWritingAll = false
@@ -58,6 +60,7 @@ export class FreeMap {
       return map
     })
     this.indexCount = firstIndex
+    this.#mappedDisks = this.#segments.length
     assert(firstIndex <= MAP_INDEX_ENTRIES_MAX, 'the index of the map fits into a superblock')
     this.#current = this.#pool.borrow(firstIndex * BLOCK_SIZE)
     this.#next = this.#pool.borrow(firstIndex * BLOCK_SIZE)
@@ -73,11 +76,13 @@ export class FreeMap {
   /** Reads the map of a superblock into `bits.current`. False: a part of it does not check. */
   *load(superblock: SuperblockValues, bits: FreeBits): Procedure<boolean> {
     this.#currentTop = topOf(superblock)
-    if (superblock.mapIndexCount !== this.indexCount) return false
-    if (!(yield* this.#readIndex(this.#currentTop, this.#current))) return false
+    this.#mappedDisks = this.#mappedBy(superblock)
+    if (this.#mappedDisks === 0) return false
+    const mapped = this.#segments.slice(0, this.#mappedDisks)
+    if (!(yield* this.#readIndex(mapped, this.#currentTop, this.#current))) return false
     const { u32 } = this.#current
-    yield* this.#readRegions(u32, (region) => region >= 0, bits.currentMemory)
-    for (const map of this.#segments) {
+    yield* this.#readRegions(mapped, u32, () => true, bits.currentMemory)
+    for (const map of mapped) {
       for (let local = 0; local < map.regionCount; local += 1) {
         const region = map.firstRegion + local
         const address = bits.currentMemory.address + region * BLOCK_SIZE
@@ -93,7 +98,9 @@ export class FreeMap {
    * its map has been overwritten since, and its trees have to be walked instead.
    */
   *loadPrevious(previous: SuperblockValues, bits: FreeBits): Procedure<boolean> {
-    if (previous.mapIndexCount !== this.indexCount) return false
+    // what it does not reach yet, it does not hold
+    const mapped = this.#segments.slice(0, this.#mappedBy(previous))
+    if (mapped.length === 0 || mapped.length > this.#mappedDisks) return false
     const index = this.#pool.borrow(this.#current.byteLength)
     const regions = this.#pool.borrow(bits.regionCount * BLOCK_SIZE)
     const differs = (map: MapSegment, local: number): boolean => {
@@ -102,10 +109,10 @@ export class FreeMap {
         index.u32[word] !== this.#current.u32[word] || index.u32[word + 1] !== this.#current.u32[word + 1]
       )
     }
-    let isWhole = yield* this.#readIndex(topOf(previous), index)
+    let isWhole = yield* this.#readIndex(mapped, topOf(previous), index)
     if (isWhole) {
-      yield* this.#readRegions(index.u32, (_, map, local) => differs(map, local), regions)
-      for (const map of this.#segments) {
+      yield* this.#readRegions(mapped, index.u32, differs, regions)
+      for (const map of mapped) {
         for (let local = 0; local < map.regionCount; local += 1) {
           if (!differs(map, local)) continue
           const region = map.firstRegion + local
@@ -131,7 +138,7 @@ export class FreeMap {
     index.bytes.set(this.#current.bytes)
     const scratch = this.#pool.borrow(VERIFIED_AT_ONCE * BLOCK_SIZE)
     const bad = { unread: 0, damaged: 0 }
-    for (const map of this.#segments) {
+    for (const map of this.#segments.slice(0, this.#mappedDisks)) {
       const { zones } = map.segment.labelled
       const indexParts = Array.from({ length: map.indexCount }, (_, at) => {
         const entry = (map.firstIndex + at) * 2
@@ -196,11 +203,12 @@ export class FreeMap {
     this.#nextTop = this.#currentTop.slice()
     let written = 0
     this.#isWritingAll = !this.#isTrusted
-    for (const map of this.#segments) {
+    for (const [place, map] of this.#segments.entries()) {
+      const isWhole = this.#isWritingAll || place >= this.#mappedDisks
       const indexChanged = new Uint8Array(map.indexCount)
       for (let local = 0; local < map.regionCount; local += 1) {
         const region = map.firstRegion + local
-        if (!this.#isWritingAll && bits.changed[region] === 0) continue
+        if (!isWhole && bits.changed[region] === 0) continue
         yield* this.#writeRegion(map, local, bits, transfers)
         indexChanged[Math.floor(local / MAP_ENTRIES_PER_INDEX)] = 1
         written += 1
@@ -223,6 +231,7 @@ export class FreeMap {
   publish(): void {
     this.#current.bytes.set(this.#next.bytes)
     this.#currentTop = this.#nextTop
+    this.#mappedDisks = this.#segments.length
     if (this.#isWritingAll) this.#isTrusted = true
     this.#isWritingAll = false
   }
@@ -273,9 +282,17 @@ export class FreeMap {
     yield* transfers.start(address, BLOCK_SIZE, (gather, done) => disk.write(at, gather, done))
   }
 
-  *#readIndex(top: Uint32Array, into: Memory): Procedure<boolean> {
+  /** How many disks the map of a superblock is on; 0: it is not the map of these disks. */
+  #mappedBy({ blockCount, mapIndexCount }: SuperblockValues): number {
+    const isLast = ({ segment, firstIndex, indexCount }: MapSegment): boolean =>
+      segment.end === blockCount && firstIndex + indexCount === mapIndexCount
+    return this.#segments.findIndex(isLast) + 1
+  }
+
+  *#readIndex(segments: readonly MapSegment[], top: Uint32Array, into: Memory): Procedure<boolean> {
     const transfers = new Transfers(TRANSFERS)
-    for (const map of this.#segments) {
+    const { firstIndex, indexCount } = segments.at(-1)!
+    for (const map of segments) {
       const { disk, zones } = map.segment.labelled
       for (let index = 0; index < map.indexCount; index += 1) {
         const global = map.firstIndex + index
@@ -285,7 +302,7 @@ export class FreeMap {
       }
     }
     yield* transfers.drain()
-    for (let global = 0; global < this.indexCount; global += 1) {
+    for (let global = 0; global < firstIndex + indexCount; global += 1) {
       const checksum = this.#port.checksum(into.address + global * BLOCK_SIZE, BLOCK_SIZE)
       if (checksum !== top[global * 2]) return false
     }
@@ -294,22 +311,23 @@ export class FreeMap {
 
   /** Reads map blocks, neighbours on the same side together. Whether they are good the caller sees. */
   *#readRegions(
+    segments: readonly MapSegment[],
     index: Uint32Array,
-    wanted: (region: number, map: MapSegment, local: number) => boolean,
+    wanted: (map: MapSegment, local: number) => boolean,
     into: Memory,
   ): Procedure {
     const transfers = new Transfers(TRANSFERS)
-    for (const map of this.#segments) {
+    for (const map of segments) {
       const { disk, zones } = map.segment.labelled
       for (let local = 0; local < map.regionCount; ) {
-        if (!wanted(map.firstRegion + local, map, local)) {
+        if (!wanted(map, local)) {
           local += 1
           continue
         }
         const side = index[entryWord(map, local) + 1]! & 1
         let end = local + 1
         const follows = (next: number): boolean =>
-          next < map.regionCount && next - local < 256 && wanted(map.firstRegion + next, map, next)
+          next < map.regionCount && next - local < 256 && wanted(map, next)
         while (follows(end) && (index[entryWord(map, end) + 1]! & 1) === side) end += 1
         const at = mapBlockAt(zones, side, local)
         const address = into.address + (map.firstRegion + local) * BLOCK_SIZE

@@ -3,7 +3,7 @@ import type { PlexPlace } from '../base/plex-place.ts'
 import type { Procedure } from '../base/procedure.ts'
 import { BLOCK_SIZE } from '../base/units.ts'
 import { giveBackScratch } from '../disk/guarded-disk.ts'
-import { type DiskLabelValues, repairLabels } from '../disk/label.ts'
+import type { DiskLabelValues } from '../disk/label.ts'
 import { type LabelledDisk, tellFailures } from '../disk/labelled-disk.ts'
 import {
   eraseSuperblocks,
@@ -18,6 +18,7 @@ import { Mender } from '../plex/mender.ts'
 import type { Plex } from '../plex/plex.ts'
 import type { Disk } from '../ports/disk.ts'
 import type { World } from '../ports/world.ts'
+import { renewLabels } from './added-disks.ts'
 import { BlockCache } from './cache.ts'
 import { VolumeDirectory } from './directory.ts'
 import { loadDirectory } from './directory-load.ts'
@@ -202,22 +203,19 @@ export class Image {
     }
   }
 
-  /** Mends labels that were found damaged. For the owner, once it may write. */
+  /** Whether disks were added that no superblock counts yet. */
+  get isGrowing(): boolean {
+    return this.superblock.blockCount < this.plex.blockCount
+  }
+
+  /** Labels that are damaged, or do not count all disks. For the owner, before it writes anything else. */
   *repairLabels(): Procedure {
-    for (const { disk, label, damaged } of this.copies.disks) {
-      if (damaged === undefined) continue
-      try {
-        yield* repairLabels(disk, label, this.world.memory)
-      } catch (error) {
-        if (!(error instanceof StoreError) || !this.copies.isMirrored) throw error
-        this.world.host.event('error', 'label not repaired', error.message)
-        continue
-      }
-      this.world.host.event(
-        'info',
-        'label repaired',
-        `${disk.path}: the label at its ${damaged} was written anew`,
-      )
+    const { copies, world } = this
+    for (const copy of [...copies.reading]) {
+      const why = yield* renewLabels(copy.disks, world)
+      if (why === undefined) continue
+      if (copies.isLast(copy)) throw new StoreError('DISK_FAILED', why)
+      copies.failed(copy, why)
     }
   }
 

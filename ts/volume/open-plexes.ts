@@ -4,6 +4,7 @@ import type { Procedure } from '../base/procedure.ts'
 import { closeDisks, giveBackScratch } from '../disk/guarded-disk.ts'
 import { type ExpectedDisk, type LabelledDisk, openLabelled } from '../disk/labelled-disk.ts'
 import { readSuperblocks, type SuperblockValues } from '../disk/superblock.ts'
+import { blockRanges, diskCountOf, spaceMistake } from '../disk/zones.ts'
 import { identityFromText } from '../format/identity.ts'
 import { PLEX_IN_SYNC, plexWord } from '../format/superblock.ts'
 import { type Base, baseOf, Copies, Copy, NO_BASE, noPlexInSync } from '../plex/copies.ts'
@@ -11,6 +12,7 @@ import { MirroredDisk } from '../plex/mirrored-disk.ts'
 import { Plex } from '../plex/plex.ts'
 import type { Disk, DiskPort } from '../ports/disk.ts'
 import type { World } from '../ports/world.ts'
+import { addedDisks, addedMustBeEmpty, reachMistake } from './added-disks.ts'
 
 /** The disks of one plex, or why they could not be opened. */
 export type PlexDisks = readonly Disk[] | StoreError
@@ -59,6 +61,10 @@ export function* labelledPlex(
       const text = `${disk.path}: the label at its ${opened.damaged} does not check`
       world.host?.event('warn', 'label damaged', text)
     }
+    const mistake = spaceMistake(labelled.map(({ zones }) => zones))
+    if (mistake !== undefined)
+      throw new StoreError('DISK_UNUSABLE', `${disks.map(({ path }) => path).join(' ')}: ${mistake}`)
+    if (addedDisks(labelled).length > 0) yield* addedMustBeEmpty(labelled, world.memory)
     return labelled
   } catch (error) {
     for (const disk of disks) disk.close()
@@ -165,17 +171,24 @@ class Judge {
     return new Copy(plex, 'in-sync', disks, base)
   }
 
-  /** Every disk of a plex that is in sync has the newest superblock or, by a crash, the one before. */
+  /**
+   * Every disk of a plex that is in sync has the newest superblock or, by a crash, the one before. Those that
+   * were added since are empty, and lack nothing.
+   */
   #lackOf(disks: readonly LabelledDisk[], plex: number): string | undefined {
+    const difference = this.#model && differentZones(disks, this.#model)
+    const mistake = difference ?? reachMistake(disks, this.#newest)
+    if (mistake !== undefined) return mistake
     const isOnly = this.#opened.length === 1
-    for (const labelled of disks) {
+    const zones = disks.map((disk) => disk.zones)
+    for (const labelled of disks.slice(0, diskCountOf(zones, this.#newest.blockCount))) {
       const found = this.#newestOf(labelled)
       // of an aggregate without a mirror, any disk vouches for all
       if (isOnly || isWhole(found, plex, this.#newest)) continue
       const has = found === undefined ? 'no superblock' : `generation ${found.generation}`
       return `${labelled.disk.path} has ${has}, and generation ${this.#newest.generation} should be there, whole`
     }
-    return this.#model && differentZones(disks, this.#model)
+    return undefined
   }
 }
 
@@ -195,8 +208,13 @@ export function confirmedBase(
   newestOf: readonly (SuperblockValues | undefined)[],
 ): Base {
   let { generation } = base
+  const ranges = blockRanges(disks.map(({ zones }) => zones))
+  // on a disk that was added later, the base has nothing
+  const isBeforeAdded = (first: number): boolean =>
+    newestOf.some((found) => found && found.generation >= base.generation && found.blockCount <= first)
   for (const [index, { label }] of disks.entries()) {
     const found = newestOf[index]
+    if (isBeforeAdded(ranges[index]!.first)) continue
     if (isWhole(found, label.plex, base)) continue
     const isFilling = found !== undefined && plexWord(found, label.plex) !== PLEX_IN_SYNC
     generation = isFilling ? Math.min(generation, baseOf(found, label.plex).generation) : 0
@@ -212,7 +230,9 @@ export function differentZones(
 ): string | undefined {
   if (disks.length !== model.length) {
     const paths = disks.map(({ disk }) => disk.path).join(', ')
-    return `${paths}: a plex of ${disks.length} disks cannot mirror one of ${model.length}; correct the lists`
+    const text = `${paths}: a plex of ${disks.length} disks cannot mirror one of ${model.length}`
+    if (disks.length > model.length) return `${text}; correct the lists`
+    return `${text}: add the missing one to the list of the node that has these disks, and restart that`
   }
   for (const [index, { zones, disk }] of disks.entries()) {
     const wanted = model[index]?.zones

@@ -91,6 +91,21 @@ export class SpaceScan {
   }
 }
 
+/** What a sweep of so many blocks passes over from `first` on; after the last block comes the first. */
+export function swept(intervals: readonly Interval[], first: number, blockCount: number): Interval[] {
+  const after = intervals.map((each) => ({ first: Math.max(each.first, first), end: each.end }))
+  const before = intervals.map((each) => ({ first: each.first, end: Math.min(each.end, first) }))
+  const passed: Interval[] = []
+  let left = blockCount
+  for (const each of [...after, ...before]) {
+    const count = Math.min(left, each.end - each.first)
+    if (count <= 0) continue
+    passed.push({ first: each.first, end: each.first + count })
+    left -= count
+  }
+  return passed
+}
+
 function without(intervals: readonly Interval[], hole: Interval): readonly Interval[] {
   const left: Interval[] = []
   for (const { first, end } of intervals) {

@@ -5,7 +5,7 @@ import type { MemoryPort } from '../ports/memory.ts'
 import { clearBit, hasBit, setBit } from './bits.ts'
 import { FreeBits, REGION_SHIFT } from './free-bits.ts'
 import { Reservations } from './reservations.ts'
-import { type Interval, SpaceScan } from './space-scan.ts'
+import { type Interval, SpaceScan, swept } from './space-scan.ts'
 
 /** What writing these blocks of a volume takes from the free space at most: reserved when it is logged. */
 export function worstCaseBlocks(firstBlock: number, blockCount: number, height: number): number {
@@ -35,6 +35,7 @@ export class Space {
   /** first block of the run that `allocate` has returned */
   first = 0
   readonly #scan: SpaceScan
+  readonly #intervals: readonly Interval[]
   /** one more than the highest block number */
   readonly #span: number
   /** blocks reachable from `current`; from `next`; freed by `next`; held by `before` alone */
@@ -46,6 +47,7 @@ export class Space {
   constructor(intervals: readonly Interval[], blockCount: number, port: MemoryPort) {
     this.total = intervals.reduce((sum, { first, end }) => sum + end - first, 0)
     this.#span = blockCount
+    this.#intervals = intervals
     this.floor = Math.max(FLOOR_BLOCKS, Math.floor(this.total / FLOOR_SHARE))
     this.bits = new FreeBits(intervals, blockCount, memoryPool(port))
     this.#scan = new SpaceScan(this.bits, intervals)
@@ -115,16 +117,14 @@ export class Space {
 
   /**
    * A writer of an older epoch, stopped in the middle, may still have writes on their way from its
-   * cursor on. A new epoch keeps clear of them where space permits, until `avoidNothing`.
+   * cursor on. A new epoch keeps clear of them where space permits, until `avoidNothing`. `itsSpan`: as many
+   * blocks as that writer may have counted, without disks that were added since.
    */
-  avoid(first: number, blockCount: number): void {
-    const span = this.#span
-    const end = first + blockCount
-    this.#scan.avoid([
-      { first, end: Math.min(end, span) },
-      { first: 0, end: Math.max(0, end - span) },
-    ])
-    this.cursor = end >= span ? end - span : end
+  avoid(first: number, blockCount: number, itsSpan = this.#span): void {
+    const passed = swept(this.#intervals, first, blockCount)
+    const known = this.#intervals.filter(({ end }) => end <= itsSpan)
+    this.#scan.avoid([...passed, ...swept(known, first, blockCount)])
+    this.cursor = passed.at(-1)?.end ?? first
   }
 
   avoidNothing(): void {

@@ -162,3 +162,20 @@ t.test('labelling notices a disk that loses what is written', async (t) => {
     code: 'DISK_FAILED',
   })
 })
+
+t.test('a disk that was there before others were added need not count them yet', async (t) => {
+  const world = new MemoryWorld()
+  const disk = world.disk('/dev/a', SIZE)
+  const open = (diskIndex: number, diskCount: number) =>
+    world.run(openLabelled(disk, { ...expected, diskIndex, diskCount }, world.memory))
+  world.run(labelDisk(disk, facts(1, 2), { force: false }, world.memory))
+  t.equal(open(1, 2).damaged, undefined)
+  t.equal(open(1, 5).label.diskCount, 2)
+  t.throws(() => open(0, 2), { message: /is disk 2 of 2 .* configured as disk 1 of 2 .*; correct the list/ })
+  t.throws(() => open(2, 3), { message: /is disk 2 of 2 .* configured as disk 3 of 3 .*; correct the list/ })
+  world.run(labelDisk(disk, facts(1, 3), { force: true }, world.memory))
+  t.throws(() => open(1, 2), {
+    code: 'DISK_FOREIGN',
+    message: /is disk 2 of 3 .* configured as disk 2 of 2 of plex 0; add those that are missing to the list/,
+  })
+})

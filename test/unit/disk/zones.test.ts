@@ -1,10 +1,13 @@
 import t from 'tap'
 import { BLOCK_SIZE, GIB, MIB, TIB } from '../../../ts/base/units.ts'
 import {
+  blockRanges,
+  diskCountOf,
   layOutZones,
   mapBlockAt,
   mapIndexBlockAt,
   minimumDiskByteLength,
+  spaceMistake,
   tailLabelAt,
   zonesMistake,
 } from '../../../ts/disk/zones.ts'
@@ -41,4 +44,29 @@ t.test('zones that cannot be are named', async (t) => {
   t.match(zonesMistake({ ...good, blockCount: good.blockCount + 32 * 1024 }), /beyond/)
   t.match(zonesMistake({ ...good, blockCount: 7 }), /odd/)
   t.match(zonesMistake({ ...good, vaultByteLength: 60 * MIB }), /vault/)
+})
+
+t.test(
+  'a disk that is added behind others moves nothing, and an image tells on how many it lies',
+  async (t) => {
+    const disks = [16 * MIB, 200 * MIB, 9 * MIB].map((size) => layOutZones('/dev/x', size, 0))
+    const ranges = blockRanges(disks)
+    t.same(blockRanges(disks.slice(0, 2)), ranges.slice(0, 2))
+    t.same(
+      ranges.map(({ first }) => first),
+      [0, 32768, 3 * 32768],
+    )
+    for (const [index, { end }] of ranges.entries()) t.equal(diskCountOf(disks, end), index + 1)
+    for (const blocks of [0, 32, ranges[0]!.end + 32, ranges[2]!.end + 32])
+      t.equal(diskCountOf(disks, blocks), 0)
+  },
+)
+
+t.test('disks that an aggregate cannot count together are named as such', async (t) => {
+  const large = layOutZones('/dev/x', 9 * TIB, 0)
+  t.equal(spaceMistake([large]), undefined)
+  t.match(spaceMistake([large, large]), /more blocks than an aggregate can count/)
+  const many = Array.from({ length: 257 }, () => layOutZones('/dev/x', 16 * MIB, 0))
+  t.equal(spaceMistake(many.slice(1)), undefined)
+  t.match(spaceMistake(many), /more blocks than an aggregate can count/)
 })

@@ -118,6 +118,30 @@ t.test('a new epoch keeps clear of a window while there is space elsewhere', asy
   t.ok(space.first >= 4000 || space.first < 104)
 })
 
+t.test('what an older writer may still write is avoided also if disks were added since', async (t) => {
+  const taken = (itsSpan: number): number[] => {
+    const space = make(1024, 1024)
+    space.avoid(1000, 100, itsSpan)
+    space.begin()
+    const blocks: number[] = []
+    for (let left = 2048 - 176; left > 0; left -= 1) {
+      space.allocate(1)
+      blocks.push(space.first)
+    }
+    space.close()
+    return blocks
+  }
+  const isIn = (first: number, end: number) => (block: number) => block >= first && block < end
+  const with2 = taken(32768 + 1024)
+  t.notOk(with2.some(isIn(1000, 1024)))
+  t.notOk(with2.some(isIn(32768, 32768 + 76)), 'the sweep goes on with the next disk, whatever is in between')
+  t.ok(with2.some(isIn(0, 76)))
+  const with1 = taken(1024)
+  t.notOk(with1.some(isIn(1000, 1024)))
+  t.notOk(with1.some(isIn(0, 76)), 'that of a writer with one disk goes on at the beginning')
+  t.notOk(with1.some(isIn(32768, 32768 + 76)), 'whether it had one or two is not known')
+})
+
 t.test('sweeping goes on where it ended, and takes long runs first', async (t) => {
   const space = make(4096)
   space.begin()
