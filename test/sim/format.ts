@@ -78,12 +78,13 @@ export function formatDisk(world: SimWorld, aggregate: AggregateWorld = world.ag
   drive(Image.format(parts, plexes, whose), disks)
 }
 
-/** Labels the disk of one plex, as `pollux disk label --plex N` does. */
+/** Labels the disk of one plex, as `pollux disk label --plex N` does; `force`: what is on it is given up. */
 export function labelPlex(
   world: SimWorld,
   aggregate: AggregateWorld,
   plex: number,
   identity: Uint8Array,
+  force = false,
 ): PromptDisk {
   const path = aggregate.disks[plex]!
   const disk = new PromptDisk(world.platter(path), world.memory, path)
@@ -98,6 +99,6 @@ export function labelPlex(
     vaultByteLength: vaultByteLengthOf(logLayout(world.options.logPages)),
     labelledAtMs: 0,
   }
-  drive(labelDisk(disk, facts, { force: false }, world.memory), [disk])
+  drive(labelDisk(disk, facts, { force }, world.memory), [disk])
   return disk
 }
