@@ -307,7 +307,8 @@ export class Returning {
     for (const [index, found] of newestOf.entries()) {
       const { disk, label } = disks[index]!
       if (found === undefined || plexWord(found, label.plex) === PLEX_FILLING) continue
-      if (found.epoch >= branch.epoch) continue
+      // an image that was formatted, and never used, has nothing to keep
+      if (found.epoch === 0 || found.epoch >= branch.epoch) continue
       const text = `${disk.path} has generation ${found.generation} of epoch ${found.epoch}`
       const why = `the takeover of epoch ${branch.epoch} went on without it, from generation ${branch.generation}`
       const remedy =
