@@ -78,12 +78,13 @@ export function doubtfulPair(): PairState {
   return courses.reduce(happen, without)
 }
 
-/** A consistency point counted without plex 1, which has come back since and is still as it was. */
+/** A consistency point counted without plex 1, which has come back and is still as it was; castor has died. */
 export function behindPair(): PairState {
-  const budget = { ...noFaults, lostPlexes: 1, foundPlexes: 1, points: 1 }
+  const budget = { ...noFaults, lostPlexes: 1, foundPlexes: 1, points: 1, crashes: 1 }
   let without = happen({ ...mirroredPair(), budget }, 'plex 1 goes missing')
   while (!without.nodes[0].ownership?.isPlexStale(1)) without = nextPrompt(without)
-  return ['castor: takes a consistency point', 'plex 1 comes back'].reduce(happen, without)
+  const courses = ['castor: takes a consistency point', 'plex 1 comes back', 'castor: is killed']
+  return courses.reduce(happen, without)
 }
 
 function pairWithNewWrite(): PairState {
