@@ -10,7 +10,7 @@ import {
   within,
 } from './engine.ts'
 import type { Opened } from './opened.ts'
-import { addBranch, addPlex, branched, keepsLostLog, mayPublish, plexMistake, publish } from './plexes.ts'
+import { addPlex, addWord, branched, keepsLostLog, mayPublish, plexMistake, publish } from './plexes.ts'
 import {
   type Asked,
   fork,
@@ -104,14 +104,7 @@ function addLife(state: PairState, index: number, add: Add): void {
     })
   addOpening(state, index, turn)
   if (node.owner) addOwner(state, index, turn)
-  else if (budget.branches > 0 && !node.opening)
-    turn('is told to go on from plex 1', false, (own, next) => {
-      next.budget.branches -= 1
-      const image = { plex: 1, epoch: state.imageEpoch, generation: 1, writtenAtMs: 0 }
-      const plexes = [{ plex: 0, lack: 'it is gone' }, image]
-      const words = { force: true, acceptDataLoss: true, dryRun: false, reason: 'a test', at: 'now' }
-      own.ownership!.takeover(nowMs, 1, { ...words, plexes })
-    })
+  else if (budget.branches > 0 && !node.opening) addWord(state, turn)
   if (budget.stops > 0 && ownership.state !== 'stopping')
     turn('is told to stop', false, (own, next) => {
       next.budget.stops -= 1
@@ -131,8 +124,7 @@ function addOpening(state: PairState, index: number, turn: Turn): void {
   const { budget } = state
   const nowMs = localMs(state, state.nodes[index]!)
   if (opening === undefined || ownership!.fenceAtMs <= nowMs) return
-  if (opening.branch === 'none') addPlex(state, index, turn)
-  addBranch(state, index, turn)
+  addPlex(state, index, turn)
   if (opening.branch === 'none' || ownership!.isPlexStale(0))
     turn('has opened the image', true, (own, next) => {
       if (own.opening !== undefined) opened(own, next)

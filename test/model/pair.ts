@@ -78,7 +78,9 @@ export function doubtfulPair(): PairState {
   return courses.reduce(happen, without)
 }
 
-/** A consistency point counted without plex 1, which has come back and is still as it was; castor has died. */
+/**
+ * A consistency point counted without plex 1, which has come back and is still as it was; castor has died.
+ */
 export function behindPair(): PairState {
   const budget = { ...noFaults, lostPlexes: 1, foundPlexes: 1, points: 1, crashes: 1 }
   let without = happen({ ...mirroredPair(), budget }, 'plex 1 goes missing')

@@ -5,9 +5,13 @@ import { localMs, type NodeState, names, type PairState } from './state.ts'
 
 const plexes = [0, 1] as const
 
-/** What a node that opens or owns the image has to say of the plexes; plex 0 is there unless it was given up. */
+/**
+ * What a node that opens or owns the image has to say of the plexes; plex 0 is there unless it was given
+ * up.
+ */
 export function addPlex(state: PairState, index: number, turn: Turn): void {
-  const { owner, plexWords } = state.nodes[index]!
+  const { owner, plexWords, opening } = state.nodes[index]!
+  if (opening !== undefined && opening.branch !== 'none') return addBranch(state, index, turn)
   if (state.isPlexMissing && plexWords[1] === 'in-sync')
     turn('misses plex 1', true, (own, next) => {
       if (own.owner || own.opening !== undefined) say(own, next, [own.plexWords[0], 'stale'])
@@ -49,8 +53,21 @@ export function publish(own: NodeState, next: PairState): void {
   if (second) next.older = next.image
 }
 
-/** The operator has plex 1 opened as it is: the record is to name the branch, whatever its log turns out to be. */
-export function addBranch(state: PairState, index: number, turn: Turn): void {
+/** The operator says that plex 0 is lost, and that what plex 1 lacks is given up. */
+export function addWord({ imageEpoch }: PairState, turn: Turn): void {
+  turn('is told to go on from plex 1', false, (own, next) => {
+    next.budget.branches -= 1
+    const image = { plex: 1, epoch: imageEpoch, generation: 1, writtenAtMs: 0 }
+    const words = { force: true, acceptDataLoss: true, dryRun: false, reason: 'a test', at: 'now' }
+    own.ownership!.takeover(localMs(next, own), 1, { ...words, plexes: [{ plex: 0, lack: 'gone' }, image] })
+  })
+}
+
+/**
+ * The operator has plex 1 opened as it is: the record is to name the branch, whatever its log turns out to
+ * be.
+ */
+function addBranch(state: PairState, index: number, turn: Turn): void {
   const { opening, ring } = state.nodes[index]!
   if (opening?.branch !== 'wanted') return
   for (const log of opening.log === 'ring' && !ring.lost ? (['ring', 'none'] as const) : (['none'] as const))

@@ -115,6 +115,13 @@ t.test('the only plex in sync is lost: the stale one serves by command, and the 
     'it says which',
   )
   t.match(world.record?.forced[0]?.branch, { lost: undefined })
+  world.platter(pathOf(world, 0)).faults.isGone = true
+  client.write(4096, block(41))
+  mustAsk(world, 'cp-now', {})
+  world.platter(pathOf(world, 0)).faults.isGone = false
+  mustCome(world, 'in sync once more', () => isInSync(world))
+  const { copiedBytes } = pollux.engine!.owner!.returning
+  t.ok(copiedBytes > 0 && copiedBytes < 20 * 4096, `now it lacks little: ${copiedBytes} bytes`)
   pollux.loseHost()
   mustCome(world, 'served by castor', () => world.owner === castor)
   mustRead(t, world, 40)

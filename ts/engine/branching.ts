@@ -9,8 +9,9 @@ import type { OwnerParts } from './owner.ts'
 import { mustOwn, whileOwning } from './owning.ts'
 
 /**
- * An image that lacks what was acknowledged is open, by the operator's word. Finds what its log is, and has the
- * record name the branch, before anything is changed: until then the other plex and its log are what counts.
+ * An image that lacks what was acknowledged is open, by the operator's word. Finds what its log is, and has
+ * the record name the branch, before anything is changed: until then the other plex and its log are what
+ * counts.
  */
 export function* beginBranch(
   parts: OwnerParts,
@@ -33,7 +34,10 @@ export function* beginBranch(
   return log
 }
 
-/** Whether this copy of the log has each entry from the end of the image on: it was begun no later, and wraps not. */
+/**
+ * Whether this copy of the log has each entry from the end of the image on: it was begun no later, and
+ * wraps not.
+ */
 function* isRightBehind(parts: OwnerParts, image: Image): Procedure<boolean> {
   const { log, world, epoch } = parts
   const marks = log.marks.load()
@@ -49,7 +53,9 @@ function* isRightBehind(parts: OwnerParts, image: Image): Procedure<boolean> {
   }
 }
 
-/** An owner begins a copy of its log here. What this ring has of a branch that was given up goes with that. */
+/**
+ * An owner begins a copy of its log here. What this ring has of a branch that was given up goes with that.
+ */
 export function tellGivenUp({ log, ownership, world }: Engine): void {
   const { epoch, base, acknowledged } = log.marks
   const branch = newestBranch(ownership.record)

@@ -98,8 +98,8 @@ export class Returning {
   }
 
   /**
-   * A plex that was given up may still be there, and then the log of the partner may belong to it: that is left
-   * as it is until the plex is filled.
+   * A plex that was given up may still be there, and then the log of the partner may belong to it: that is
+   * left as it is until the plex is filled.
    */
   get keepsLostLog(): boolean {
     const lost = this.#parts.newestBranch()?.lost
@@ -299,7 +299,8 @@ export class Returning {
 
   /**
    * The branch that was given up stays as it is until its disks are labelled anew, however far the image that
-   * counts has come since; and also if it has no more generations than that has gone on from: its log has more.
+   * counts has come since; and also if it has no more generations than that has gone on from: its log has
+   * more.
    */
   #mustNotBeLost(disks: readonly LabelledDisk[], newestOf: readonly (SuperblockValues | undefined)[]): void {
     const branch = this.#parts.newestBranch()

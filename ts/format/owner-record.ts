@@ -31,8 +31,8 @@ export interface ForcedTakeover {
 }
 
 /**
- * Where the image that counts has left what was acknowledged: it went on from `generation` in `epoch`. A plex whose
- * newest superblock is of an epoch before that holds the branch that was given up.
+ * Where the image that counts has left what was acknowledged: it went on from `generation` in `epoch`. A
+ * plex whose newest superblock is of an epoch before that holds the branch that was given up.
  */
 export interface Branch {
   epoch: number

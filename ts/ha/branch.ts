@@ -13,8 +13,8 @@ export type BranchPlan =
   | undefined
 
 /**
- * By the operator's word, with no plex in sync left that this node could reach: whether a stale one is a whole
- * image. A partner that is there is asked first: it may reach what this node does not.
+ * By the operator's word, with no plex in sync left that this node could reach: whether a stale one is a
+ * whole image. A partner that is there is asked first: it may reach what this node does not.
  */
 export function planBranch(view: View, found: readonly FoundPlex[]): BranchPlan {
   const { node, partner, record, plexes, plexCount, partnerFacts } = view
@@ -38,9 +38,9 @@ export function planBranch(view: View, found: readonly FoundPlex[]): BranchPlan 
 }
 
 /**
- * Whether the ring may be the log of this image: a copy of the log of whoever wrote it, or of a later owner. That
- * it begins where the image ends is seen when both are open. An image of one branch and a log of another do not
- * belong together, whatever their numbers say.
+ * Whether the ring may be the log of this image: a copy of the log of whoever wrote it, or of a later
+ * owner. That it begins where the image ends is seen when both are open. An image of one branch and a log
+ * of another do not belong together, whatever their numbers say.
  */
 function isLogOf({ epoch }: FoundImage, { forced }: OwnerRecord, log: LogFacts): boolean {
   if (!log.usable || !log.complete || log.epoch < epoch) return false
@@ -60,8 +60,9 @@ export function branchText(
 }
 
 /**
- * The record in which the branch has come about, all at once: the plex that is gone on from is the one in sync,
- * and the log is this node's ring, or none is needed. So nobody takes the log of one branch for that of another.
+ * The record in which the branch has come about, all at once: the plex that is gone on from is the one in
+ * sync, and the log is this node's ring, or none is needed. So nobody takes the log of one branch for that
+ * of another.
  */
 export function branched(
   record: OwnerRecord,

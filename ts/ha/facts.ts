@@ -30,7 +30,9 @@ export interface PartnerFacts {
   readonly incarnation: string
 }
 
-/** What a look at a plex on the disks of this node has found: its newest image, or why it has no whole one. */
+/**
+ * What a look at a plex on the disks of this node has found: its newest image, or why it has no whole one.
+ */
 export type FoundPlex =
   | {
       readonly plex: number
@@ -74,8 +76,9 @@ export type LogSource = 'ring' | 'vault' | 'none'
 export interface OwnershipEffects {
   /**
    * Open the image, replay, stamp the own ring with the record's epoch; then call `opened` or `openFailed`
-   * (with everything closed again). A CP that replay needs is this epoch's. With `branch`, this plex is opened,
-   * whatever the record calls it; before anything is changed, `branches` is called and the record follows.
+   * (with everything closed again). A CP that replay needs is this epoch's. With `branch`, this plex is
+   * opened, whatever the record calls it; before anything is changed, `branches` is called and the record
+   * follows.
    */
   open(record: OwnerRecord, how: OpenReason, log: LogSource, branch?: BranchPoint): void
   /** Be keeper of the record's owner. Called again when its epoch has changed. */

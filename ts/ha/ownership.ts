@@ -166,7 +166,8 @@ export class Ownership {
 
   /**
    * By the operator's word, an older image is gone on from: it is open, and its log is the own ring, or none.
-   * From here on the record calls its plex the one in sync; until `isPlexStale` of the other, nothing may count.
+   * From here on the record calls its plex the one in sync; until `isPlexStale` of the other, nothing may
+   * count.
    */
   branches(now: number, log: LogSource): void {
     this.#course.branchLog = log

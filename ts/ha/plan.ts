@@ -66,8 +66,9 @@ function recordObstacle(view: View): string {
 }
 
 /**
- * A clean record needs no log, and an opening without one voids the ring. Not if that has what was given up, and
- * nobody has given it up for good: by the operator's word only. The node that gave it up has no such ring.
+ * A clean record needs no log, and an opening without one voids the ring. Not if that has what was given
+ * up, and nobody has given it up for good: by the operator's word only. The node that gave it up has no
+ * such ring.
  */
 function withoutLog({ node, record, log }: View): Plan {
   const { branch, node: brancher } = record.forced.findLast((each) => each.branch) ?? {}

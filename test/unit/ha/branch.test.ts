@@ -3,7 +3,9 @@ import type { OwnerRecord } from '../../../ts/format/owner-record.ts'
 import type { FoundPlex } from '../../../ts/ha/facts.ts'
 import { alone, goodLog, keeperFacts, leaseOf, lostLog, Rig } from './rig.ts'
 
-/** Pollux has acknowledged changes alone, on its own disks, and is lost; castor has plex 0, which is stale. */
+/**
+ * Pollux has acknowledged changes alone, on its own disks, and is lost; castor has plex 0, which is stale.
+ */
 const lonely: OwnerRecord = {
   ...alone,
   owner: 'pollux',
