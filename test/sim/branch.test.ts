@@ -103,6 +103,11 @@ t.test('the only plex in sync is lost: the stale one serves by command, and the 
     world.events.some((line) => /plex 0 did not come back.*kept as it is.*disk label --force/.test(line)),
   )
   world.runFor(30_000)
+  pollux.kill()
+  world.runFor(3000)
+  world.start(pollux)
+  mustCome(world, 'served by pollux, and by nobody else', () => world.owner === pollux)
+  world.runFor(5000)
   mustBeAsItWas(t, world, 0, before)
   t.same(Buffer.compare(castor.engine!.log.memory.bytes, ring), 0, 'and so is its log')
   t.match(world.record, { owner: 'pollux', plex0: 'stale', log: 'stale' })
@@ -116,7 +121,7 @@ t.test('the only plex in sync is lost: the stale one serves by command, and the 
   )
   t.match(world.record?.forced[0]?.branch, { lost: undefined })
   world.platter(pathOf(world, 0)).faults.isGone = true
-  client.write(4096, block(41))
+  new RawClient(world).write(4096, block(41))
   mustAsk(world, 'cp-now', {})
   world.platter(pathOf(world, 0)).faults.isGone = false
   mustCome(world, 'in sync once more', () => isInSync(world))
