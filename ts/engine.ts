@@ -4,6 +4,7 @@ import type { Gather } from './base/gather.ts'
 import { Histogram } from './base/histogram.ts'
 import { MemoryBatch } from './base/memory-batch.ts'
 import type { EngineSettings } from './config/engine-settings.ts'
+import { tellGivenUp } from './engine/branching.ts'
 import { CatchUp } from './engine/catch-up.ts'
 import { DiskLink } from './engine/disk-link.ts'
 import { linkIdentity, logOwnership, ownershipSettings } from './engine/from-settings.ts'
@@ -12,6 +13,7 @@ import { LogHealth } from './engine/log-health.ts'
 import { DiskEpoch, Opening } from './engine/opening.ts'
 import type { Owner } from './engine/owner.ts'
 import { ownerParts } from './engine/owner-parts.ts'
+import { PlexLooks } from './engine/plex-looks.ts'
 import { Quiesce } from './engine/quiesce.ts'
 import { Rejoin } from './engine/rejoin.ts'
 import { handleRequest } from './engine/requests.ts'
@@ -19,7 +21,7 @@ import type { ClientArrival } from './flow/client.ts'
 import { identityText } from './format/identity.ts'
 import { FrameKind } from './format/link-frame.ts'
 import type { OwnerRecord } from './format/owner-record.ts'
-import type { LogSource, OpenReason, OwnershipEffects } from './ha/facts.ts'
+import type { BranchPoint, LogSource, OpenReason, OwnershipEffects } from './ha/facts.ts'
 import { Ownership } from './ha/ownership.ts'
 import { LogCopy, type LogOwnership } from './log/copy.ts'
 import type { FrameReader } from './partner/frame.ts'
@@ -53,6 +55,7 @@ export class Engine implements OwnershipEffects, LinkUser {
   readonly #quiesce: Quiesce
   readonly #catchUp: CatchUp
   readonly #diskEpoch = new DiskEpoch()
+  readonly looks = new PlexLooks()
   readonly diskLink: DiskLink
   /** control requests that wait for their log entry to be acknowledged */
   readonly waiting: { sequence: number; answer: () => void }[] = []
@@ -103,6 +106,7 @@ export class Engine implements OwnershipEffects, LinkUser {
     this.#noticeLinkDown(nowMs)
     this.ownership.tick(nowMs)
     this.diskLink.step(nowMs)
+    this.looks.step()
     let more = this.#stepOpening(nowMs)
     if (this.owner !== undefined) more = this.#own(nowMs, this.owner) || more
     this.link.rearm()
@@ -182,14 +186,15 @@ export class Engine implements OwnershipEffects, LinkUser {
 
   // --- becoming owner ------------------------------------------------------------------------------
 
-  open(record: OwnerRecord, how: OpenReason, source: LogSource): void {
+  open(record: OwnerRecord, how: OpenReason, source: LogSource, branch?: BranchPoint): void {
     assert(this.owner === undefined && !this.#opening.isUnderWay, 'the role is taken once')
     const text = `aggregate ${this.settings.aggregate.name}: ${how}, epoch ${record.epoch}, log from ${source}`
     this.world.host.event('info', 'opening', text)
     this.link.close('this node becomes owner')
     this.#opening.letGo(this.diskLink.closing())
     const published = (generation: number, sequence: number): void => this.#published(generation, sequence)
-    this.#opening.begin(ownerParts(this, this.#whose, record, how === 'forced', published), source)
+    const word = { acceptsLoss: how === 'forced', branch }
+    this.#opening.begin(ownerParts(this, this.#whose, record, word, published), source)
   }
 
   #stepOpening(nowMs: number): boolean {
@@ -313,6 +318,7 @@ export class Engine implements OwnershipEffects, LinkUser {
       case FrameKind.BASE:
         if (this.#opening.isLeaving) return 'this node still has I/O of an earlier ownership in flight'
         this.#keep(this.world.clock.now())
+        tellGivenUp(this)
         this.keeper.begin(frame)
         this.ownership.logChanged(this.world.clock.now(), this.#health.facts())
         return undefined

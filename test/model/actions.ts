@@ -10,7 +10,7 @@ import {
   within,
 } from './engine.ts'
 import type { Opened } from './opened.ts'
-import { addPlex, mayPublish, plexMistake, publish } from './plexes.ts'
+import { addPlex, addWord, branched, keepsLostLog, mayPublish, plexMistake, publish } from './plexes.ts'
 import {
   type Asked,
   fork,
@@ -104,6 +104,7 @@ function addLife(state: PairState, index: number, add: Add): void {
     })
   addOpening(state, index, turn)
   if (node.owner) addOwner(state, index, turn)
+  else if (budget.branches > 0 && !node.opening) addWord(state, turn)
   if (budget.stops > 0 && ownership.state !== 'stopping')
     turn('is told to stop', false, (own, next) => {
       next.budget.stops -= 1
@@ -124,9 +125,10 @@ function addOpening(state: PairState, index: number, turn: Turn): void {
   const nowMs = localMs(state, state.nodes[index]!)
   if (opening === undefined || ownership!.fenceAtMs <= nowMs) return
   addPlex(state, index, turn)
-  turn('has opened the image', true, (own, next) => {
-    if (own.opening !== undefined) opened(own, next)
-  })
+  if (opening.branch === 'none' || ownership!.isPlexStale(0))
+    turn('has opened the image', true, (own, next) => {
+      if (own.opening !== undefined) opened(own, next)
+    })
   if (budget.failedOpenings === 0) return
   turn('cannot open the image', false, (own, next) => {
     if (own.opening === undefined) return
@@ -201,7 +203,7 @@ function addCatchUp(state: PairState, index: number, turn: Turn): void {
   const { acknowledged, image } = state
   const nowMs = localMs(state, state.nodes[index]!)
   if (partner?.state !== 'keeper') return
-  if (!mirroring && ownership!.mayFillPartner(nowMs))
+  if (!mirroring && ownership!.mayFillPartner(nowMs) && !keepsLostLog(state))
     turn('begins a copy', true, (own, next) => {
       if (own.partner === undefined || !own.ownership!.mayFillPartner(nowMs)) return
       own.mirroring = true
@@ -276,8 +278,10 @@ function addArbiter(state: PairState, asked: Asked, add: Add): void {
 }
 
 function carryOut(next: PairState, asked: Asked): void {
-  const applied = asked.next !== undefined && next.record?.version === asked.expected
+  const before = next.record
+  const applied = asked.next !== undefined && before?.version === asked.expected
   if (applied) next.record = { ...asked.next!, version: (asked.expected ?? 0) + 1 }
+  branched(next, before)
   replace(next, asked, { ...asked, outcome: { record: next.record, applied } })
 }
 
@@ -337,13 +341,18 @@ function addLink(state: PairState, add: Add): void {
   }
 }
 
-function addPlexFaults({ budget, isPlexMissing }: PairState, add: Add): void {
+function addPlexFaults({ budget, isPlexMissing, isKept, record }: PairState, add: Add): void {
+  if (isKept && budget.labels > 0)
+    add('plex 0 is labelled anew', false, undefined, (next) => {
+      next.budget.labels -= 1
+      next.isKept = false
+    })
   if (isPlexMissing && budget.foundPlexes > 0)
     add('plex 1 comes back', false, undefined, (next) => {
       next.budget.foundPlexes -= 1
       next.isPlexMissing = false
     })
-  if (!isPlexMissing && budget.lostPlexes > 0)
+  if (!isPlexMissing && budget.lostPlexes > 0 && record?.plex0 === 'in-sync')
     add('plex 1 goes missing', false, undefined, (next) => {
       next.budget.lostPlexes -= 1
       next.isPlexMissing = true

@@ -1,4 +1,4 @@
-import type { OwnerRecord } from '../../ts/format/owner-record.ts'
+import { newestBranch, type OwnerRecord } from '../../ts/format/owner-record.ts'
 import type { Opened } from './opened.ts'
 import { localMs, type Message, type NodeState, names, type PairState, STEP_MS } from './state.ts'
 
@@ -52,7 +52,7 @@ class Digest {
   text(): string {
     const { record, nodes, inbox, isCableUp, asked, image, acknowledged, imageEpoch, budget, writes } =
       this.#state
-    const { isPlexMissing, isPlexBehind } = this.#state
+    const { isPlexMissing, isBehind, older, isKept } = this.#state
     const parts = [record ? this.#record(record) : '-', this.#node(nodes[0]), this.#node(nodes[1])]
     for (const messages of inbox) parts.push(messages.map((each) => this.#message(each)).join(','))
     for (const each of asked) {
@@ -64,7 +64,7 @@ class Digest {
       parts.push(`${each.node}${isLive}${wish}${matches}${answer}${each.late}`)
     }
     const epoch = record === undefined ? imageEpoch : this.#since(imageEpoch)
-    parts.push(`${isPlexMissing} ${isPlexBehind}`)
+    parts.push(`${isPlexMissing} ${isBehind} ${older} ${isKept}`)
     parts.push(`${isCableUp} ${image} ${acknowledged} ${writes} ${epoch}`, Object.values(budget).join(','))
     return parts.join('|')
   }
@@ -78,12 +78,15 @@ class Digest {
     return epoch - this.#epoch
   }
 
-  #record({ owner, epoch, log, plex1, incarnations, lease, clean, forced }: OwnerRecord): string {
+  #record(record: OwnerRecord): string {
+    const { owner, epoch, log, plex0, plex1, incarnations, lease, clean, forced } = record
+    const branch = newestBranch(record)
     const listed = names
       .map((name) => (incarnations[name] ? this.#names.of(incarnations[name]) : '-'))
       .join('')
     const holder = lease ? this.#names.of(lease.boot) : '-'
-    const words = `${log[0]}${plex1[0]}${clean ? 'c' : ''}`
+    const left = branch ? `${this.#since(branch.epoch)}${branch.lost}` : ''
+    const words = `${log[0]}${plex0[0]}${plex1[0]}${clean ? 'c' : ''}${left}`
     return `${owner[0]}${this.#since(epoch)}${words}${listed}${holder}${forced.length}`
   }
 
@@ -127,9 +130,9 @@ class Digest {
       node.wentDown,
     ]
     flags.push(node.mirroring, node.joining, node.answered)
-    if (node.owner || opening) flags.push(node.plexWord === 'stale')
+    if (node.owner || opening) flags.push(...node.plexWords.map((word) => word === 'stale'))
     const bits = flags.map((flag) => (flag ? '1' : '0')).join('')
-    const open = opening ? `${opening.how}${opening.log}${this.#since(opening.epoch)}` : ''
+    const open = opening ? `${opening.how}${opening.log}${this.#since(opening.epoch)}${opening.branch}` : ''
     const text = `${bits} ${this.#since(ring.epoch)} ${ring.entries} ${node.mirrored} ${open}`
     return `${text} ${this.#facts(node.partner)} ${this.#ownership(node)}`
   }
@@ -147,8 +150,9 @@ class Digest {
     const parts = [
       `${state}${isClean ? 'c' : ''}${isDropped ? 'd' : ''}${ahead(releaseByMs, nowMs)}`,
       course.partnerIncarnation ? this.#names.of(course.partnerIncarnation) : '',
-      `${course.stopWanted !== undefined}${course.own_isHandoverFutile}${course.own_plexWords?.[1]?.[0]}`,
-      past && claim ? `${this.#record(claim.next)}${claim.how}${claim.log}` : '',
+      `${course.stopWanted !== undefined}${course.own_isHandoverFutile}${course.own_plexWords?.map((word) => word[0])}`,
+      past && claim ? `${this.#record(claim.next)}${claim.how}${claim.log}${claim.branch !== undefined}` : '',
+      claim?.branch ? `${course.branchLog}` : '',
       this.#meeting(course, nowMs),
       `${this.#since(claimed)} ${kept < 0 ? 'k' : this.#since(kept)} ${ahead(course.own_retryAtMs, nowMs)}`,
       facts,

@@ -1,6 +1,6 @@
 import { assert } from '../../ts/base/assert.ts'
 import type { OwnerRecord } from '../../ts/format/owner-record.ts'
-import type { OwnershipEffects, PartnerFacts } from '../../ts/ha/facts.ts'
+import type { BranchPoint, OwnershipEffects, PartnerFacts } from '../../ts/ha/facts.ts'
 import type { Ownership } from '../../ts/ha/ownership.ts'
 import type { ArbiterPort } from '../../ts/ports/arbiter.ts'
 import { type Opened, openedOwnership } from './opened.ts'
@@ -72,10 +72,11 @@ class ModelEffects implements OwnershipEffects {
     record: OwnerRecord,
     how: Parameters<OwnershipEffects['open']>[1],
     log: 'ring' | 'vault' | 'none',
+    branch?: BranchPoint,
   ): void {
     assert(this.#node.opening === undefined && !this.#node.owner, 'the role is taken once')
-    this.#node.opening = { how, log, epoch: record.epoch }
-    this.#node.plexWord = record.plex1 === 'in-sync' ? 'in-sync' : 'stale'
+    this.#node.opening = { how, log, epoch: record.epoch, branch: branch ? 'wanted' : 'none' }
+    this.#node.plexWords = [record.plex0, record.plex1 === 'in-sync' ? 'in-sync' : 'stale']
     hangUp(now(), this.#index)
   }
 

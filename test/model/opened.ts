@@ -61,7 +61,8 @@ export interface OpenedCourse {
   log: LogFacts | undefined
   partnerFacts: PartnerFacts | undefined
   stopWanted: unknown
-  own_claim: { next: OwnerRecord; how: string; log: string } | undefined
+  own_claim: { next: OwnerRecord; how: string; log: string; branch?: object } | undefined
+  branchLog: string | undefined
   own_claimedEpoch: number
   own_keptEpoch: number
   own_retryAtMs: number

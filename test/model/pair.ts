@@ -12,7 +12,7 @@ const deadNode = (incarnation: string): NodeState => ({
   opening: undefined,
   owner: false,
   quiescing: false,
-  plexWord: 'stale',
+  plexWords: ['in-sync', 'stale'],
   session: false,
   wentDown: false,
   partner: undefined,
@@ -34,7 +34,9 @@ export const coldPair = (): PairState => ({
   acknowledged: 0,
   imageEpoch: 0,
   isPlexMissing: false,
-  isPlexBehind: false,
+  isBehind: [false, false],
+  older: 0,
+  isKept: false,
   budget: noFaults,
   counter: 0,
   writes: 0,
@@ -76,6 +78,17 @@ export function doubtfulPair(): PairState {
   return courses.reduce(happen, without)
 }
 
+/**
+ * A consistency point counted without plex 1, which has come back and is still as it was; castor has died.
+ */
+export function behindPair(): PairState {
+  const budget = { ...noFaults, lostPlexes: 1, foundPlexes: 1, points: 1, crashes: 1 }
+  let without = happen({ ...mirroredPair(), budget }, 'plex 1 goes missing')
+  while (!without.nodes[0].ownership?.isPlexStale(1)) without = nextPrompt(without)
+  const courses = ['castor: takes a consistency point', 'plex 1 comes back', 'castor: is killed']
+  return courses.reduce(happen, without)
+}
+
 function pairWithNewWrite(): PairState {
   const pair: PairState = { ...mirroredPair(), budget: { ...noFaults, cuts: 1, writes: 1 } }
   const alone = promptlyUntil(happen(pair, 'the link is cut'), 'serving-solo')
@@ -106,4 +119,5 @@ export const beginnings = {
   alone: lonelyPair,
   syncing: syncingPair,
   doubtful: doubtfulPair,
+  behind: behindPair,
 } as const

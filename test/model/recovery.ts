@@ -35,6 +35,7 @@ export function nextInPeace(state: PairState, turn: number): PairState {
     return started
   }
   if (state.isPlexMissing) return { ...fork(state, undefined), isPlexMissing: false }
+  if (state.isKept) return { ...fork(state, undefined), isKept: false }
   const actions = actionsIn(state)
   const mends = (name: string): boolean =>
     /goes on$|mended$|up to date$|acknowledges|carries out|hears of/.test(name)
@@ -47,7 +48,8 @@ export function isWell({ nodes, acknowledged, record }: PairState): boolean {
   const states = nodes.map((node) => node.ownership?.state)
   const owner = nodes.find((node) => node.ownership?.state === 'serving-mirrored')
   if (owner === undefined || !states.includes('keeper')) return false
-  return (owner.ring.entries & ~acknowledged) === 0 && record?.plex1 === 'in-sync'
+  const isWhole = record?.plex0 === 'in-sync' && record.plex1 === 'in-sync'
+  return (owner.ring.entries & ~acknowledged) === 0 && isWhole
 }
 
 /** Every ring that the record lists is gone: it takes the operator's word, and only then. */

@@ -104,4 +104,10 @@ export const scenarios: readonly Scenario[] = [
     quick: budget({ lateAnswers: 1 }),
     full: budget({ lateAnswers: 1, foundPlexes: 1, points: 1, writes: 1 }),
   },
+  {
+    name: 'branch',
+    begin: 'behind',
+    quick: budget({ branches: 1 }),
+    full: budget({ branches: 1, crashes: 1, writes: 1, points: 1, labels: 1 }),
+  },
 ]

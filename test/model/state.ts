@@ -33,12 +33,20 @@ export interface NodeState {
   /** stopped for a while (SIGSTOP): it takes part in nothing */
   paused: boolean
   ring: Ring
-  opening: { readonly how: OpenReason; readonly log: LogSource; readonly epoch: number } | undefined
+  opening:
+    | {
+        readonly how: OpenReason
+        readonly log: LogSource
+        readonly epoch: number
+        /** plex 1 is opened, although it is behind; named: the record was told, or is about to be */
+        readonly branch: 'none' | 'wanted' | 'named'
+      }
+    | undefined
   /** the engine has the role of owner */
   owner: boolean
   quiescing: boolean
-  /** what it says of plex 1, as owner */
-  plexWord: PlexWord
+  /** what it says of each plex, as owner */
+  plexWords: readonly [PlexWord, PlexWord]
   /** a connection is there, as far as this side knows */
   session: boolean
   /** it ended, and ownership was not told yet */
@@ -98,6 +106,9 @@ export interface Budget {
   /** how often plex 1 goes missing, and comes back */
   lostPlexes: number
   foundPlexes: number
+  /** how often the operator has plex 1 opened as it is, and gives up what was given up for it */
+  branches: number
+  labels: number
 }
 
 export const noFaults: Budget = {
@@ -114,6 +125,8 @@ export const noFaults: Budget = {
   points: 0,
   lostPlexes: 0,
   foundPlexes: 0,
+  branches: 0,
+  labels: 0,
 }
 
 export interface PairState {
@@ -130,8 +143,12 @@ export interface PairState {
   imageEpoch: number
   /** plex 1 is not there */
   isPlexMissing: boolean
-  /** a consistency point has counted that plex 1 does not have */
-  isPlexBehind: boolean
+  /** a consistency point has counted that the plex does not have */
+  isBehind: readonly [boolean, boolean]
+  /** writes that are on the disks of plex 1 */
+  older: number
+  /** plex 0 holds the branch that was given up: nobody may fill it */
+  isKept: boolean
   budget: Budget
   /** for names and numbers that are never used again */
   counter: number

@@ -78,18 +78,27 @@ export function formatDisk(world: SimWorld, aggregate: AggregateWorld = world.ag
   drive(Image.format(parts, plexes, whose), disks)
 }
 
-/** Labels the disk of one plex, as `pollux disk label --plex N` does. */
+/** Labels the disk of one plex, as `pollux disk label --plex N` does; `force`: what is on it is given up. */
 export function labelPlex(
   world: SimWorld,
   aggregate: AggregateWorld,
   plex: number,
   identity: Uint8Array,
+  force = false,
 ): PromptDisk {
   return labelAs(world, aggregate, plex, identity, {
     path: aggregate.disks[plex]!,
     diskIndex: 0,
     diskCount: 1,
+    force,
   })
+}
+
+interface DiskPlace {
+  readonly path: string
+  readonly diskIndex: number
+  readonly diskCount: number
+  readonly force?: boolean
 }
 
 /** Labels any disk of a plex. */
@@ -98,7 +107,7 @@ export function labelAs(
   aggregate: AggregateWorld,
   plex: number,
   identity: Uint8Array,
-  { path, diskIndex, diskCount }: { path: string; diskIndex: number; diskCount: number },
+  { path, diskIndex, diskCount, force = false }: DiskPlace,
 ): PromptDisk {
   const disk = new PromptDisk(world.platter(path), world.memory, path)
   const facts = {
@@ -112,6 +121,6 @@ export function labelAs(
     vaultByteLength: vaultByteLengthOf(logLayout(world.options.logPages)),
     labelledAtMs: 0,
   }
-  drive(labelDisk(disk, facts, { force: false }, world.memory), [disk])
+  drive(labelDisk(disk, facts, { force }, world.memory), [disk])
   return disk
 }

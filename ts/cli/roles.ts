@@ -177,7 +177,11 @@ function judged(options: RoleOptions, changes: readonly AggregateRoleChange[], t
     'possible' in change && !change.possible ? [`${change.aggregate}: ${change.because}`] : [],
   )
   if (against.length > 0) throw new StoreError('TAKEOVER_IMPOSSIBLE', against.join('; '))
-  done(options, changes, `${target} can have ${namesOf(changes)}; nothing was changed`)
+  const words = changes.flatMap((change) =>
+    'because' in change && change.because ? [`${change.aggregate}: ${change.because}`] : [],
+  )
+  const text = `${target} can have ${namesOf(changes)}; nothing was changed`
+  done(options, changes, [text, ...words].join('\n'))
 }
 
 const namesOf = (changes: readonly AggregateRoleChange[]): string =>

@@ -33,7 +33,7 @@ export class CatchUp {
     if (partner === undefined || partner.state !== 'keeper') return
     const ownership = this.#ownership
     if (!this.isMirroring) {
-      if (!ownership.mayFillPartner(nowMs)) return
+      if (!ownership.mayFillPartner(nowMs) || owner.returning.keepsLostLog) return
       this.isMirroring = true
       owner.mirror.start(partner.incarnation)
       this.#sendBase(owner)

@@ -1,5 +1,6 @@
 import type { Engine } from '../engine.ts'
-import type { OwnerRecord } from '../format/owner-record.ts'
+import { newestBranch, type OwnerRecord } from '../format/owner-record.ts'
+import type { BranchPoint } from '../ha/facts.ts'
 import type { LogOwnership } from '../log/copy.ts'
 import type { OwnerParts } from './owner.ts'
 
@@ -8,11 +9,12 @@ export function ownerParts(
   engine: Engine,
   whose: LogOwnership,
   { epoch, plex0, plex1 }: OwnerRecord,
-  acceptsLoss: boolean,
+  { acceptsLoss, branch }: { acceptsLoss: boolean; branch: BranchPoint | undefined },
   published: (generation: number, sequence: number) => void,
 ): OwnerParts {
   const { world, settings, log, ownership, diskLink } = engine
   const { host, clock } = world
+  const words = [plex0, plex1].slice(0, settings.aggregate.plexes.length)
   return {
     world,
     settings,
@@ -23,7 +25,10 @@ export function ownerParts(
     node: whose.node,
     stillOwner: () => ownership.fenceAtMs > clock.now(),
     plexes: {
-      recorded: [plex0, plex1].slice(0, settings.aggregate.plexes.length),
+      recorded: branch ? words.map((_, plex) => (plex === branch.plex ? 'in-sync' : 'stale')) : words,
+      branch,
+      branches: (source) => ownership.branches(clock.now(), source),
+      newestBranch: () => newestBranch(ownership.record),
       isStale: (plex) => ownership.isPlexStale(plex),
       are: (words) => ownership.plexesAre(clock.now(), words),
     },

@@ -6,6 +6,8 @@ import { Aggregate, type Surroundings } from '../flow/aggregate.ts'
 import { replay } from '../flow/apply.ts'
 import { Consistency, type ConsistencyEvents } from '../flow/consistency.ts'
 import { EntryKind } from '../format/log-ring.ts'
+import type { Branch } from '../format/owner-record.ts'
+import type { BranchPoint, LogSource } from '../ha/facts.ts'
 import type { PlexWord } from '../ha/plex-words.ts'
 import { type LogCopy, type LogOwnership, writeHeader } from '../log/copy.ts'
 import { findEntries, retainEntries } from '../log/replay.ts'
@@ -24,6 +26,7 @@ import { Mirror } from '../partner/mirror.ts'
 import type { World } from '../ports/world.ts'
 import type { Image } from '../volume/image.ts'
 import type { PlexDisks, RecordedPlex } from '../volume/open-plexes.ts'
+import { beginBranch } from './branching.ts'
 import { openImage } from './open-image.ts'
 import { mustOwn, whileOwning } from './owning.ts'
 import { Readmission } from './readmission.ts'
@@ -35,7 +38,7 @@ import { Scrubbing } from './scrubbing.ts'
 const VAULT_LAG_BYTES = 4 * MIB
 
 export interface RecoveryReport {
-  readonly source: 'ring' | 'vault' | 'none'
+  readonly source: LogSource
   /** the last sequence that the superblock contained, and the generation */
   readonly contained: number
   readonly generation: number
@@ -69,6 +72,11 @@ export interface PlexRecord {
   /** whether it calls a plex stale, for sure */
   isStale(plex: number): boolean
   are(words: readonly PlexWord[]): void
+  /** the plex that is opened is an older image, and goes on from here by the operator's word */
+  readonly branch: BranchPoint | undefined
+  /** says that it is open, and what its log is */
+  branches(source: LogSource): void
+  newestBranch(): Branch | undefined
 }
 
 /** How safe an acknowledgement is at this moment; told by the ownership rules. */
@@ -132,6 +140,7 @@ export class Owner {
       openRemote: parts.openRemote,
       whose: { pair: settings.pair, aggregate: settings.aggregate.identity },
       clients: loadOf(aggregate),
+      newestBranch: () => parts.plexes.newestBranch(),
       stillOwner: parts.stillOwner,
     })
     this.scrubbing.onMapDamage = () => {
@@ -144,7 +153,7 @@ export class Owner {
    * Opens the image and applies exactly the log entries that it does not contain. The same code for
    * a restart, a takeover and a giveback: only where the log lies may differ (claim 83).
    */
-  static *open(parts: OwnerParts, source: 'ring' | 'vault' | 'none'): Procedure<Owner> {
+  static *open(parts: OwnerParts, source: LogSource): Procedure<Owner> {
     const { world, settings } = parts
     const startedMs = world.clock.now()
     const image = yield* openImage(parts)
@@ -159,12 +168,7 @@ export class Owner {
     }
   }
 
-  static *#replay(
-    parts: OwnerParts,
-    source: 'ring' | 'vault' | 'none',
-    image: Image,
-    startedMs: number,
-  ): Procedure<Owner> {
+  static *#replay(parts: OwnerParts, source: LogSource, image: Image, startedMs: number): Procedure<Owner> {
     const { world, settings, log, epoch } = parts
     // from here on the ring and the disks are changed: not by one that has lost the ownership meanwhile
     mustOwn(parts)
@@ -175,6 +179,9 @@ export class Owner {
     const halves = yield* findHalves(image.vault, log.layout, log.scratch, parts.whose.aggregate)
     mustOwn(parts)
     if (source === 'vault') yield* bringBack(parts, image, halves)
+    mustOwn(parts)
+    if (parts.plexes.branch !== undefined)
+      source = yield* beginBranch(parts, image, parts.plexes.branch, source)
     mustOwn(parts)
     if (source === 'none') log.ring.reset(image.lastSequence + 1)
     else {

@@ -1,6 +1,7 @@
 import { StoreError } from '../base/errors.ts'
 import type { Engine } from '../engine.ts'
 import { changeVolume, type VolumeChange } from '../flow/volume-requests.ts'
+import type { FoundPlex } from '../ha/facts.ts'
 import type { LogPart } from '../node/messages.ts'
 import type { Volume } from '../volume/directory.ts'
 import { dumpLog } from './log-dump.ts'
@@ -25,13 +26,18 @@ const handlers: Record<string, Handler> = {
     change(engine, request, { kind: 'rename', name: text(body, 'name'), newName: text(body, 'newName') })
   },
   takeover: (engine, request, body) => {
-    engine.ownership.takeover(engine.world.clock.now(), request, {
+    const { world, settings, ownership } = engine
+    const options = {
       force: body['force'] === true,
       acceptDataLoss: body['acceptDataLoss'] === true,
       reason: String(body['reason'] ?? ''),
-      at: new Date(engine.world.clock.wall()).toISOString(),
+      at: new Date(world.clock.wall()).toISOString(),
       dryRun: body['dryRun'] === true,
-    })
+    }
+    const take = (plexes: readonly FoundPlex[]): void =>
+      ownership.takeover(world.clock.now(), request, { ...options, plexes })
+    if (!options.force || !options.acceptDataLoss) take([])
+    else engine.looks.begin(world, settings, take)
   },
   handover: (engine, request, body) => {
     engine.ownership.handover(engine.world.clock.now(), request, { dryRun: body['dryRun'] === true })

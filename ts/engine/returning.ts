@@ -7,10 +7,11 @@ import { type LabelledDisk, tellFailures } from '../disk/labelled-disk.ts'
 import { readSuperblocks, type SuperblockValues, writeSuperblock } from '../disk/superblock.ts'
 import { flushDisk } from '../disk/transfers.ts'
 import type { Consistency } from '../flow/consistency.ts'
-import { PLEX_FILLING } from '../format/superblock.ts'
+import type { Branch } from '../format/owner-record.ts'
+import { PLEX_FILLING, plexWord } from '../format/superblock.ts'
 import type { Vault } from '../log/vault.ts'
 import type { ResyncProgress } from '../node/messages.ts'
-import type { Copy } from '../plex/copies.ts'
+import { type Copy, NO_BASE } from '../plex/copies.ts'
 import type { World } from '../ports/world.ts'
 import { reachMistake, renewLabels } from '../volume/added-disks.ts'
 import type { Image } from '../volume/image.ts'
@@ -38,6 +39,8 @@ export interface ReturningParts extends Right {
   readonly openRemote: () => Procedure<PlexDisks>
   readonly whose: Whose
   readonly clients: ClientLoad
+  /** where the image has left another branch, by the record */
+  readonly newestBranch: () => Branch | undefined
 }
 
 const BACKOFF = { firstMs: 500, maxMs: 10_000, forgivenAfterMs: 20_000 }
@@ -93,6 +96,15 @@ export class Returning {
     const { copies } = this.#parts.image
     const remote = copies.all.find(({ isRemote }) => isRemote)
     if (remote !== undefined) copies.failed(remote, why)
+  }
+
+  /**
+   * A plex that was given up may still be there, and then the log of the partner may belong to it: that is
+   * left as it is until the plex is filled.
+   */
+  get keepsLostLog(): boolean {
+    const lost = this.#parts.newestBranch()?.lost
+    return lost !== undefined && this.#parts.image.copies.all[lost]?.state === 'missing'
   }
 
   /** Called once per turn. Returns whether there is more to do at once. */
@@ -276,11 +288,15 @@ export class Returning {
     copy.disks = labelled
     tellFailures(labelled, world.host)
     const { newestOf } = yield* readSuperblocks(labelled, Number.POSITIVE_INFINITY, world.memory)
+    this.#mustNotBeLost(labelled, newestOf)
     this.#mustNotBeAhead(labelled, newestOf)
     yield* this.#leaveAdded(copy, newestOf)
     const difference = differentZones(copy.disks, image.copies.reading[0]!.disks)
     if (difference !== undefined) throw new StoreError('DISK_FOREIGN', difference)
-    copy.base = confirmedBase(copy.base, copy.disks, newestOf)
+    const branch = this.#parts.newestBranch()
+    // what was written before, and not by this branch, says nothing of what it has now
+    const isOlder = branch !== undefined && newestOf.some((found) => found && found.epoch < branch.epoch)
+    copy.base = isOlder ? NO_BASE : confirmedBase(copy.base, copy.disks, newestOf)
   }
 
   /**
@@ -297,6 +313,27 @@ export class Returning {
     }
     copy.disks = used
     yield* closeDisks(this.#parts.world.memory, added)
+  }
+
+  /**
+   * The branch that was given up stays as it is until its disks are labelled anew, however far the image that
+   * counts has come since; and also if it has no more generations than that has gone on from: its log has
+   * more.
+   */
+  #mustNotBeLost(disks: readonly LabelledDisk[], newestOf: readonly (SuperblockValues | undefined)[]): void {
+    const branch = this.#parts.newestBranch()
+    if (branch === undefined) return
+    for (const [index, found] of newestOf.entries()) {
+      const { disk, label } = disks[index]!
+      if (found === undefined || plexWord(found, label.plex) === PLEX_FILLING) continue
+      // an image that was formatted, and never used, has nothing to keep
+      if (found.epoch === 0 || found.epoch >= branch.epoch) continue
+      const text = `${disk.path} has generation ${found.generation} of epoch ${found.epoch}`
+      const why = `the takeover of epoch ${branch.epoch} went on without it, from generation ${branch.generation}`
+      const remedy =
+        'it is kept as it is. To give up what it has, and its log: pollux disk label --force --plex'
+      throw new StoreError('DISK_FOREIGN', `${text}; ${why}; ${remedy} ${label.plex}`)
+    }
   }
 
   #mustNotBeAhead(disks: readonly LabelledDisk[], newestOf: readonly (SuperblockValues | undefined)[]): void {

@@ -19,8 +19,31 @@ export interface OwnerRecord {
   /** whether the owner ended cleanly: all is on the disks, the log is empty */
   clean: boolean
   /** the operator's words, newest last: forced takeovers and what was accepted to be lost */
-  forced: { at: string; node: string; reason: string }[]
+  forced: ForcedTakeover[]
 }
+
+export interface ForcedTakeover {
+  at: string
+  node: string
+  reason: string
+  /** it went on from a plex that was stale */
+  branch?: Branch
+}
+
+/**
+ * Where the image that counts has left what was acknowledged: it went on from `generation` in `epoch`. A
+ * plex whose newest superblock is of an epoch before that holds the branch that was given up.
+ */
+export interface Branch {
+  epoch: number
+  generation: number
+  /** the plex that was given up; gone as soon as it is in sync again */
+  lost?: 0 | 1
+}
+
+/** Records of earlier versions have none. */
+export const newestBranch = (record: OwnerRecord | undefined): Branch | undefined =>
+  record?.forced.findLast(({ branch }) => branch !== undefined)?.branch
 
 /** A record with a mistake is the arbiter's fault, named; never guessed around. */
 export function ownerRecordMistake(value: unknown): string | undefined {
@@ -37,7 +60,17 @@ export function ownerRecordMistake(value: unknown): string | undefined {
   if (!['in-sync', 'stale', 'absent'].includes(record.plex1 ?? '')) return 'plex1 is unknown'
   if (typeof record.clean !== 'boolean') return 'clean is neither true nor false'
   if (!Array.isArray(record.forced)) return 'forced is not a list'
-  return leaseMistake(record.lease)
+  return record.forced.map(forcedMistake).find(Boolean) ?? leaseMistake(record.lease)
+}
+
+function forcedMistake(forced: Partial<ForcedTakeover> | null): string | undefined {
+  if (typeof forced !== 'object' || forced === null) return 'forced has something that is not an object'
+  const { branch } = forced
+  if (branch === undefined) return undefined
+  if (typeof branch !== 'object' || branch === null) return 'forced.branch is not an object'
+  if (!isCount(branch.epoch)) return 'forced.branch.epoch is not a whole number'
+  if (!isCount(branch.generation)) return 'forced.branch.generation is not a whole number'
+  return [undefined, 0, 1].includes(branch.lost) ? undefined : 'forced.branch.lost is not a plex'
 }
 
 function leaseMistake(lease: OwnerRecord['lease'] | undefined): string | undefined {

@@ -1,8 +1,9 @@
 import { assert } from '../base/assert.ts'
 import { StoreError } from '../base/errors.ts'
-import type { OwnerRecord } from '../format/owner-record.ts'
+import { newestBranch, type OwnerRecord } from '../format/owner-record.ts'
 import type { ArbiterPort } from '../ports/arbiter.ts'
-import type { LogFacts, OwnershipEffects, OwnershipSettings, PartnerFacts } from './facts.ts'
+import { branched, withoutLost } from './branch.ts'
+import type { LogFacts, LogSource, OwnershipEffects, OwnershipSettings, PartnerFacts } from './facts.ts'
 import { FlapLimit } from './flap-limit.ts'
 import { Lease } from './lease.ts'
 import { Meeting } from './meeting.ts'
@@ -35,6 +36,8 @@ export class Course {
   /** what the record is to say of each plex; undefined: what it says since before our claim */
   #plexWords: readonly PlexWord[] | undefined
   #claim: Claim | undefined
+  /** the claim goes on from an older image, and that is open: what its log is */
+  branchLog: LogSource | undefined
   /** the epoch of our own claim */
   #claimedEpoch = 0
   /** the epoch of the owner that this node was last told to keep for */
@@ -127,12 +130,8 @@ export class Course {
   }
 
   outcome(): unknown {
-    return {
-      owner: this.register.known?.owner,
-      epoch: this.register.known?.epoch,
-      how: this.#claim?.how,
-      log: this.#claim?.log,
-    }
+    const { owner, epoch } = this.register.known ?? {}
+    return { owner, epoch, how: this.#claim?.how, log: this.#claim?.log }
   }
 
   move(event: Event): State | undefined {
@@ -192,7 +191,7 @@ export class Course {
     const verdict = this.observer.command(now, this.log, this.view(), options)
     const isRefused = verdict instanceof StoreError
     if (options.dryRun) {
-      const because = isRefused ? verdict.message : `${this.settings.node} would open it, log: ${verdict.log}`
+      const because = isRefused ? verdict.message : verdict.text
       this.desk.fulfil({ possible: !isRefused, because })
     } else if (isRefused) this.desk.refuse(verdict)
     else return this.#stake(now, verdict)
@@ -203,6 +202,7 @@ export class Course {
     this.#claim = claim
     this.#claimedEpoch = claim.next.epoch
     this.#plexWords = undefined
+    this.branchLog = undefined
     this.move('claim')
     this.reason = `${this.settings.node} claims ${this.settings.aggregate}`
     this.register.swap(now, claim.next)
@@ -219,7 +219,7 @@ export class Course {
       this.reason = `${this.settings.node} opens ${this.settings.aggregate}`
       this.isDropped = false
       this.#keptEpoch = -1
-      this.effects.open(this.#live(now), claim.how, claim.log)
+      this.effects.open(this.#live(now), claim.how, claim.log, claim.branch)
     } else if (this.isOwner || !register.isInDoubt) this.move('claim lost')
     else if (now < this.#retryAtMs) return
     else if (register.mustRead) register.read(now)
@@ -269,10 +269,17 @@ export class Course {
     if (register.mustRead) return register.read(now)
     const record = register.known
     if (!record || !register.isLeaseOurs) return
-    const wish = wishedRecord(this.state, record, this.#wishes(now))
-    const next = withPlexWords(wish ?? record, this.#plexWords)
+    const next = this.#spoken(wishedRecord(this.state, record, this.#wishes(now)) ?? record, now)
     if (next === record && now < this.lease.renewAtMs) return
     register.swap(now, { ...next, lease: next.lease && this.lease.words(this.settings.node) })
+  }
+
+  /** What is to be said of the plexes; but nothing before the branch, all of which is said at once. */
+  #spoken(next: OwnerRecord, now: number): OwnerRecord {
+    const [point, log] = [this.#claim?.branch, this.branchLog]
+    if (!point || newestBranch(next)?.epoch === this.#claimedEpoch)
+      return withoutLost(withPlexWords(next, this.#plexWords))
+    return log && mayWrite(this.state) ? branched(next, point, log, this.#wishes(now)) : next
   }
 
   #end(now: number): void {

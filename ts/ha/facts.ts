@@ -30,6 +30,24 @@ export interface PartnerFacts {
   readonly incarnation: string
 }
 
+/**
+ * What a look at a plex on the disks of this node has found: its newest image, or why it has no whole one.
+ */
+export type FoundPlex =
+  | {
+      readonly plex: number
+      readonly epoch: number
+      readonly generation: number
+      readonly writtenAtMs: number
+    }
+  | { readonly plex: number; readonly lack: string }
+
+/** A plex that the record calls stale, and that is gone on from by the operator's word. */
+export interface BranchPoint {
+  readonly plex: number
+  readonly generation: number
+}
+
 export interface OwnershipSettings {
   readonly aggregate: string
   readonly node: string
@@ -58,9 +76,11 @@ export type LogSource = 'ring' | 'vault' | 'none'
 export interface OwnershipEffects {
   /**
    * Open the image, replay, stamp the own ring with the record's epoch; then call `opened` or `openFailed`
-   * (with everything closed again). A CP that replay needs is this epoch's.
+   * (with everything closed again). A CP that replay needs is this epoch's. With `branch`, this plex is
+   * opened, whatever the record calls it; before anything is changed, `branches` is called and the record
+   * follows.
    */
-  open(record: OwnerRecord, how: OpenReason, log: LogSource): void
+  open(record: OwnerRecord, how: OpenReason, log: LogSource, branch?: BranchPoint): void
   /** Be keeper of the record's owner. Called again when its epoch has changed. */
   keep(record: OwnerRecord): void
   /** Accept clients; after `quiesce`: take it back. */
@@ -84,4 +104,6 @@ export interface TakeoverOptions {
   /** the time for people, for the record */
   readonly at: string
   readonly dryRun: boolean
+  /** with both words: what is on the disks of this node, just now */
+  readonly plexes?: readonly FoundPlex[]
 }

@@ -1,9 +1,18 @@
 import { assert } from '../base/assert.ts'
 import { StoreError } from '../base/errors.ts'
 import type { OwnerRecord } from '../format/owner-record.ts'
-import type { LogFacts, LogSource, OpenReason, OwnershipSettings, TakeoverOptions } from './facts.ts'
+import { branchText, planBranch } from './branch.ts'
+import type {
+  BranchPoint,
+  LogFacts,
+  LogSource,
+  OpenReason,
+  OwnershipSettings,
+  TakeoverOptions,
+} from './facts.ts'
 import type { Lease } from './lease.ts'
 import { forcedRemedy, noPlexObstacle, planAsKeeper, planAsOwner, planForced, type View } from './plan.ts'
+import { plexObstacle } from './plex-words.ts'
 import type { Register } from './register.ts'
 import { claimOf, firstRecord } from './wish.ts'
 
@@ -12,6 +21,10 @@ export interface Claim {
   readonly next: OwnerRecord
   readonly how: OpenReason
   readonly log: LogSource
+  /** for a dry run: what would happen, in words */
+  readonly text: string
+  /** a stale plex that is gone on from */
+  readonly branch?: BranchPoint
 }
 
 export type Decision =
@@ -99,16 +112,35 @@ export class Observer {
     const { node } = this.#settings
     const { record } = view
     if (!this.#lease.isDead(now)) return this.#livingOwner(now, view)
-    // not by force either: which plex is right is nothing that this node could guess
+    const branch = isForced ? this.#commandBranch(view, log, options) : undefined
+    if (branch) return branch
     const plexless = noPlexObstacle(view)
     if (plexless) return impossible(plexless)
     const isOwn = record.owner === node
     const plan = isOwn ? planAsOwner(view) : planAsKeeper(view)
     if ('log' in plan) return this.#claim(record, isOwn ? 'restart' : 'takeover', plan.log)
     if (!isForced) return impossible(`${node} cannot take over: ${plan.obstacle}`, node)
-    const forced = { at: options.at, node, reason: options.reason }
-    const claim = this.#claim(record, 'forced', planForced(view), this.#highestEpoch(record.epoch, log))
-    return { ...claim, next: { ...claim.next, forced: [...record.forced, forced] } }
+    return this.#force(record, planForced(view), this.#highestEpoch(record.epoch, log), options)
+  }
+
+  #force(record: OwnerRecord, log: LogSource, above: number, { at, reason }: TakeoverOptions): Claim {
+    const claim = this.#claim(record, 'forced', log, above)
+    const forced = [...record.forced, { at, node: this.#settings.node, reason }]
+    return { ...claim, next: { ...claim.next, forced } }
+  }
+
+  /** From an image that is older than what was acknowledged; undefined: there is a plex in sync. */
+  #commandBranch(view: View, log: LogFacts, options: TakeoverOptions): Claim | StoreError | undefined {
+    const { record } = view
+    const mistake = plexObstacle(record)
+    if (mistake) return impossible(mistake)
+    const plan = planBranch(view, options.plexes ?? [])
+    if (!plan) return undefined
+    if ('obstacle' in plan) return impossible(plan.obstacle)
+    const { plex, epoch, generation } = plan.image
+    const above = Math.max(epoch, this.#highestEpoch(record.epoch, log))
+    const text = branchText(view.node, plan.image, plan.log)
+    return { ...this.#force(record, plan.log, above, options), text, branch: { plex, generation } }
   }
 
   #withoutRecord(log: LogFacts): Decision {
@@ -202,12 +234,14 @@ export class Observer {
     const incarnations = source === 'ring' ? { [node]: log.incarnation } : {}
     const isClean = how === 'first'
     const lease = this.#lease.words(node)
-    return { next: firstRecord(this.#settings, epoch, lease, incarnations, isClean), how, log: source }
+    const next = firstRecord(this.#settings, epoch, lease, incarnations, isClean)
+    return { next, how, log: source, text: wouldOpen(node, source) }
   }
 
   #claim(record: OwnerRecord, how: OpenReason, log: LogSource, above = record.epoch): Claim {
     const { node } = this.#settings
-    return { next: claimOf(record, node, above + 1, this.#lease.words(node)), how, log }
+    const next = claimOf(record, node, above + 1, this.#lease.words(node))
+    return { next, how, log, text: wouldOpen(node, log) }
   }
 
   #highestEpoch(recordEpoch: number, log: LogFacts): number {
@@ -220,6 +254,8 @@ export class Observer {
     this.decideAtMs = Math.min(this.decideAtMs, atMs)
   }
 }
+
+const wouldOpen = (node: string, log: LogSource): string => `${node} would open it, log: ${log}`
 
 const wait = (reason: string): Decision => ({ event: 'must wait', reason })
 

@@ -3,7 +3,14 @@ import { StoreError } from '../base/errors.ts'
 import type { OwnerRecord } from '../format/owner-record.ts'
 import type { ArbiterPort } from '../ports/arbiter.ts'
 import { Course } from './course.ts'
-import type { LogFacts, OwnershipEffects, OwnershipSettings, PartnerFacts, TakeoverOptions } from './facts.ts'
+import type {
+  LogFacts,
+  LogSource,
+  OwnershipEffects,
+  OwnershipSettings,
+  PartnerFacts,
+  TakeoverOptions,
+} from './facts.ts'
 import type { PlexWord } from './plex-words.ts'
 import { handoverObstacle, possibleTakeover } from './requests.ts'
 import { answersRequests, enters, looks, type State, serves } from './transitions.ts'
@@ -155,6 +162,16 @@ export class Ownership {
    */
   plexesAre(now: number, words: readonly PlexWord[]): void {
     this.#course.plexesAre(now, words)
+  }
+
+  /**
+   * By the operator's word, an older image is gone on from: it is open, and its log is the own ring, or none.
+   * From here on the record calls its plex the one in sync; until `isPlexStale` of the other, nothing may
+   * count.
+   */
+  branches(now: number, log: LogSource): void {
+    this.#course.branchLog = log
+    this.#course.wakeMs = now
   }
 
   /** The keeper has everything that was acknowledged, and from now on nothing is acknowledged without it. */

@@ -65,6 +65,19 @@ function recordObstacle(view: View): string {
   )
 }
 
+/**
+ * A clean record needs no log, and an opening without one voids the ring. Not if that has what was given
+ * up, and nobody has given it up for good: by the operator's word only. The node that gave it up has no
+ * such ring.
+ */
+function withoutLog({ node, record, log }: View): Plan {
+  const { branch, node: brancher } = record.forced.findLast((each) => each.branch) ?? {}
+  const isKept = branch?.lost !== undefined && brancher !== node && log.usable && log.epoch < branch.epoch
+  if (!isKept) return { log: 'none' }
+  const text = `the log of ${node} has changes of the branch that was given up, as plex ${branch.lost} has`
+  return { obstacle: `${text}: label the disks of that anew` }
+}
+
 /** For the node that the record names: its own ring, or what makes it unnecessary. */
 export function planAsOwner(view: View): Plan {
   const { node, partner, record } = view
@@ -72,7 +85,7 @@ export function planAsOwner(view: View): Plan {
   if (mistake) return { obstacle: mistake }
   const missing = ringObstacle(view)
   if (!missing) return { log: 'ring' }
-  if (record.clean) return { log: 'none' }
+  if (record.clean) return withoutLog(view)
   const partnerHas = partnerLog(view)
   if (partnerHas === 'lost') {
     if (isCoveredByVault(view)) return { log: 'vault' }
@@ -108,7 +121,7 @@ export function planAsKeeper(view: View): Plan {
   const mistake = recordObstacle(view)
   if (mistake) return { obstacle: mistake }
   if (!ringObstacle(view) && log.complete) return { log: 'ring' }
-  if (record.clean) return { log: 'none' }
+  if (record.clean) return withoutLog(view)
   if (record.log === 'stale' && record.incarnations[node] === undefined) {
     return {
       obstacle: `${record.owner} has acknowledged changes alone: the log of ${node} does not have them`,

@@ -46,7 +46,7 @@ export function wishedRecord(state: State, record: OwnerRecord, wishes: Wishes):
   }
 }
 
-const alone = (record: OwnerRecord, { node, incarnation }: Wishes): OwnerRecord => ({
+export const alone = (record: OwnerRecord, { node, incarnation }: Wishes): OwnerRecord => ({
   ...record,
   log: 'stale',
   incarnations: { [node]: incarnation },

@@ -193,7 +193,11 @@ class Judge {
 }
 
 /** An empty image says nothing: another disk may have been formatted in this place. */
-function isWhole(found: SuperblockValues | undefined, plex: number, { epoch, generation }: Base): boolean {
+export function isWhole(
+  found: SuperblockValues | undefined,
+  plex: number,
+  { epoch, generation }: Base,
+): boolean {
   if (found === undefined || plexWord(found, plex) !== PLEX_IN_SYNC) return false
   return found.generation >= generation - 1 && (found.epoch > 0 || epoch === 0)
 }

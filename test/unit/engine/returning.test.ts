@@ -5,6 +5,7 @@ import { BLOCK_SIZE, MIB } from '../../../ts/base/units.ts'
 import { consistencyPoint } from '../../../ts/consistency-point/consistency-point.ts'
 import { readSuperblocks, type SuperblockValues } from '../../../ts/disk/superblock.ts'
 import { Returning, type ReturningParts } from '../../../ts/engine/returning.ts'
+import type { Branch } from '../../../ts/format/owner-record.ts'
 import { PLEX_FILLING, PLEX_IN_SYNC } from '../../../ts/format/superblock.ts'
 import type { Copy } from '../../../ts/plex/copies.ts'
 import type { Image } from '../../../ts/volume/image.ts'
@@ -42,6 +43,8 @@ class Owner {
   /** what was true of plex 1 when its vault was refreshed */
   stateAtRefresh = ''
   isStale = true
+  /** what the record says of a branch that was given up */
+  branch: Branch | undefined
   isOwner = true
   isGone = false
   opened = 0
@@ -76,6 +79,7 @@ class Owner {
       plexes: this.plexes.map((disks) => disks.map(({ path }) => path)),
       whose: settings,
       clients: { waits: [], hasPending: () => false, isHeldUp: () => false },
+      newestBranch: () => this.branch,
       stillOwner: () => this.isOwner,
     }
     return parts as unknown as ReturningParts
@@ -333,6 +337,23 @@ t.test('a disk of another branch is refused, and not written to', async (t) => {
     /mirror0 has generation \d+, the plex in sync only \d+: it comes from another branch/,
   )
   t.equal(Buffer.compare(before.mirror.bytes, ahead), 0)
+})
+
+t.test('what was given up is kept, however far the image has come, until it is labelled', async (t) => {
+  const owner = new Owner()
+  owner.lose(6)
+  const given = owner.mirror.bytes.slice()
+  const { epoch, generation } = owner.superblock!
+  owner.branch = { epoch: epoch + 1, generation, lost: 1 }
+  t.ok(owner.turnUntil(() => owner.kinds.includes('plex still missing')))
+  t.match(owner.copy.because, /takeover of epoch \d+ went on without it.*disk label --force --plex 1$/)
+  t.ok(owner.returning.keepsLostLog)
+  t.equal(Buffer.compare(owner.mirror.bytes, given), 0)
+  owner.replace()
+  t.ok(owner.turnUntil(() => owner.copy.state === 'filling', 6000))
+  t.notOk(owner.returning.keepsLostLog, 'the log goes the way of its plex')
+  t.ok(owner.returns())
+  t.same(owner.differing(), [])
 })
 
 t.test('what cannot be read from the plex in sync is tried again, until it is there', async (t) => {

@@ -1,5 +1,5 @@
 import t from 'tap'
-import { type OwnerRecord, ownerRecordMistake } from '../../../ts/format/owner-record.ts'
+import { newestBranch, type OwnerRecord, ownerRecordMistake } from '../../../ts/format/owner-record.ts'
 
 const good: OwnerRecord = {
   version: 3,
@@ -20,6 +20,19 @@ t.test('a good record has no mistake, with a lease and without', async (t) => {
   t.equal(ownerRecordMistake({ ...good, lease: null, plex1: 'stale', log: 'stale' }), undefined)
 })
 
+t.test('forced takeovers are read with a branch and, as earlier versions wrote them, without', async (t) => {
+  const plain = { at: 'today', node: 'castor', reason: 'it burnt' }
+  const [branch, older] = [
+    { epoch: 7, generation: 3, lost: 1 },
+    { epoch: 5, generation: 1 },
+  ] as const
+  const forced = [{ ...plain, branch: older }, { ...plain, branch }, plain]
+  t.equal(ownerRecordMistake({ ...good, forced }), undefined)
+  t.equal(newestBranch({ ...good, forced }), branch)
+  t.equal(newestBranch({ ...good, forced: [plain] }), undefined)
+  t.equal(newestBranch(undefined), undefined)
+})
+
 t.test('every mistake is named', async (t) => {
   const mistakes: [unknown, RegExp][] = [
     [undefined, /not an object/],
@@ -36,6 +49,11 @@ t.test('every mistake is named', async (t) => {
     [{ ...good, plex1: undefined }, /^plex1/],
     [{ ...good, clean: 1 }, /^clean/],
     [{ ...good, forced: {} }, /^forced/],
+    [{ ...good, forced: [null] }, /^forced has something/],
+    [{ ...good, forced: [{ branch: null }] }, /^forced.branch is not/],
+    [{ ...good, forced: [{ branch: { epoch: -1, generation: 1 } }] }, /^forced.branch.epoch/],
+    [{ ...good, forced: [{ branch: { epoch: 1 } }] }, /^forced.branch.generation/],
+    [{ ...good, forced: [{ branch: { epoch: 1, generation: 1, lost: 2 } }] }, /^forced.branch.lost/],
     [{ ...good, lease: undefined }, /^lease is missing/],
     [{ ...good, lease: { ...good.lease, holder: 1 } }, /^lease has no holder/],
     [{ ...good, lease: { ...good.lease, counter: -1 } }, /^lease.counter/],

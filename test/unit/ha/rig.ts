@@ -1,6 +1,7 @@
 import type { StoreError } from '../../../ts/base/errors.ts'
 import type { OwnerRecord } from '../../../ts/format/owner-record.ts'
 import type {
+  BranchPoint,
   LogFacts,
   OwnershipEffects,
   OwnershipSettings,
@@ -179,8 +180,9 @@ export class Rig implements OwnershipEffects {
     this.settle()
   }
 
-  open(record: OwnerRecord, how: string, log: string): void {
-    this.done.push(`open ${how} ${log} ${record.epoch}`)
+  open(record: OwnerRecord, how: string, log: string, branch?: BranchPoint): void {
+    const from = branch ? ` from ${branch.generation} of plex ${branch.plex}` : ''
+    this.done.push(`open ${how} ${log} ${record.epoch}${from}`)
   }
   keep(record: OwnerRecord): void {
     this.done.push(`keep ${record.owner} ${record.epoch}`)
