@@ -35,8 +35,8 @@ export function* beginBranch(
 }
 
 /**
- * Whether this copy of the log has each entry from the end of the image on: it was begun no later, and nothing
- * of it has been overwritten since.
+ * Whether this copy of the log has each entry from the end of the image on: it was begun no later, and
+ * nothing of it has been overwritten since.
  */
 function* isRightBehind(parts: OwnerParts, image: Image): Procedure<boolean> {
   const { log, world, epoch } = parts
