@@ -106,8 +106,8 @@ export class Engine implements OwnershipEffects, LinkUser {
     this.#noticeLinkDown(nowMs)
     this.ownership.tick(nowMs)
     this.diskLink.step(nowMs)
-    this.looks.step()
-    let more = this.#stepOpening(nowMs)
+    let more = this.looks.step()
+    more = this.#stepOpening(nowMs) || more
     if (this.owner !== undefined) more = this.#own(nowMs, this.owner) || more
     this.link.rearm()
     this.link.tick(nowMs, this.ownership.epoch)

@@ -83,7 +83,7 @@ t.test('a disk for each plex, one host after the other, while clients go on', as
   t.equal(told.code, 0, told.stderr)
   t.match(
     told.stdout,
-    /castor.*added is a disk of plex 0 of aggregate castor now\n.*--size 256MiB\nthey count when/,
+    /castor.*added is a disk of plex 0 of aggregate castor now\n.*--size 256MiB\nthey count as soon/,
   )
   const size = /--size (\S+)/.exec(told.stdout)![1]!
   const other = await label(pair, 'pollux', '--add', second!, '--size', size)

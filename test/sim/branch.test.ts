@@ -85,7 +85,7 @@ t.test('the only plex in sync is lost: the stale one serves by command, and the 
   world.mendLink()
   world.runFor(3000)
   const would = ask(world, pollux, { ...FORCED, dryRun: true })
-  t.match(would.text, /"possible":true.*go on from generation \d+ of plex 1.*plex 0 and its log/)
+  t.match(would.text, /"possible":true.*go on from generation \d+ of plex 1.*plex 0, its log/)
   t.equal(world.owner, undefined, 'it was only asked')
   branchOnPollux(world)
   mustRead(t, world, 0)
@@ -228,4 +228,33 @@ t.test('with shared disks, a partner that is up is asked first; then the same ho
   labelAnew(world, 0)
   mustCome(world, 'both in sync again', () => isInSync(world) && world.record?.log === 'in-sync')
   mustRead(t, world, 0)
+})
+
+t.test('a plex that cannot be read for a moment only is not given up', async (t) => {
+  const world = pairInSync(66, { isMirrored: true, durability: 'nvram', ...NO_POINTS })
+  mustCome(world, 'both plexes in sync', () => isInSync(world))
+  const [stale, good] = [pathOf(world, 1), pathOf(world, 0)].map((path) => world.platter(path).faults)
+  const client = new RawClient(world)
+  client.write(4096, block(0))
+  mustAsk(world, 'cp-now', {})
+  stale!.isGone = true
+  client.write(4096, block(1))
+  mustAsk(world, 'cp-now', {})
+  t.equal(world.record?.plex1, 'stale')
+  world.castor.loseHost()
+  world.pollux.loseHost()
+  stale!.isGone = false
+  good!.isGone = true
+  world.start(world.pollux)
+  world.runFor(3000)
+  world.heard = (_host, kind) => {
+    if (kind === 'opening') good!.isGone = false
+  }
+  ask(world, world.pollux, FORCED)
+  world.runFor(1000)
+  t.match(world.record, { plex0: 'in-sync', plex1: 'stale', owner: 'pollux' })
+  t.match(world.events.join('\n'), /plex 0 has everything and can be read again/)
+  ask(world, world.pollux, FORCED)
+  mustCome(world, 'served from the plex that has everything', () => world.owner === world.pollux)
+  t.same(new RawClient(world).read(4096, 4096), block(1))
 })

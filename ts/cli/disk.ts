@@ -106,7 +106,8 @@ function labelAdded(
     partner.name,
     options,
   )
-  if (!options.json) say('they count when both nodes have started with these lists')
+  if (!options.json)
+    say('they count as soon as a node opens the aggregate with this list; the other one needs it, too')
 }
 
 /** One plex is attached to the partner. */

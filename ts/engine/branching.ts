@@ -5,6 +5,7 @@ import { newestBranch } from '../format/owner-record.ts'
 import type { BranchPoint, LogSource } from '../ha/facts.ts'
 import { findEntries } from '../log/replay.ts'
 import type { Image } from '../volume/image.ts'
+import { wholeOf } from '../volume/whole-image.ts'
 import type { OwnerParts } from './owner.ts'
 import { mustOwn, whileOwning } from './owning.ts'
 
@@ -23,6 +24,7 @@ export function* beginBranch(
     const text = `plex ${plex} has generation ${image.generation} now, and had ${generation} a moment ago`
     throw new StoreError('IMAGE_UNREADABLE', `${text}; look again, and repeat the takeover`)
   }
+  yield* otherMustBeLost(parts, image, 1 - plex)
   const log = source === 'ring' && (yield* isRightBehind(parts, image)) ? 'ring' : 'none'
   mustOwn(parts)
   parts.plexes.branches(log)
@@ -32,6 +34,20 @@ export function* beginBranch(
   const text = `${from}, ${rest}; what plex ${1 - plex} and its log have beyond it is given up`
   parts.world.host.event('warn', 'branch', text, { plex, generation, log })
   return log
+}
+
+/** A plex that could not be read a moment ago, and can be now, is no reason to give up what it has. */
+function* otherMustBeLost({ world }: OwnerParts, image: Image, plex: number): Procedure {
+  const { disks } = image.copies.all[plex]!
+  if (disks.length === 0) return
+  try {
+    yield* wholeOf(disks, plex, world.memory)
+  } catch (error) {
+    if (error instanceof StoreError) return
+    throw error
+  }
+  const text = `plex ${plex} has everything and can be read again; it is opened by a takeover without --force`
+  throw new StoreError('IMAGE_UNREADABLE', text)
 }
 
 /**

@@ -172,6 +172,9 @@ export class Owner {
     const { world, settings, log, epoch } = parts
     // from here on the ring and the disks are changed: not by one that has lost the ownership meanwhile
     mustOwn(parts)
+    if (parts.plexes.branch !== undefined)
+      source = yield* beginBranch(parts, image, parts.plexes.branch, source)
+    mustOwn(parts)
     yield* image.repairLabels()
     mustOwn(parts)
     yield* image.completeSuperblock()
@@ -179,9 +182,6 @@ export class Owner {
     const halves = yield* findHalves(image.vault, log.layout, log.scratch, parts.whose.aggregate)
     mustOwn(parts)
     if (source === 'vault') yield* bringBack(parts, image, halves)
-    mustOwn(parts)
-    if (parts.plexes.branch !== undefined)
-      source = yield* beginBranch(parts, image, parts.plexes.branch, source)
     mustOwn(parts)
     if (source === 'none') log.ring.reset(image.lastSequence + 1)
     else {

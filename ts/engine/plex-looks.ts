@@ -7,15 +7,21 @@ import { wholeImage } from '../volume/whole-image.ts'
 
 /** Looks at the plexes on the disks of this node, for an operator who would go on from any of them. */
 export class PlexLooks {
-  #looks: Procedure[] = []
+  #look: Procedure | undefined
 
+  /** Throws NOT_READY while another one is under way. */
   begin(world: World, settings: EngineSettings, done: (found: FoundPlex[]) => void): void {
-    this.#looks.push(look(world, settings, done))
+    if (this.#look !== undefined)
+      throw new StoreError('NOT_READY', 'its disks are being looked at; try again')
+    this.#look = look(world, settings, done)
   }
 
-  /** Called once per turn. */
-  step(): void {
-    if (this.#looks.length > 0) this.#looks = this.#looks.filter((look) => look.next().done !== true)
+  /** Called once per turn. Returns whether there is more to do at once. */
+  step(): boolean {
+    if (this.#look === undefined) return false
+    const { done, value } = this.#look.next()
+    if (done === true) this.#look = undefined
+    return done === true || value === 'again'
   }
 }
 

@@ -287,7 +287,9 @@ export class Returning {
     const labelled = yield* labelledPlex(world, plex, disks, whose)
     copy.disks = labelled
     tellFailures(labelled, world.host)
-    const { newestOf } = yield* readSuperblocks(labelled, Number.POSITIVE_INFINITY, world.memory)
+    const { newestOf, problems } = yield* readSuperblocks(labelled, Number.POSITIVE_INFINITY, world.memory)
+    if (this.#parts.newestBranch()?.lost === plex && problems.length > 0)
+      throw new StoreError('DISK_FAILED', `${problems[0]}: it may hold what is kept`)
     this.#mustNotBeLost(labelled, newestOf)
     this.#mustNotBeAhead(labelled, newestOf)
     yield* this.#leaveAdded(copy, newestOf)

@@ -8,9 +8,13 @@ type FoundImage = Extract<FoundPlex, { generation: number }>
 
 /** What an older image would be opened with, or why there is none; undefined: a plex in sync is reached. */
 export type BranchPlan =
-  | { readonly image: FoundImage; readonly log: LogSource }
-  | { readonly obstacle: string }
+  | { readonly image: FoundImage; readonly log: LogSource; readonly lacks: readonly string[] }
+  | Obstacle
   | undefined
+
+interface Obstacle {
+  readonly obstacle: string
+}
 
 /**
  * By the operator's word, with no plex in sync left that this node could reach: whether a stale one is a
@@ -26,37 +30,38 @@ export function planBranch(view: View, found: readonly FoundPlex[]): BranchPlan 
   const plexless = noPlexObstacle(view)
   if (!plexless && !isHere) return undefined
   const [image] = whole
+  const lacks = found.flatMap((each) => ('lack' in each ? [`plex ${each.plex}: ${each.lack}`] : []))
   if (image === undefined) {
-    const lacks = found.flatMap((each) => ('lack' in each ? [`plex ${each.plex}: ${each.lack}`] : []))
     return plexless ? { obstacle: [plexless, ...lacks].join('; ') } : undefined
   }
   if (partnerFacts) {
     const text = `plex ${image.plex} on ${node} is stale, and ${partner} is up and may reach the other one`
     return { obstacle: `${text}; if that is lost, stop ${partner}, and try again` }
   }
-  return { image, log: isLogOf(image, record, view.log) ? 'ring' : 'none' }
+  return { image, log: isLogOf(image, record, view.log) ? 'ring' : 'none', lacks }
 }
 
 /**
  * Whether the ring may be the log of this image: a copy of the log of whoever wrote it, or of a later
  * owner. That it begins where the image ends is seen when both are open. An image of one branch and a log
- * of another do not belong together, whatever their numbers say.
+ * of another do not belong together, whatever their numbers say; nor do they if a takeover was forced without
+ * saying when.
  */
 function isLogOf({ epoch }: FoundImage, { forced }: OwnerRecord, log: LogFacts): boolean {
   if (!log.usable || !log.complete || log.epoch < epoch) return false
-  return !forced.some(({ branch }) => branch && epoch < branch.epoch && branch.epoch <= log.epoch)
+  return forced.every(({ branch }) => branch && (branch.epoch <= epoch || branch.epoch > log.epoch))
 }
 
 /** What would be gone on from, and what is given up for it, in words. */
 export function branchText(
   node: string,
-  { plex, generation, writtenAtMs }: FoundImage,
-  log: LogSource,
+  { image: { plex, generation, writtenAtMs }, log, lacks }: Exclude<BranchPlan, undefined | Obstacle>,
 ): string {
   const time = new Date(writtenAtMs).toISOString()
   const from = `generation ${generation} of plex ${plex}, which is stale and was written last at ${time}`
   const also = log === 'ring' ? ', and from its copy of the log if that begins where this ends' : ''
-  return `${node} would go on from ${from}${also}; what plex ${1 - plex} and its log have beyond it would be given up`
+  const lost = `what plex ${1 - plex}, its log and the vaults have beyond it would be given up`
+  return [`${node} would go on from ${from}${also}; ${lost}`, ...lacks].join('; ')
 }
 
 /**

@@ -11,7 +11,15 @@ import type {
   TakeoverOptions,
 } from './facts.ts'
 import type { Lease } from './lease.ts'
-import { forcedRemedy, noPlexObstacle, planAsKeeper, planAsOwner, planForced, type View } from './plan.ts'
+import {
+  forcedRemedy,
+  keptLogObstacle,
+  noPlexObstacle,
+  planAsKeeper,
+  planAsOwner,
+  planForced,
+  type View,
+} from './plan.ts'
 import { plexObstacle } from './plex-words.ts'
 import type { Register } from './register.ts'
 import { claimOf, firstRecord } from './wish.ts'
@@ -120,6 +128,8 @@ export class Observer {
     const plan = isOwn ? planAsOwner(view) : planAsKeeper(view)
     if ('log' in plan) return this.#claim(record, isOwn ? 'restart' : 'takeover', plan.log)
     if (!isForced) return impossible(`${node} cannot take over: ${plan.obstacle}`, node)
+    const kept = keptLogObstacle(view)
+    if (kept) return impossible(kept)
     return this.#force(record, planForced(view), this.#highestEpoch(record.epoch, log), options)
   }
 
@@ -139,7 +149,7 @@ export class Observer {
     if ('obstacle' in plan) return impossible(plan.obstacle)
     const { plex, epoch, generation } = plan.image
     const above = Math.max(epoch, this.#highestEpoch(record.epoch, log))
-    const text = branchText(view.node, plan.image, plan.log)
+    const text = branchText(view.node, plan)
     return { ...this.#force(record, plan.log, above, options), text, branch: { plex, generation } }
   }
 

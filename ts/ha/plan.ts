@@ -65,17 +65,22 @@ function recordObstacle(view: View): string {
   )
 }
 
+/** A clean record needs no log. */
+function withoutLog(view: View): Plan {
+  const obstacle = keptLogObstacle(view)
+  return obstacle === '' ? { log: 'none' } : { obstacle }
+}
+
 /**
- * A clean record needs no log, and an opening without one voids the ring. Not if that has what was given
- * up, and nobody has given it up for good: by the operator's word only. The node that gave it up has no
- * such ring.
+ * An opening without the ring voids it. Not if that has what was given up, and nobody has given it up for
+ * good: that takes the operator's word. The node that gave it up has no such ring.
  */
-function withoutLog({ node, record, log }: View): Plan {
+export function keptLogObstacle({ node, record, log }: View): string {
   const { branch, node: brancher } = record.forced.findLast((each) => each.branch) ?? {}
   const isKept = branch?.lost !== undefined && brancher !== node && log.usable && log.epoch < branch.epoch
-  if (!isKept) return { log: 'none' }
+  if (!isKept) return ''
   const text = `the log of ${node} has changes of the branch that was given up, as plex ${branch.lost} has`
-  return { obstacle: `${text}: label the disks of that anew` }
+  return `${text}: label the disks of that anew`
 }
 
 /** For the node that the record names: its own ring, or what makes it unnecessary. */

@@ -18,15 +18,24 @@ export function addedDisks(disks: readonly LabelledDisk[]): readonly LabelledDis
   return disks.slice(Math.min(...disks.map(({ label }) => label.diskCount)))
 }
 
-/** Such disks hold nothing: what does was part of another image. Throws DISK_FOREIGN. */
+/**
+ * Such disks hold nothing, or what the others hold as well: then a label has come to say what it said before.
+ * What holds anything else was part of another image. Throws DISK_FOREIGN.
+ */
 export function* addedMustBeEmpty(disks: readonly LabelledDisk[], port: MemoryPort): Procedure {
   const added = addedDisks(disks)
-  const { newestOf } = yield* readSuperblocks(added, Number.POSITIVE_INFINITY, port)
-  const at = newestOf.findIndex((found) => found !== undefined)
-  if (at < 0) return
-  const text = `${added[at]!.disk.path} holds generation ${newestOf[at]!.generation} of another image`
-  const remedy = 'if it is not needed any more: pollux disk label --add --force'
-  throw new StoreError('DISK_FOREIGN', `${text}, and ${disks[0]!.disk.path} does not count it; ${remedy}`)
+  if (added.length === 0) return
+  const { newestOf } = yield* readSuperblocks(disks, Number.POSITIVE_INFINITY, port)
+  const counted = newestOf.slice(0, disks.length - added.length)
+  const isKnown = ({ epoch, generation }: SuperblockValues): boolean =>
+    counted.some((found) => found?.epoch === epoch && found.generation === generation)
+  for (const [at, { disk }] of added.entries()) {
+    const found = newestOf[counted.length + at]
+    if (found === undefined || isKnown(found)) continue
+    const text = `${disk.path} holds generation ${found.generation} of another image`
+    const remedy = 'if it is not needed any more: pollux disk label --add --force'
+    throw new StoreError('DISK_FOREIGN', `${text}, and ${disks[0]!.disk.path} does not count it; ${remedy}`)
+  }
 }
 
 /** Why an image that this superblock describes cannot lie on these disks; undefined: it can. */

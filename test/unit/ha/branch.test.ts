@@ -89,6 +89,7 @@ t.test('a ring is the log of an older image only if both are of one branch', asy
     ['none', {}, lostLog],
     ['none', {}, { ...goodLog, complete: false }],
     ['none', {}, { ...goodLog, epoch: 2 }],
+    ['none', { forced: [{ at: '', node: 'pollux', reason: '' }] }, goodLog],
     [
       'none',
       { forced: [{ at: '', node: 'pollux', reason: '', branch: { epoch: 4, generation: 8 } }] },
@@ -150,6 +151,13 @@ t.test('a ring that has what was given up is not voided by a takeover after a cl
     return rig
   }
   t.match(shared({}).ownership.reason, /has changes of the branch that was given up, as plex 0 has: label/)
+  const died = shared({
+    clean: false,
+    incarnations: { pollux: 'ring-p' },
+    lease: leaseOf('pollux', 'boot-p'),
+  })
+  died.takeover(1, { ...both, plexes: [{ plex: 1, epoch: 6, generation: 12, writtenAtMs: 0 }] })
+  t.match(errorOf(died, 1), /has changes of the branch that was given up/, 'nor by one that is forced')
   const free = 'open takeover none 7'
   t.same(shared({}, lostLog).done.at(-1), free, 'there is nothing in it')
   t.same(shared({}, { ...goodLog, epoch: 6 }).done.at(-1), free, 'it is of the branch that counts')
