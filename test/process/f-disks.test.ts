@@ -137,18 +137,11 @@ for (const durability of durabilities) {
         return /log|NVRAM/.test(because) && because
       })
       t.comment(reason)
-      const takeover = {
-        force: true,
-        acceptDataLoss: true,
-        reason: 'both rings are lost',
-        aggregates: ['castor'],
-      }
-      await until('the lease is over', () =>
-        pair
-          .control('castor')
-          .json('POST', '/takeover', takeover, 60_000)
-          .catch(() => undefined),
-      )
+      const words = ['--by', 'castor', '--force', '--accept-data-loss', '--reason', 'both rings are lost']
+      await until('the lease is over', async () => {
+        const { code, stdout } = await pair.command('takeover', 'castor', ...words)
+        return code === 0 && stdout
+      })
       await pair.serving('castor', 'castor')
       t.same(await oracle.verify(), [], 'everything of the last point')
       const client = await connect(pair.uri('vol0'))

@@ -1,11 +1,42 @@
-import { rmSync } from 'node:fs'
+import { mkdirSync, rmSync, symlinkSync } from 'node:fs'
+import path from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import t from 'tap'
 import { Oracle } from '../support/oracle.ts'
-import { durabilities, nodeNames, Pair } from '../support/pair.ts'
-import { until } from '../support/program.ts'
+import { durabilities, type NodeName, nodeNames, Pair } from '../support/pair.ts'
+import { type Ended, pollux, scratch, until } from '../support/program.ts'
 
 const stopTime = process.env['POLLUX_LONG'] ? 60_000 : 10_000
+
+t.test(
+  'of two hosts, that of the giver is where a handover is told, and it is told who has it then',
+  async (t) => {
+    const pair = await Pair.start(t)
+    const hosts = scratch(t)
+    const on = (node: NodeName, ...args: string[]): Promise<Ended> => {
+      const run = path.join(hosts, node)
+      mkdirSync(run, { recursive: true })
+      rmSync(path.join(run, `${node}.sock`), { force: true })
+      symlinkSync(path.join(pair.dir, `${node}.sock`), path.join(run, `${node}.sock`))
+      return pollux([...args, '--dir', run])
+    }
+    const elsewhere = await on('pollux', 'takeover', 'castor')
+    t.equal(elsewhere.code, 1)
+    t.match(elsewhere.stderr, /castor/, `and not where it is not: ${elsewhere.stderr.trim()}`)
+    const taken = await on('castor', 'takeover', 'castor')
+    t.match(taken.stdout, /^pollux owns castor now; whether it serves is seen on its host$/m, taken.stderr)
+    t.equal(await pair.serving('castor'), 'pollux')
+    await pair.inSync()
+    const nowhere = await on('castor', 'giveback', 'castor')
+    t.match(
+      nowhere.stderr,
+      /the partner of castor does not answer here; start it, or give the command on its host/,
+    )
+    const back = await on('pollux', 'giveback', 'castor')
+    t.match(back.stdout, /^castor owns castor now/m, back.stderr)
+    t.equal(await pair.serving('castor'), 'castor')
+  },
+)
 
 for (const durability of durabilities) {
   t.test(`a giveback under a writing client is a pause, no error (${durability})`, async (t) => {

@@ -137,6 +137,7 @@ program
   .option('--dry-run', 'only say whether it is possible')
   .option('--force', 'also when a copy is missing; only together with --accept-data-loss')
   .option('--accept-data-loss', 'what only the node has is given up')
+  .option('--by <node>', 'who serves then: the node itself, if it is the one that has anything left')
   .option('--reason <text>', 'kept in the record with a forced takeover')
   .addOption(dir())
   .addOption(json())

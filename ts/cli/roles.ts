@@ -19,17 +19,22 @@ export interface RoleOptions {
   force?: true
   acceptDataLoss?: true
   reason?: string
+  by?: string
 }
 
 const ROLE_CHANGE_MS = 65_000
 const SERVED_AGAIN_MS = 30_000
 const CATCH_UP_MS = 10_000
+const WHERE = 'start it, or give the command on its host'
 
 interface Changes {
   changes: AggregateRoleChange[]
 }
 
-/** NODE's partner takes over what NODE owns: handed over by NODE if it can, else taken. */
+/**
+ * NODE's partner takes over what NODE owns: handed over by NODE if it can, else taken. With `--by NODE` that
+ * goes on itself, by what it has left.
+ */
 export async function takeover(name: string, options: RoleOptions): Promise<void> {
   const context = findContext(options.dir)
   const pair = await look(context)
@@ -37,21 +42,29 @@ export async function takeover(name: string, options: RoleOptions): Promise<void
   const owned = pair.status.aggregates.filter((aggregate) => ownerOf(aggregate) === name)
   if (owned.length === 0) return done(options, [], `${name} owns nothing`)
   const aggregates = owned.map((aggregate) => aggregate.name)
-  if (node?.status && !options.force && (await canHandOver(context, aggregates, node, partner))) {
+  const isByItself = byItself(pair, name, options)
+  if (
+    node?.status &&
+    !options.force &&
+    !isByItself &&
+    (await canHandOver(context, aggregates, node, partner))
+  ) {
     const { changes } = await ask(node, '/handover', { aggregates, dryRun: options.dryRun === true })
     return finish(context, options, changes, partnerName(pair, name))
   }
-  if (!partner?.status) {
-    throw new StoreError('TAKEOVER_IMPOSSIBLE', `the partner of ${name} does not answer; start it first`)
+  const taker = isByItself ? node : partner
+  if (!taker?.status) {
+    const who = isByItself ? name : `the partner of ${name}`
+    throw new StoreError('TAKEOVER_IMPOSSIBLE', `${who} does not answer here; ${WHERE}`)
   }
-  const { changes } = await ask(partner, '/takeover', {
+  const { changes } = await ask(taker, '/takeover', {
     aggregates,
     force: options.force === true,
     acceptDataLoss: options.acceptDataLoss === true,
     reason: options.reason ?? '',
     dryRun: options.dryRun === true,
   })
-  return finish(context, options, changes, partner.status.name)
+  return finish(context, options, changes, taker.status.name)
 }
 
 /** NODE gets back what is its own by home. */
@@ -64,12 +77,18 @@ export async function giveback(name: string, options: RoleOptions): Promise<void
   )
   if (away.length === 0) return done(options, [], `nothing that belongs to ${name} is elsewhere`)
   if (!partner?.status) {
-    throw new StoreError('GIVEBACK_IMPOSSIBLE', `the partner of ${name} does not answer; start it first`)
+    throw new StoreError('GIVEBACK_IMPOSSIBLE', `the partner of ${name} does not answer here; ${WHERE}`)
   }
   const aggregates = away.map((aggregate) => aggregate.name)
   await canHandOver(context, aggregates, partner, node)
   const { changes } = await ask(partner, '/handover', { aggregates, dryRun: options.dryRun === true })
   return finish(context, options, changes, name)
+}
+
+function byItself(look: Look, name: string, { by }: RoleOptions): boolean {
+  if (by === undefined) return false
+  endsOf(look, by)
+  return by === name
 }
 
 interface Look {
@@ -139,19 +158,25 @@ async function finish(
 ): Promise<void> {
   if (options.dryRun) return judged(options, changes, target)
   const waiting = new Set(changes.map(({ aggregate }) => aggregate))
+  let isSeen = true
   await waitFor(
     SERVED_AGAIN_MS,
     () => `${target} does not serve ${[...waiting].join(' and ')} yet`,
     async () => {
-      const { aggregates } = summarize(context.dir, await askNodes(context))
-      for (const aggregate of aggregates) {
-        if (aggregate.node === target) waiting.delete(aggregate.name)
+      const asked = await askNodes(context)
+      // of two hosts, each sees its own node: the record has to do
+      isSeen = asked.some(({ status }) => status?.name === target)
+      for (const aggregate of summarize(context.dir, asked).aggregates) {
+        const has = isSeen ? aggregate.node : ownerOf(aggregate)
+        if (has === target) waiting.delete(aggregate.name)
         else if (waiting.has(aggregate.name)) mustStillBeComing(aggregate, changes, target)
       }
       return waiting.size === 0 ? true : undefined
     },
   )
-  return done(options, changes, `${target} serves ${namesOf(changes)} now`)
+  const text = isSeen ? 'serves' : 'owns'
+  const where = isSeen ? '' : `; whether it serves is seen on its host`
+  return done(options, changes, `${target} ${text} ${namesOf(changes)} now${where}`)
 }
 
 /** Whoever serves in a later epoch than the target's own has taken it over. */
