@@ -73,11 +73,16 @@ export class Added {
     }
   }
 
+  /** Whether the image that is open lies on all of them, or is about to. */
+  areListed(aggregate: AggregateWorld): boolean {
+    const image = this.#world.serverOf(aggregate)?.engine.owner?.aggregate.image
+    return image?.plex.segments.length === 1 + this.pathsOf(aggregate, 0).length
+  }
+
   /** In peace all of them are part of the image. */
   mustCount(aggregate: AggregateWorld): void {
     const image = this.#world.serverOf(aggregate)?.engine.owner?.aggregate.image
-    const diskCount = 1 + this.pathsOf(aggregate, 0).length
-    if (image !== undefined && !image.isGrowing && image.plex.segments.length === diskCount) return
+    if (image?.isGrowing === false && this.areListed(aggregate)) return
     throw new Error(`the disks that were added to ${aggregate.name} do not count`)
   }
 

@@ -134,6 +134,7 @@ class Run {
     world.added.finish()
     this.#faults.stop()
     this.#converge()
+    this.#openWithAll()
     this.#goHome()
     this.#settle()
     if (this.#options.endsWithLies) this.#endWithLies()
@@ -201,17 +202,41 @@ class Run {
   #converge(): void {
     const { world } = this
     this.#mustHappen('the pair comes into sync', CONVERGES_WITHIN_MS, () =>
-      world.aggregates.every((aggregate) => {
-        const state = world.serverOf(aggregate)?.engine.ownership.state
-        const isWhole = world.plexesInSync(aggregate).length === aggregate.disks.length
-        return isWhole && world.recordOf(aggregate)?.log === 'in-sync' && state === 'serving-mirrored'
-      }),
+      world.aggregates.every((aggregate) => this.#isInSync(aggregate)),
     )
     for (const one of [...this.#clients, ...this.#operators]) one.isIdle = true
     const isQuiet = () =>
       this.#clients.every((client) => client.inFlight === 0) &&
       this.#operators.every((operator) => operator.pending.length === 0)
     this.#mustHappen('all requests are answered', ANSWERS_WITHIN_MS, isQuiet)
+  }
+
+  /**
+   * An owner that found only the plex of a node with the shorter list in sync opened the image without the
+   * disks that were added, though its own list had them. They count from the next opening on: whoever added
+   * them sees that, and hands over once more (docs/reference/disks.md).
+   */
+  #openWithAll(): void {
+    const { world } = this
+    for (const aggregate of world.aggregates.filter((each) => !world.added.areListed(each))) {
+      const { node } = world.serverOf(aggregate)!
+      const deadlineMs = world.scheduler.nowMs + CONVERGES_WITHIN_MS
+      while (world.serverOf(aggregate)?.node === node || !this.#isInSync(aggregate)) {
+        if (world.scheduler.nowMs > deadlineMs) throw new Error(`${aggregate.name} is not handed over`)
+        const server = world.serverOf(aggregate)
+        if (server?.node === node && this.#isInSync(aggregate))
+          this.#operators[aggregate.place]!.ask(server, 'handover', {}, () => {})
+        world.runUntil(() => world.serverOf(aggregate)?.node !== node, 5000)
+        world.runUntil(() => this.#isInSync(aggregate), 5000)
+      }
+    }
+  }
+
+  #isInSync(aggregate: AggregateWorld): boolean {
+    const { world } = this
+    const state = world.serverOf(aggregate)?.engine.ownership.state
+    const isWhole = world.plexesInSync(aggregate).length === aggregate.disks.length
+    return isWhole && world.recordOf(aggregate)?.log === 'in-sync' && state === 'serving-mirrored'
   }
 
   /** Each aggregate goes back to where it belongs. */
