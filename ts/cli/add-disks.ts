@@ -7,7 +7,15 @@ import { readSuperblocks } from '../disk/superblock.ts'
 import { blockRanges, layOutZones, spaceMistake } from '../disk/zones.ts'
 import { identityFromText } from '../format/identity.ts'
 import type { Disk } from '../ports/disk.ts'
-import { type AggregateFacts, type FormattedDisk, labelOne, reach, type Sizes } from './format-aggregate.ts'
+import {
+  type AggregateFacts,
+  type FormattedDisk,
+  labelOne,
+  type OpenPath,
+  reach,
+  type Sizes,
+  withDisks,
+} from './format-aggregate.ts'
 import type { DiskWorld } from './in-process.ts'
 
 /** A plex of which disks are at hand: those that are new come last. */
@@ -29,13 +37,7 @@ export interface DisksToAdd extends AggregateFacts {
  * with the longer list. Those before them are only read. All are looked at before any is written.
  */
 export function* addDisks(world: DiskWorld, wanted: DisksToAdd): Procedure<FormattedDisk[]> {
-  const opened: Disk[] = []
-  const open = (path: string): Disk => {
-    const disk = world.disks.open(path)
-    opened.push(disk)
-    return disk
-  }
-  try {
+  return yield* withDisks(world, function* (open) {
     const plexes: { plex: number; before: LabelledDisk[]; added: Disk[] }[] = []
     for (const { plex, paths } of wanted.plexes) {
       const before = yield* openBefore(world, wanted, plex, paths, open)
@@ -53,9 +55,7 @@ export function* addDisks(world: DiskWorld, wanted: DisksToAdd): Procedure<Forma
       }
     }
     return formatted
-  } finally {
-    for (const disk of opened) disk.close()
-  }
+  })
 }
 
 /** The disks that are there already: each in its place, and none of the new places is in use. */
@@ -64,7 +64,7 @@ function* openBefore(
   { pair, identity, count }: DisksToAdd,
   plex: number,
   paths: readonly string[],
-  open: (path: string) => Disk,
+  open: OpenPath,
 ): Procedure<LabelledDisk[]> {
   const labelled: LabelledDisk[] = []
   const whose = { pair: identityFromText(pair)!, aggregate: identityFromText(identity)! }

@@ -45,6 +45,23 @@ export interface PlaceInPlex {
   readonly byteLength: number
 }
 
+export type OpenPath = (path: string) => Disk
+
+/** What is opened through `open` is closed when `use` has ended, in whichever way. */
+export function* withDisks<T>(world: DiskWorld, use: (open: OpenPath) => Procedure<T>): Procedure<T> {
+  const opened: Disk[] = []
+  const open = (path: string): Disk => {
+    const disk = world.disks.open(path)
+    opened.push(disk)
+    return disk
+  }
+  try {
+    return yield* use(open)
+  } finally {
+    for (const disk of opened) disk.close()
+  }
+}
+
 /** Labels the disks of an aggregate and makes its empty image. All are looked at before any is written. */
 export function* formatAggregate(world: DiskWorld, wanted: AggregateToFormat): Procedure<FormattedDisk[]> {
   const plexes: Disk[][] = []

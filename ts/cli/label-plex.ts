@@ -7,7 +7,15 @@ import { readSuperblocks } from '../disk/superblock.ts'
 import { identityFromText } from '../format/identity.ts'
 import { PLEX_IN_SYNC, plexWord } from '../format/superblock.ts'
 import type { Disk } from '../ports/disk.ts'
-import { type AggregateFacts, type FormattedDisk, labelOne, layOut, type Sizes } from './format-aggregate.ts'
+import {
+  type AggregateFacts,
+  type FormattedDisk,
+  labelOne,
+  layOut,
+  type OpenPath,
+  type Sizes,
+  withDisks,
+} from './format-aggregate.ts'
 import type { DiskWorld } from './in-process.ts'
 
 export interface PlexToLabel extends AggregateFacts {
@@ -22,13 +30,7 @@ export interface PlexToLabel extends AggregateFacts {
  * in the other plex are, which has to hold an image. All are looked at before any is written.
  */
 export function* labelPlex(world: DiskWorld, wanted: PlexToLabel): Procedure<FormattedDisk[]> {
-  const opened: Disk[] = []
-  const open = (path: string): Disk => {
-    const disk = world.disks.open(path)
-    opened.push(disk)
-    return disk
-  }
-  try {
+  return yield* withDisks(world, function* (open) {
     const mirrors = yield* openMirrors(world, wanted, open)
     const disks = wanted.plexes[wanted.plex]!.map(open)
     for (const [index, disk] of disks.entries()) mustReach(disk, mirrors[index]!)
@@ -40,9 +42,7 @@ export function* labelPlex(world: DiskWorld, wanted: PlexToLabel): Procedure<For
       formatted.push(yield* labelOne(world, wanted, disk, place))
     }
     return formatted
-  } finally {
-    for (const disk of opened) disk.close()
-  }
+  })
 }
 
 export interface PlexAlone extends AggregateFacts {
@@ -70,11 +70,7 @@ export function* labelPlexAlone(world: DiskWorld, wanted: PlexAlone): Procedure<
 }
 
 /** The disks of the other plex: what is on them is the only copy, so they must be what they should be. */
-function* openMirrors(
-  world: DiskWorld,
-  wanted: PlexToLabel,
-  open: (path: string) => Disk,
-): Procedure<LabelledDisk[]> {
+function* openMirrors(world: DiskWorld, wanted: PlexToLabel, open: OpenPath): Procedure<LabelledDisk[]> {
   const plex = 1 - wanted.plex
   const paths = wanted.plexes[plex]!
   const [pair, aggregate] = [identityFromText(wanted.pair)!, identityFromText(wanted.identity)!]
