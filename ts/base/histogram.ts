@@ -15,16 +15,20 @@ export interface HistogramSummary {
 /** How long something took, ever since. Adding costs a few nanoseconds, and allocates nothing. */
 export class Histogram {
   readonly #counts = new Float64Array(classOf(US_MAX) + 1)
-  count = 0
+  #count = 0
   #sumUs = 0
   #maxUs = 0
 
   add(ms: number): void {
     const us = Math.min(US_MAX, Math.max(0, Math.round(ms * 1000)))
     this.#counts[classOf(us)]! += 1
-    this.count += 1
+    this.#count += 1
     this.#sumUs += us
     if (us > this.#maxUs) this.#maxUs = us
+  }
+
+  get count(): number {
+    return this.#count
   }
 
   get sumMs(): number {
@@ -33,8 +37,8 @@ export class Histogram {
 
   summary(): HistogramSummary {
     return {
-      count: this.count,
-      meanUs: this.count === 0 ? 0 : this.#sumUs / this.count,
+      count: this.#count,
+      meanUs: this.#count === 0 ? 0 : this.#sumUs / this.#count,
       p50Us: this.#percentile(0.5),
       p99Us: this.#percentile(0.99),
       p999Us: this.#percentile(0.999),
@@ -44,7 +48,7 @@ export class Histogram {
 
   /** The upper end of the class that it lies in, but never more than the longest. */
   #percentile(share: number): number {
-    let rest = Math.ceil(share * this.count)
+    let rest = Math.ceil(share * this.#count)
     if (rest === 0) return 0
     for (let index = 0; index < this.#counts.length; index += 1) {
       rest -= this.#counts[index]!
