@@ -97,9 +97,12 @@ export class ScrubCheck {
     throw new Error(`after a scrub has healed ${aggregate.name}, ${found}`)
   }
 
+  /** Blocks that a scrub has read through the cache are mended by that, and may still be on their way. */
   #areOver(): boolean {
     const owners = this.#world.aggregates.map((aggregate) => this.#world.serverOf(aggregate)?.engine.owner)
-    return owners.every((owner) => owner !== undefined && owner.scrubbing.state !== 'running')
+    return owners.every(
+      (owner) => owner?.scrubbing.state !== 'running' && owner?.aggregate.image.mender.inFlight === 0,
+    )
   }
 }
 

@@ -36,6 +36,7 @@ export class Mender {
   readonly #copies: Copies
   readonly #pool: MemoryPool
   readonly #memory: Memory
+  readonly #mends: readonly Mend[]
   readonly #idle: Mend[]
 
   constructor(plex: Plex, copies: Copies, port: MemoryPort) {
@@ -43,7 +44,8 @@ export class Mender {
     this.#copies = copies
     this.#pool = memoryPool(port)
     this.#memory = this.#pool.borrowAsIs(MENDS_MAX * BLOCK_SIZE)
-    this.#idle = Array.from({ length: MENDS_MAX }, (_, place) => new Mend(this, place))
+    this.#mends = Array.from({ length: MENDS_MAX }, (_, place) => new Mend(this, place))
+    this.#idle = [...this.#mends]
   }
 
   /**
@@ -64,6 +66,11 @@ export class Mender {
     this.#copies.pins.pin(ANY_GENERATION)
     this.#plex.write(physical, mend.gather, mend, copy)
     return true
+  }
+
+  /** Whether a block is being written to this plex. */
+  isMending(physical: number, copy: Copy): boolean {
+    return this.#mends.some((mend) => mend.physical === physical && mend.copy === copy)
   }
 
   ended(mend: Mend, result: number): void {

@@ -255,10 +255,17 @@ class Pass {
         if (copy?.state !== 'in-sync' || this.#user.isOver()) return 'damaged'
         const frame = cache.get(physical, block.checksum, this.#waiter)
         if (frame === FAILED) return 'damaged'
-        if (frame >= 0 && mender.mend(physical, cache.memory, frame * BLOCK_SIZE, copy)) return 'mended'
+        if (frame >= 0 && mender.mend(physical, cache.memory, frame * BLOCK_SIZE, copy))
+          return yield* this.#written(physical, copy)
       }
       yield physical === FAILED ? 'again' : 'wait'
     }
+  }
+
+  /** A block that is on its way to a plex. If it does not get there, the plex is left out. */
+  *#written(physical: number, copy: Copy): Procedure<Outcome> {
+    while (this.#image.mender.isMending(physical, copy)) yield 'wait'
+    return copy.state === 'in-sync' ? 'mended' : 'damaged'
   }
 
   #found(where: string, why: string): void {

@@ -40,8 +40,12 @@ interface Seen {
   mapsWanted: number
 }
 
-/** Scrubs; `between` is called after every part. */
-function run({ world, image }: Setting, between: (seen: Seen) => void = () => {}): Seen {
+/** Scrubs; `between` is called after every part, `found` with each finding. */
+function run(
+  { world, image }: Setting,
+  between: (seen: Seen) => void = () => {},
+  found: (finding: ScrubFinding) => void = () => {},
+): Seen {
   const seen: Seen = { findings: [], byteLength: 0, mapsWanted: 0 }
   function* pace(byteLength: number): Procedure {
     seen.byteLength += byteLength
@@ -51,7 +55,10 @@ function run({ world, image }: Setting, between: (seen: Seen) => void = () => {}
   const user = {
     isOver: () => false,
     pace,
-    found: (finding: ScrubFinding) => seen.findings.push(finding),
+    found: (finding: ScrubFinding) => {
+      seen.findings.push(finding)
+      found(finding)
+    },
     rewriteMap: () => {
       seen.mapsWanted += 1
     },
@@ -234,6 +241,41 @@ t.test('what one plex has damaged is mended from the other, on whichever it is',
   t.same(differingBlocks(here.world, here.image, here.plexes), [])
   here.plexes[1][0]!.badBlocks.clear()
   t.same(told(run(here)), [], 'all of it is good again')
+})
+
+t.test(
+  'a block is called mended when it is on the disk, and a scrub leaves nothing on its way',
+  async (t) => {
+    const here = mirrored()
+    const physical = locate(here, 70_000, 0)
+    const before = here.plexes[0][0]!.bytes.slice(placeOf(here, physical), placeOf(here, physical + 1))
+    flip(here, 0, physical)
+    const { findings } = run(
+      here,
+      () => {},
+      () => {
+        t.same(
+          here.plexes[0][0]!.bytes.subarray(placeOf(here, physical), placeOf(here, physical + 1)),
+          before,
+        )
+      },
+    )
+    t.equal(findings.length, 1)
+    t.equal(here.image.mender.inFlight, 0)
+  },
+)
+
+t.test('a block that its disk does not take is not called mended', async (t) => {
+  const here = mirrored()
+  const physical = locate(here, 70_000, 0)
+  flip(here, 0, physical)
+  here.plexes[0][0]!.failWrite = () => true
+  t.same(told(run(here)), [`${physical} checksum`])
+  t.match(
+    here.image.copies.all[0],
+    { state: 'missing' },
+    'its plex is left out, for a resync to bring it all',
+  )
 })
 
 t.test('what lies under a pointer block that is mended is looked at in the same scrub', async (t) => {
