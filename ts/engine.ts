@@ -17,6 +17,7 @@ import { PlexLooks } from './engine/plex-looks.ts'
 import { Quiesce } from './engine/quiesce.ts'
 import { Rejoin } from './engine/rejoin.ts'
 import { handleRequest } from './engine/requests.ts'
+import { servingState } from './engine/status.ts'
 import type { ClientArrival } from './flow/client.ts'
 import { identityText } from './format/identity.ts'
 import { FrameKind } from './format/link-frame.ts'
@@ -175,6 +176,8 @@ export class Engine implements OwnershipEffects, LinkUser {
     })
     this.#answerWaiting(owner)
     this.#quiesce.step(nowMs, owner)
+    if (owner.returning.hasMoreDisks)
+      ownership.openAnew(nowMs, this.#health.facts(), 'disks were added: it opens anew with all of them')
     return more
   }
 
@@ -388,13 +391,6 @@ export class Engine implements OwnershipEffects, LinkUser {
   }
 
   changed(): void {
-    const { owner } = this
-    const serves = this.isServing && owner !== undefined
-    const volumes = serves ? owner.aggregate.directory.list() : []
-    this.world.host.serving({
-      serves,
-      because: serves ? '' : (this.ownership?.reason ?? ''),
-      volumes: volumes.map(({ volume, name, size }) => ({ volume, name, size })),
-    })
+    this.world.host.serving(servingState(this))
   }
 }

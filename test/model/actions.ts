@@ -180,6 +180,11 @@ function addOwner(state: PairState, index: number, turn: Turn): void {
       next.budget.handovers -= 1
       own.ownership!.handover(nowMs, 1, { dryRun: false })
     })
+  if (budget.reopenings > 0 && ownership.state === 'serving-mirrored')
+    turn('opens anew', false, (own, next) => {
+      next.budget.reopenings -= 1
+      own.ownership!.openAnew(nowMs, logFactsOf(own), 'disks were added')
+    })
   if (node.quiescing && !(node.ring.entries & ~acknowledged) && mayPublish(state, node))
     turn('is quiet', true, (own, next) => {
       if (!own.quiescing || own.ring.entries & ~next.acknowledged || !mayPublish(next, own)) return

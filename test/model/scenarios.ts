@@ -93,6 +93,12 @@ export const scenarios: readonly Scenario[] = [
     full: budget({ crashes: 1, failedOpenings: 2 }),
   },
   {
+    name: 'open anew',
+    begin: 'mirrored',
+    quick: budget({ reopenings: 1, writes: 1 }),
+    full: budget({ reopenings: 1, crashes: 1, writes: 1 }),
+  },
+  {
     name: 'plex',
     begin: 'mirrored',
     quick: budget({ lostPlexes: 1, foundPlexes: 1, points: 1, writes: 1 }),

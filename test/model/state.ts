@@ -99,6 +99,8 @@ export interface Budget {
   handovers: number
   stops: number
   failedOpenings: number
+  /** how often an owner opens the image once more by itself */
+  reopenings: number
   /** steps of time that a node's clock misses */
   drifts: number
   /** consistency points */
@@ -121,6 +123,7 @@ export const noFaults: Budget = {
   handovers: 0,
   stops: 0,
   failedOpenings: 0,
+  reopenings: 0,
   drifts: 0,
   points: 0,
   lostPlexes: 0,

@@ -68,4 +68,21 @@ export const addedDisks: readonly Mutation[] = [
     breaks: 'a resync leaves out what a blank disk lacks',
     checker: ['unit/volume/added-disks.test', 'unit/volume/open-plexes.test'],
   },
+  {
+    name: 'an owner that had to leave out disks that were added stays as it is',
+    file: 'ts/engine/returning.ts',
+    find: 'Math.min(...this.#parts.diskCounts()) > ',
+    replace: 'Math.min(...this.#parts.diskCounts()) < ',
+    breaks: 'the space of the new disks is missing until somebody wonders',
+    checker: ['unit/engine/returning.test', 'sim/added-disks.test'],
+  },
+  {
+    name: 'an image is opened anew while a plex is out of sync',
+    file: 'ts/ha/ownership.ts',
+    find: '!isRecordInSync || !arePlexesInSync',
+    replace: '!isRecordInSync',
+    breaks: 'it is opened on the one plex that is in sync, without the disks for which it was',
+    checker: ['unit/ha/open-anew.test'],
+    isQuick: true,
+  },
 ]

@@ -1,4 +1,5 @@
 import { addedDisks } from './added-mutations.ts'
+import { branches } from './branch-mutations.ts'
 import type { Mutation } from './mutation.ts'
 import { plexes } from './plex-mutations.ts'
 import { recovery } from './recovery-mutations.ts'
@@ -316,5 +317,6 @@ export const mutations: readonly Mutation[] = [
   ...consistencyPoints,
   ...ownership,
   ...plexes,
+  ...branches,
   ...addedDisks,
 ]

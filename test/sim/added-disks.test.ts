@@ -207,6 +207,62 @@ t.test('a plex whose node learns of its disk later gets what it has missed, and 
   mustBeGood(t, world, 'in sync')
 })
 
+/**
+ * Pollux owns, has lost its own plex and knows of the new disks; castor, whose plex is the only one in sync,
+ * does not.
+ */
+function openedWithoutAdded(t: Test, world: SimWorld): void {
+  mustAsk(world, 'handover', {})
+  mustCome(world, 'handed over', () => world.owner === world.pollux && isWell(world))
+  const { faults } = world.platter(world.pathsOf(only(world), 1)[0]!)
+  faults.isGone = true
+  new RawClient(world).write(0, block(1))
+  mustAsk(world, 'cp-now', {})
+  mustCome(world, 'the record calls it stale', () => world.plexesInSync(only(world)).length === 1)
+  world.added.list(world.pollux, only(world))
+  restart(world, world.castor, world.pollux)
+  mustCome(world, 'served from the plex of the partner', () => world.owner === world.pollux)
+  t.equal(imageOf(world)?.plex.segments.length, 1, 'without the new disks')
+  faults.isGone = false
+}
+
+t.test('an owner that had to leave new disks out opens anew when both nodes know of them', async (t) => {
+  const world = labelledPair(47, deployments['nothing shared']!)
+  const before = sizeOf(world)
+  openedWithoutAdded(t, world)
+  mustCome(world, 'both plexes are in sync', () => isWell(world))
+  world.runFor(3000)
+  t.equal(sizeOf(world), before, 'as long as castor has the shorter list')
+  world.added.list(world.castor, only(world))
+  restart(world, world.castor)
+  const epoch = world.owner!.engine!.ownership.epoch
+  mustCome(world, 'they count', () => isWell(world) && sizeOf(world) > before)
+  t.ok(world.owner === world.pollux, 'by the owner itself')
+  t.equal(world.owner?.engine?.ownership.epoch, epoch + 1, 'once')
+  sizeGrew(t, world, before)
+  mustRead(t, world, 'all is there')
+  mustUseAdded(t, world)
+  mustBeGood(t, world, 'in use')
+  world.runFor(20_000)
+  t.equal(world.owner?.engine?.ownership.epoch, epoch + 1, 'and not again')
+})
+
+t.test('it does so, too, if its own plex comes back last', async (t) => {
+  const world = labelledPair(48, deployments['nothing shared']!)
+  const before = sizeOf(world)
+  openedWithoutAdded(t, world)
+  const { faults } = world.platter(world.pathsOf(only(world), 1)[0]!)
+  faults.isGone = true
+  world.added.list(world.castor, only(world))
+  restart(world, world.castor)
+  mustCome(world, 'castor is back', () => world.owner?.engine?.ownership.state === 'serving-mirrored')
+  faults.isGone = false
+  mustCome(world, 'they count', () => isWell(world) && sizeOf(world) > before)
+  sizeGrew(t, world, before)
+  mustRead(t, world, 'all is there')
+  mustBeGood(t, world, 'grown')
+})
+
 t.test('a disk that is not labelled makes its plex missing, and nothing else stops', async (t) => {
   const world = labelledPair(45, deployments['shared disks of two plexes']!)
   const [, second] = [0, 1].map((plex) => world.pathsOf(only(world), plex)[1]!)

@@ -134,7 +134,7 @@ class Run {
     world.added.finish()
     this.#faults.stop()
     this.#converge()
-    this.#openWithAll()
+    this.#grow()
     this.#goHome()
     this.#settle()
     if (this.#options.endsWithLies) this.#endWithLies()
@@ -211,25 +211,12 @@ class Run {
     this.#mustHappen('all requests are answered', ANSWERS_WITHIN_MS, isQuiet)
   }
 
-  /**
-   * An owner that found only the plex of a node with the shorter list in sync opened the image without the
-   * disks that were added, though its own list had them. They count from the next opening on: whoever added
-   * them sees that, and hands over once more (docs/reference/disks.md).
-   */
-  #openWithAll(): void {
+  /** Disks that every list has count by themselves, however the owner has come to open the image. */
+  #grow(): void {
     const { world } = this
-    for (const aggregate of world.aggregates.filter((each) => !world.added.areListed(each))) {
-      const { node } = world.serverOf(aggregate)!
-      const deadlineMs = world.scheduler.nowMs + CONVERGES_WITHIN_MS
-      while (world.serverOf(aggregate)?.node === node || !this.#isInSync(aggregate)) {
-        if (world.scheduler.nowMs > deadlineMs) throw new Error(`${aggregate.name} is not handed over`)
-        const server = world.serverOf(aggregate)
-        if (server?.node === node && this.#isInSync(aggregate))
-          this.#operators[aggregate.place]!.ask(server, 'handover', {}, () => {})
-        world.runUntil(() => world.serverOf(aggregate)?.node !== node, 5000)
-        world.runUntil(() => this.#isInSync(aggregate), 5000)
-      }
-    }
+    this.#mustHappen('the images lie on all disks', CONVERGES_WITHIN_MS, () =>
+      world.aggregates.every((aggregate) => this.#isInSync(aggregate) && world.added.areListed(aggregate)),
+    )
   }
 
   #isInSync(aggregate: AggregateWorld): boolean {

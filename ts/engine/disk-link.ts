@@ -66,6 +66,11 @@ export class DiskLink {
     return this.#remote?.bytesByReference ?? 0
   }
 
+  /** Of the partner, by its own list, when it last opened them. */
+  get remoteDiskCount(): number {
+    return this.#remote?.diskCount ?? 0
+  }
+
   /** The partner's disks were opened before the link broke: they take no writes any more. */
   get isOutlived(): boolean {
     return this.#remote?.isOutlived ?? false

@@ -33,6 +33,10 @@ export function ownerParts(
       are: (words) => ownership.plexesAre(clock.now(), words),
     },
     openRemote: (mayWait) => diskLink.open(mayWait),
+    diskCounts: () =>
+      settings.aggregate.plexes.map((place) =>
+        place === 'partner' ? diskLink.remoteDiskCount : place.length,
+      ),
     surroundings: {
       requestConsistencyPoint: (why) => engine.owner?.consistency.request(why),
       requestSpace: (why) => engine.owner?.consistency.requestSpace(why),

@@ -63,6 +63,8 @@ export interface OwnerParts {
   readonly plexes: PlexRecord
   /** opens the disks that are the partner's; waits for the link as long as `mayWait` */
   readonly openRemote: (mayWait?: () => boolean) => Procedure<PlexDisks>
+  /** how many disks each plex has, by the list of the node that has them */
+  readonly diskCounts: () => readonly number[]
 }
 
 /** What the arbiter's record says of the plexes, and is to say. */
@@ -138,6 +140,7 @@ export class Owner {
       vault,
       plexes: settings.aggregate.plexes,
       openRemote: parts.openRemote,
+      diskCounts: parts.diskCounts,
       whose: { pair: settings.pair, aggregate: settings.aggregate.identity },
       clients: loadOf(aggregate),
       newestBranch: () => parts.plexes.newestBranch(),

@@ -37,6 +37,8 @@ export interface ReturningParts extends Right {
   readonly plexes: readonly PlexPlace[]
   /** opens the disks of the partner */
   readonly openRemote: () => Procedure<PlexDisks>
+  /** how many disks each plex has, by the list of the node that has them */
+  readonly diskCounts: () => readonly number[]
   readonly whose: Whose
   readonly clients: ClientLoad
   /** where the image has left another branch, by the record */
@@ -55,6 +57,8 @@ export class Returning {
   copiedBytes = 0
   /** the ownership is about to be handed over: what is under way ends, and nothing is begun */
   isQuiet = false
+  /** Every plex is in sync, and could have more disks than the image lies on: a new opening counts them. */
+  hasMoreDisks = false
   #running: Procedure | undefined
   #returning: Copy | undefined
   /** when the resync that is under way, or was last, has begun */
@@ -229,6 +233,8 @@ export class Returning {
     if (copy.state !== 'filling' || failure < 0) throw new StoreError('DISK_FAILED', copy.because)
     copies.setState(copy, 'in-sync')
     this.#backoffs[copy.plex]!.good(world.clock.now())
+    this.hasMoreDisks =
+      !this.#missing && Math.min(...this.#parts.diskCounts()) > copies.reading[0]!.disks.length
     const text = `plex ${copy.plex} is in sync again: ${this.copiedBytes} bytes were copied`
     world.host.event('info', 'plex in sync', text, { plex: copy.plex, copiedBytes: this.copiedBytes })
   }
@@ -302,8 +308,8 @@ export class Returning {
   }
 
   /**
-   * The partner may have been told earlier of disks that were added. As long as this node has not, the image
-   * goes on without them.
+   * One node may have been told earlier of disks that were added. The image goes on without them until both
+   * were.
    */
   *#leaveAdded(copy: Copy, newestOf: readonly (SuperblockValues | undefined)[]): Procedure {
     const used = copy.disks.slice(0, this.#parts.image.copies.reading[0]!.disks.length)

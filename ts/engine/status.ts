@@ -11,6 +11,7 @@ import type {
   VolumeStatus,
 } from '../node/messages.ts'
 import type { Copy } from '../plex/copies.ts'
+import type { ServingState } from '../ports/host.ts'
 import type { Volume } from '../volume/directory.ts'
 import type { Owner } from './owner.ts'
 import type { Scrubbing } from './scrubbing.ts'
@@ -54,6 +55,18 @@ export function status(engine: Engine): EngineStatus & Record<string, unknown> {
     linkBytesSent: link.bytesSent,
     diskBytesByValue: diskLink.bytesByValue,
     diskBytesByReference: diskLink.bytesByReference,
+  }
+}
+
+/** What a client is told that asks for a volume. */
+export function servingState({ isServing, owner, ownership }: Engine): ServingState {
+  const serves = isServing && owner !== undefined
+  const volumes = serves ? owner.aggregate.directory.list() : []
+  return {
+    serves,
+    // the ownership tells of itself before the engine has it
+    because: serves ? '' : (ownership?.reason ?? ''),
+    volumes: volumes.map(({ volume, name, size }) => ({ volume, name, size })),
   }
 }
 

@@ -291,7 +291,7 @@ export class Course {
     this.reason = 'the node stops'
     this.releaseByMs = now + leaseMs
     this.desk.refuse(new StoreError('STOPPING', `${this.settings.node} is shutting down`))
-    this.#drop(this.reason)
+    this.drop(this.reason)
   }
 
   /** The last consistency point of an owner that stops, too, needs the disks of this node. */
@@ -324,7 +324,7 @@ export class Course {
     this.move('handed over')
     this.reason = `${record.owner} owns ${record.aggregate}`
     this.effects.handover(record, this.stopWanted === undefined)
-    this.#drop(`${record.aggregate} was handed over to ${record.owner}`)
+    this.drop(`${record.aggregate} was handed over to ${record.owner}`)
     this.#keep(record)
     this.desk.fulfil({ owner: record.owner, epoch: record.epoch })
   }
@@ -341,17 +341,18 @@ export class Course {
       if (this.stopWanted) this.#end(now)
       return
     }
-    if (this.move('released') === 'stopped') this.#drop(this.reason)
+    if (this.move('released') === 'stopped') this.drop(this.reason)
   }
 
   #fence(why: string): void {
     this.move('lease lost')
     this.reason = why
-    this.#drop(why)
+    this.drop(why)
     this.desk.refuse(new StoreError('FENCED', `${this.settings.node} is fenced: ${why}`))
   }
 
-  #drop(reason: string): void {
+  /** The engine lets go of everything, once. */
+  drop(reason: string): void {
     if (this.isDropped) return
     this.isDropped = true
     this.#keptEpoch = -1

@@ -45,6 +45,7 @@ export const events = [
   'quiesced',
   'quiesce failed',
   'handed over',
+  'open anew',
   'stop',
   'released',
   'lease lost',
@@ -134,7 +135,13 @@ export const transitions: { readonly [state in State]: Row } = {
     ignores: [...late, 'link up'],
   },
   'serving-mirrored': {
-    moves: { 'link down': 'parting', 'hand over': 'giving', 'lease lost': 'fenced', stop: 'stopping' },
+    moves: {
+      'link down': 'parting',
+      'hand over': 'giving',
+      'open anew': 'withdrawing',
+      'lease lost': 'fenced',
+      stop: 'stopping',
+    },
     ignores: [...late, 'link up'],
   },
   parting: {

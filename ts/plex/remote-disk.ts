@@ -1,6 +1,6 @@
 import { assert } from '../base/assert.ts'
 import type { Gather } from '../base/gather.ts'
-import { FrameKind } from '../format/link-frame.ts'
+import { FrameKind, OpenedDisk } from '../format/link-frame.ts'
 import type { Completion } from '../ports/completion.ts'
 import type { Disk } from '../ports/disk.ts'
 import type { RemotePlex } from './remote-plex.ts'
@@ -51,4 +51,10 @@ export class RemoteDisk implements Disk {
     assert(this.#isOpen, `${this.path} is closed once`)
     this.#isOpen = false
   }
+}
+
+/** What the partner says of the disks that it has opened. */
+export function disksIn(opened: Uint8Array): { byteLength: number; path: string; disk: Uint8Array }[] {
+  const count = Math.floor(opened.length / OpenedDisk.byteLength)
+  return Array.from({ length: count }, (_, at) => OpenedDisk.decode(opened, at * OpenedDisk.byteLength))
 }

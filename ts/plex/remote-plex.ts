@@ -10,7 +10,7 @@ import { encodeFrame, FRAME_BYTES, type FrameReader } from '../partner/frame.ts'
 import type { Completion } from '../ports/completion.ts'
 import type { Disk } from '../ports/disk.ts'
 import type { Memory, MemoryPort } from '../ports/memory.ts'
-import { RemoteDisk } from './remote-disk.ts'
+import { disksIn, RemoteDisk } from './remote-disk.ts'
 import { Split } from './split.ts'
 
 /** Disk frames of one send: more would make log entries wait behind them. */
@@ -85,6 +85,8 @@ export class RemotePlex {
   /** the opening that nobody has asked for */
   #again: Part | undefined
   #opened: Uint8Array | undefined
+  /** that the partner had when it last opened them */
+  diskCount = 0
   /** rises with every link session */
   session = 0
   /** the session in which the disks were opened that are in use; 0: none were */
@@ -372,6 +374,7 @@ export class RemotePlex {
       const isAsked = this.#opening !== this.#again
       this.#isReady = isGood && (isAsked || this.#isSame(this.#opened ?? new Uint8Array(0)))
       this.#opening = undefined
+      if (isGood) this.diskCount = disksIn(this.#opened ?? new Uint8Array(0)).length
       if (!this.#isReady) this.#failWaiting(LINK_FAILED)
     } else if (part.kind === FrameKind.DISK_READ && isGood) {
       if (payloadByteLength !== part.gather!.byteLength) return 'a disk answers with a wrong length'
@@ -390,11 +393,6 @@ export class RemotePlex {
     }
     this.#port.run(this.#batch)
   }
-}
-
-function disksIn(opened: Uint8Array): { byteLength: number; path: string; disk: Uint8Array }[] {
-  const count = Math.floor(opened.length / OpenedDisk.byteLength)
-  return Array.from({ length: count }, (_, at) => OpenedDisk.decode(opened, at * OpenedDisk.byteLength))
 }
 
 const roundUpTo8 = (byteLength: number): number => Math.ceil(byteLength / 8) * 8
