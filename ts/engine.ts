@@ -176,8 +176,7 @@ export class Engine implements OwnershipEffects, LinkUser {
     })
     this.#answerWaiting(owner)
     this.#quiesce.step(nowMs, owner)
-    if (owner.returning.hasMoreDisks)
-      ownership.openAnew(nowMs, this.#health.facts(), 'disks were added: it opens anew with all of them')
+    if (owner.returning.hasMoreDisks && ownership.state === 'serving-mirrored') ownership.openAnew(nowMs)
     return more
   }
 

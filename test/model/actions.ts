@@ -183,7 +183,7 @@ function addOwner(state: PairState, index: number, turn: Turn): void {
   if (budget.reopenings > 0 && ownership.state === 'serving-mirrored')
     turn('opens anew', false, (own, next) => {
       next.budget.reopenings -= 1
-      own.ownership!.openAnew(nowMs, logFactsOf(own), 'disks were added')
+      own.ownership!.openAnew(nowMs)
     })
   if (node.quiescing && !(node.ring.entries & ~acknowledged) && mayPublish(state, node))
     turn('is quiet', true, (own, next) => {

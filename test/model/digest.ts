@@ -153,6 +153,7 @@ class Digest {
       `${course.stopWanted !== undefined}${course.own_isHandoverFutile}${course.own_plexWords?.map((word) => word[0])}`,
       past && claim ? `${this.#record(claim.next)}${claim.how}${claim.log}${claim.branch !== undefined}` : '',
       claim?.branch ? `${course.branchLog}` : '',
+      state === 'giving' || state === 'handing' ? course.own_heir : '',
       this.#meeting(course, nowMs),
       `${this.#since(claimed)} ${kept < 0 ? 'k' : this.#since(kept)} ${ahead(course.own_retryAtMs, nowMs)}`,
       facts,

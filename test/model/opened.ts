@@ -65,6 +65,7 @@ export interface OpenedCourse {
   branchLog: string | undefined
   own_claimedEpoch: number
   own_keptEpoch: number
+  own_heir: string
   own_retryAtMs: number
   own_isHandoverFutile: boolean
   own_plexWords: readonly string[] | undefined

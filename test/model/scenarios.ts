@@ -95,8 +95,20 @@ export const scenarios: readonly Scenario[] = [
   {
     name: 'open anew',
     begin: 'mirrored',
-    quick: budget({ reopenings: 1, writes: 1 }),
-    full: budget({ reopenings: 1, crashes: 1, writes: 1 }),
+    quick: budget({ reopenings: 1 }),
+    full: budget({ reopenings: 1, crashes: 1, writes: 1, lateAnswers: 1 }),
+  },
+  {
+    name: 'open anew, and stop',
+    begin: 'mirrored',
+    quick: budget({ reopenings: 1, stops: 1 }),
+    full: budget({ reopenings: 1, stops: 1, cuts: 1 }),
+  },
+  {
+    name: 'open anew, and a plex',
+    begin: 'mirrored',
+    quick: budget({ reopenings: 1, lostPlexes: 1 }),
+    full: budget({ reopenings: 1, lostPlexes: 1, foundPlexes: 1, writes: 1, points: 1, lateAnswers: 1 }),
   },
   {
     name: 'plex',

@@ -4,7 +4,7 @@ import type { Mutation } from './mutation.ts'
 export const branches: readonly Mutation[] = [
   {
     name: 'what was given up is filled as soon as the image that counts has as many generations',
-    file: 'ts/engine/returning.ts',
+    file: 'ts/engine/other-branch.ts',
     find: 'if (found.epoch === 0 || found.epoch >= branch.epoch) continue',
     replace: 'if (found.generation <= this.#parts.image.generation + 1) continue',
     breaks: 'whoever was promised that it is kept finds it overwritten',

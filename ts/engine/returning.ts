@@ -8,7 +8,7 @@ import { readSuperblocks, type SuperblockValues, writeSuperblock } from '../disk
 import { flushDisk } from '../disk/transfers.ts'
 import type { Consistency } from '../flow/consistency.ts'
 import type { Branch } from '../format/owner-record.ts'
-import { PLEX_FILLING, plexWord } from '../format/superblock.ts'
+import { PLEX_FILLING } from '../format/superblock.ts'
 import type { Vault } from '../log/vault.ts'
 import type { ResyncProgress } from '../node/messages.ts'
 import { type Copy, NO_BASE } from '../plex/copies.ts'
@@ -25,6 +25,7 @@ import {
 } from '../volume/open-plexes.ts'
 import { resync } from '../volume/resync.ts'
 import { Backoff } from './backoff.ts'
+import { mustNotBeAhead, mustNotBeLost } from './other-branch.ts'
 import { mustOwn, type Right } from './owning.ts'
 import { Pacer } from './pacer.ts'
 import { type ClientLoad, ResyncRate } from './resync-rate.ts'
@@ -57,8 +58,6 @@ export class Returning {
   copiedBytes = 0
   /** the ownership is about to be handed over: what is under way ends, and nothing is begun */
   isQuiet = false
-  /** Every plex is in sync, and could have more disks than the image lies on: a new opening counts them. */
-  hasMoreDisks = false
   #running: Procedure | undefined
   #returning: Copy | undefined
   /** when the resync that is under way, or was last, has begun */
@@ -67,6 +66,9 @@ export class Returning {
   #dueMs = Number.POSITIVE_INFINITY
   /** of each plex */
   readonly #backoffs: readonly Backoff[]
+  /** all disks of each plex that has come back, also those that the image does without */
+  readonly #found: (readonly LabelledDisk[])[] = []
+  #hasMoreDisks = false
   readonly #parts: ReturningParts
   readonly #pacer: Pacer
   readonly #rate: ResyncRate
@@ -77,6 +79,11 @@ export class Returning {
     const { clock } = parts.world
     this.#pacer = new Pacer(clock, () => this.#isOver || this.isQuiet)
     this.#rate = new ResyncRate(clock, this.#pacer, parts.clients)
+  }
+
+  /** Every plex is in sync, and has more disks than the image lies on: a new opening counts them. */
+  get hasMoreDisks(): boolean {
+    return this.#hasMoreDisks && this.#missing === undefined
   }
 
   get isRunning(): boolean {
@@ -233,10 +240,23 @@ export class Returning {
     if (copy.state !== 'filling' || failure < 0) throw new StoreError('DISK_FAILED', copy.because)
     copies.setState(copy, 'in-sync')
     this.#backoffs[copy.plex]!.good(world.clock.now())
-    this.hasMoreDisks =
-      !this.#missing && Math.min(...this.#parts.diskCounts()) > copies.reading[0]!.disks.length
     const text = `plex ${copy.plex} is in sync again: ${this.copiedBytes} bytes were copied`
     world.host.event('info', 'plex in sync', text, { plex: copy.plex, copiedBytes: this.copiedBytes })
+    this.#lookForMore()
+  }
+
+  /** An image that was opened without disks that were added is opened anew only if all plexes have them. */
+  #lookForMore(): void {
+    const { image, world, diskCounts } = this.#parts
+    const { all, reading } = image.copies
+    const counts = diskCounts()
+    this.#hasMoreDisks = false
+    if (counts.some((count) => count !== counts[0] || count <= reading[0]!.disks.length)) return
+    const unseen = all.find(({ plex }) => this.#found[plex]?.length !== counts[plex])
+    if (unseen !== undefined) return image.copies.failed(unseen, 'disks were added to it: it is opened anew')
+    const difference = differentZones(this.#found[1]!, this.#found[0]!)
+    this.#hasMoreDisks = difference === undefined
+    if (difference !== undefined) world.host.event('warn', 'disks left out', difference)
   }
 
   *#betweenPoints(): Procedure {
@@ -292,12 +312,13 @@ export class Returning {
     if (disks instanceof StoreError) throw disks
     const labelled = yield* labelledPlex(world, plex, disks, whose)
     copy.disks = labelled
+    this.#found[plex] = labelled
     tellFailures(labelled, world.host)
     const { newestOf, problems } = yield* readSuperblocks(labelled, Number.POSITIVE_INFINITY, world.memory)
     if (this.#parts.newestBranch()?.lost === plex && problems.length > 0)
       throw new StoreError('DISK_FAILED', `${problems[0]}: it may hold what is kept`)
-    this.#mustNotBeLost(labelled, newestOf)
-    this.#mustNotBeAhead(labelled, newestOf)
+    mustNotBeLost(this.#parts.newestBranch(), labelled, newestOf)
+    mustNotBeAhead(image.generation, labelled, newestOf)
     yield* this.#leaveAdded(copy, newestOf)
     const difference = differentZones(copy.disks, image.copies.reading[0]!.disks)
     if (difference !== undefined) throw new StoreError('DISK_FOREIGN', difference)
@@ -321,37 +342,6 @@ export class Returning {
     }
     copy.disks = used
     yield* closeDisks(this.#parts.world.memory, added)
-  }
-
-  /**
-   * The branch that was given up stays as it is until its disks are labelled anew, however far the image that
-   * counts has come since; and also if it has no more generations than that has gone on from: its log has
-   * more.
-   */
-  #mustNotBeLost(disks: readonly LabelledDisk[], newestOf: readonly (SuperblockValues | undefined)[]): void {
-    const branch = this.#parts.newestBranch()
-    if (branch === undefined) return
-    for (const [index, found] of newestOf.entries()) {
-      const { disk, label } = disks[index]!
-      if (found === undefined || plexWord(found, label.plex) === PLEX_FILLING) continue
-      // an image that was formatted, and never used, has nothing to keep
-      if (found.epoch === 0 || found.epoch >= branch.epoch) continue
-      const text = `${disk.path} has generation ${found.generation} of epoch ${found.epoch}`
-      const why = `the takeover of epoch ${branch.epoch} went on without it, from generation ${branch.generation}`
-      const remedy =
-        'it is kept as it is. To give up what it has, and its log: pollux disk label --force --plex'
-      throw new StoreError('DISK_FOREIGN', `${text}; ${why}; ${remedy} ${label.plex}`)
-    }
-  }
-
-  #mustNotBeAhead(disks: readonly LabelledDisk[], newestOf: readonly (SuperblockValues | undefined)[]): void {
-    const { generation } = this.#parts.image
-    const ahead = newestOf.findIndex((found) => found !== undefined && found.generation > generation + 1)
-    if (ahead < 0) return
-    const { path } = disks[ahead]!.disk
-    const text = `${path} has generation ${newestOf[ahead]!.generation}, the plex in sync only ${generation}`
-    const remedy = 'to give up what it has: pollux disk label --force'
-    throw new StoreError('DISK_FOREIGN', `${text}: it comes from another branch; ${remedy}`)
   }
 
   *#closeDisks(copy: Copy): Procedure {

@@ -9,10 +9,11 @@ import { Lease } from './lease.ts'
 import { Meeting } from './meeting.ts'
 import { type Claim, Observer } from './observer.ts'
 import type { View } from './plan.ts'
-import { type PlexWord, withPlexWords } from './plex-words.ts'
+import { areSameWords, mustBeWords, type PlexWord, withPlexWords } from './plex-words.ts'
 import { Register } from './register.ts'
 import { handoverObstacle, RequestDesk, type TakeoverCommand } from './requests.ts'
-import { type Event, holdsLease, looks, mayWrite, nextState, type State, serves } from './transitions.ts'
+import type { Event, State } from './transitions.ts'
+import { holdsLease, looks, mayWrite, nextState, releases, serves } from './transitions.ts'
 import { isAlone, isTogether, type Wishes, wishedRecord } from './wish.ts'
 
 /**
@@ -33,6 +34,8 @@ export class Course {
   log: LogFacts | undefined
   partnerFacts: PartnerFacts | undefined
   partnerIncarnation = ''
+  /** who owns after a handover: the partner, or this node, which then opens the image anew */
+  #heir: string
   /** what the record is to say of each plex; undefined: what it says since before our claim */
   #plexWords: readonly PlexWord[] | undefined
   #claim: Claim | undefined
@@ -59,6 +62,7 @@ export class Course {
     assert(marginMs > 0 && leaseMs >= 4 * marginMs, 'a lease is much longer than its margin')
     this.settings = settings
     this.effects = effects
+    this.#heir = settings.partner
     this.register = new Register(aggregate, boot, leaseMs / 2, arbiter)
     this.lease = new Lease(this.register, boot, leaseMs, marginMs)
     this.observer = new Observer(settings, this.register, this.lease)
@@ -79,10 +83,8 @@ export class Course {
   /** Called every turn: costs some comparisons when nothing has changed. Only an owner has a say. */
   plexesAre(now: number, words: readonly PlexWord[]): void {
     if (!holdsLease(this.state)) return
-    const known = this.#plexWords
-    if (known && words[0] === known[0] && words[1] === known[1]) return
-    assert(words.length === this.settings.plexCount, 'each plex has its word')
-    assert(words.includes('in-sync'), 'an owner never calls every plex stale')
+    if (areSameWords(words, this.#plexWords)) return
+    mustBeWords(words, this.settings.plexCount)
     this.#plexWords = [...words]
     // the lease may have ended since this turn began: that is noticed at the beginning of one
     this.wakeMs = now
@@ -119,6 +121,7 @@ export class Course {
     return {
       node: this.settings.node,
       partner: this.settings.partner,
+      heir: this.#heir,
       incarnation: this.log?.incarnation ?? '',
       partnerIncarnation: this.partnerIncarnation,
       isLinked: this.partnerFacts !== undefined,
@@ -228,9 +231,9 @@ export class Course {
 
   #hold(now: number): void {
     const record = this.register.known
-    const { partner } = this.settings
-    if (this.state === 'releasing' || this.state === 'withdrawing') this.#release(now)
-    else if (this.state === 'handing' && record?.owner === partner) this.#handed(record)
+    const isGiven = record?.owner === this.#heir && record.lease?.holder !== this.settings.node
+    if (releases(this.state)) this.#release(now)
+    else if (this.state === 'handing' && isGiven) this.#handed(record)
     else if (!this.isOwner) this.#fence(`the record names ${record?.owner} in epoch ${record?.epoch}`)
     else if (now >= this.lease.fenceAtMs) this.#fence(`its lease ended. ${this.register.trouble}`.trim())
     else {
@@ -291,7 +294,7 @@ export class Course {
     this.reason = 'the node stops'
     this.releaseByMs = now + leaseMs
     this.desk.refuse(new StoreError('STOPPING', `${this.settings.node} is shutting down`))
-    this.drop(this.reason)
+    this.#drop(this.reason)
   }
 
   /** The last consistency point of an owner that stops, too, needs the disks of this node. */
@@ -305,10 +308,11 @@ export class Course {
     return handoverObstacle(this.settings, this.state, this.register.known, this.partnerFacts)
   }
 
-  quiesce(now: number, why: 'hand over' | 'stop'): void {
+  quiesce(now: number, why: 'hand over' | 'stop', heir = this.settings.partner): void {
     this.#live(now)
     this.move(why)
-    this.reason = why === 'stop' ? 'the node stops' : `${this.settings.partner} takes over by command`
+    this.#heir = heir
+    this.reason = why === 'stop' ? 'the node stops' : `it is handed over to ${heir}`
     this.effects.quiesce()
   }
 
@@ -321,12 +325,15 @@ export class Course {
   }
 
   #handed(record: OwnerRecord): void {
+    const { owner, epoch, aggregate } = record
     this.move('handed over')
-    this.reason = `${record.owner} owns ${record.aggregate}`
-    this.effects.handover(record, this.stopWanted === undefined)
-    this.drop(`${record.aggregate} was handed over to ${record.owner}`)
+    this.reason = `${owner} owns ${aggregate}`
+    // nothing is in one memory only, as if another node had given it
+    if (owner === this.settings.node) this.meeting.expect(epoch)
+    else this.effects.handover(record, this.stopWanted === undefined)
+    this.#drop(`${aggregate} was handed over to ${owner}`)
     this.#keep(record)
-    this.desk.fulfil({ owner: record.owner, epoch: record.epoch })
+    this.desk.fulfil({ owner, epoch })
   }
 
   #keep(record: OwnerRecord): void {
@@ -341,18 +348,17 @@ export class Course {
       if (this.stopWanted) this.#end(now)
       return
     }
-    if (this.move('released') === 'stopped') this.drop(this.reason)
+    if (this.move('released') === 'stopped') this.#drop(this.reason)
   }
 
   #fence(why: string): void {
     this.move('lease lost')
     this.reason = why
-    this.drop(why)
+    this.#drop(why)
     this.desk.refuse(new StoreError('FENCED', `${this.settings.node} is fenced: ${why}`))
   }
 
-  /** The engine lets go of everything, once. */
-  drop(reason: string): void {
+  #drop(reason: string): void {
     if (this.isDropped) return
     this.isDropped = true
     this.#keptEpoch = -1
@@ -373,19 +379,14 @@ export class Course {
     const isLooking = looks(this.state)
     if (isLooking && this.stopWanted) return this.stopByMs
     // nothing is decided by a record that is being read, or has to be: only its answer is waited for
-    let wakeMs = isLooking ? Number.POSITIVE_INFINITY : this.#leaveMs
+    const leaveMs = releases(this.state) ? this.releaseByMs : this.fenceAtMs
+    let wakeMs = isLooking || leaveMs === 0 ? Number.POSITIVE_INFINITY : leaveMs
     if (register.isBusy) return Math.min(wakeMs, register.patienceEndsMs)
     if (register.mustRead || this.state === 'taking-over') return Math.min(wakeMs, this.#retryAtMs)
     if (isLooking) return Math.min(this.observer.decideAtMs, this.observer.lookAtMs)
     if (this.state === 'joining' && now < this.flaps.joinAtMs) wakeMs = Math.min(wakeMs, this.flaps.joinAtMs)
     if (this.isMeeting(now)) wakeMs = Math.min(wakeMs, this.meeting.untilMs)
     return Math.min(wakeMs, Math.max(this.lease.renewAtMs, this.#retryAtMs))
-  }
-
-  /** When the time of an owner is over, if nothing happens. */
-  get #leaveMs(): number {
-    if (this.state === 'releasing' || this.state === 'withdrawing') return this.releaseByMs
-    return this.fenceAtMs || Number.POSITIVE_INFINITY
   }
 
   #tell(): void {

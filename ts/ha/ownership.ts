@@ -272,20 +272,16 @@ export class Ownership {
   }
 
   /**
-   * The owner is to open its image once more, by the path of a restart. Called in every turn in which that is
-   * wanted; nothing happens before log and plexes are in sync for sure, so that nothing is left behind.
+   * The owner is to open its image once more: it hands over to itself. Called in every turn in which that is
+   * wanted; nothing happens before log and plexes are in sync for sure, so that none is left behind.
    */
-  openAnew(now: number, log: LogFacts, why: string): void {
+  openAnew(now: number): void {
     this.#course.step(now)
-    const { record, state, isRecordInSync } = this
-    const arePlexesInSync = record?.plex0 === 'in-sync' && record.plex1 !== 'stale'
-    if (state !== 'serving-mirrored' || !isRecordInSync || !arePlexesInSync) return
-    this.#course.move('open anew')
-    this.#course.reason = why
-    this.#course.log = log
-    this.#course.releaseByMs = now + this.#course.settings.leaseMs
-    this.#course.drop(why)
-    this.#course.step(now)
+    const { register, settings, state } = this.#course
+    const isCalm = !register.isBusy && !register.mustRead && !register.isInDoubt && this.isRecordInSync
+    const arePlexesInSync = [0, 1].every((plex) => register.known?.[`plex${plex as 0 | 1}`] !== 'stale')
+    if (state === 'serving-mirrored' && isCalm && arePlexesInSync)
+      this.#course.quiesce(now, 'hand over', settings.node)
   }
 
   /** The node ends. An owner hands over if its partner is in sync and stays, else leaves all on the disks. */

@@ -33,3 +33,11 @@ export function plexObstacle(record: OwnerRecord): string {
   if (callsInSync(record, 0) || callsInSync(record, 1)) return ''
   return `the arbiter's record calls no plex of ${record.aggregate} in sync: restore the arbiter's data`
 }
+
+export const areSameWords = (words: readonly PlexWord[], known: readonly PlexWord[] | undefined): boolean =>
+  words[0] === known?.[0] && words[1] === known?.[1]
+
+export function mustBeWords(words: readonly PlexWord[], plexCount: number): void {
+  assert(words.length === plexCount, 'each plex has its word')
+  assert(words.includes('in-sync'), 'an owner never calls every plex stale')
+}

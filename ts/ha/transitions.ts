@@ -45,7 +45,6 @@ export const events = [
   'quiesced',
   'quiesce failed',
   'handed over',
-  'open anew',
   'stop',
   'released',
   'lease lost',
@@ -135,13 +134,7 @@ export const transitions: { readonly [state in State]: Row } = {
     ignores: [...late, 'link up'],
   },
   'serving-mirrored': {
-    moves: {
-      'link down': 'parting',
-      'hand over': 'giving',
-      'open anew': 'withdrawing',
-      'lease lost': 'fenced',
-      stop: 'stopping',
-    },
+    moves: { 'link down': 'parting', 'hand over': 'giving', 'lease lost': 'fenced', stop: 'stopping' },
     ignores: [...late, 'link up'],
   },
   parting: {
@@ -214,6 +207,9 @@ export const mayWrite = (state: State): boolean => answersRequests(state) || ope
 
 /** Whether it is owner with a lease of its own that has to be renewed and may end. */
 export const holdsLease = (state: State): boolean => mayWrite(state) || leaving.has(state)
+
+/** Whether it gives its lease up, and waits for the arbiter to know. */
+export const releases = (state: State): boolean => state === 'releasing' || state === 'withdrawing'
 
 /** Whether it is on its way to serving. */
 export const enters = (state: State): boolean => state === 'taking-over' || opening.has(state)

@@ -7,6 +7,8 @@ import type { State } from './transitions.ts'
 export interface Wishes {
   readonly node: string
   readonly partner: string
+  /** who is to own after a handover */
+  readonly heir: string
   readonly incarnation: string
   readonly partnerIncarnation: string
   readonly isLinked: boolean
@@ -36,7 +38,7 @@ export function wishedRecord(state: State, record: OwnerRecord, wishes: Wishes):
       return together(record, wishes)
     case 'handing':
       assert(record.log === 'in-sync' && partner in record.incarnations, 'only a mirrored log is handed over')
-      return { ...record, owner: partner, lease: null, clean: true }
+      return { ...record, owner: wishes.heir, lease: null, clean: true }
     case 'releasing':
       return { ...record, lease: null, clean: record.clean || wishes.isClean }
     case 'withdrawing':

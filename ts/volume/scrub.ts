@@ -172,9 +172,11 @@ class Pass {
       const next = yield* this.#descend(volume, block)
       yield* this.#paced()
       const confirmed = yield* this.#confirmed(number)
-      if (this.#suspects.length > confirmed.length) continue
-      for (const suspect of confirmed) this.#report(`volume ${volume.name}`, suspect)
-      return next
+      const isWhole = this.#suspects.length === confirmed.length
+      // the next attempt finds those good that were mended in this one
+      for (const suspect of confirmed)
+        if (isWhole || suspect.isMended) this.#report(`volume ${volume.name}`, suspect)
+      if (isWhole) return next
     }
     return block + reachOf(1)
   }
@@ -262,10 +264,11 @@ class Pass {
     }
   }
 
-  /** A block that is on its way to a plex. If it does not get there, the plex is left out. */
+  /** A block that is on its way to a plex. One that fails is left out; the last one refuses writes. */
   *#written(physical: number, copy: Copy): Procedure<Outcome> {
-    while (this.#image.mender.isMending(physical, copy)) yield 'wait'
-    return copy.state === 'in-sync' ? 'mended' : 'damaged'
+    const { mender, copies } = this.#image
+    while (mender.isMending(physical, copy)) yield 'wait'
+    return copy.state === 'in-sync' && copies.failure === undefined ? 'mended' : 'damaged'
   }
 
   #found(where: string, why: string): void {

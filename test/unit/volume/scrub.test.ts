@@ -271,11 +271,7 @@ t.test('a block that its disk does not take is not called mended', async (t) => 
   flip(here, 0, physical)
   here.plexes[0][0]!.failWrite = () => true
   t.same(told(run(here)), [`${physical} checksum`])
-  t.match(
-    here.image.copies.all[0],
-    { state: 'missing' },
-    'its plex is left out, for a resync to bring it all',
-  )
+  t.match(here.image.copies.all[0], { state: 'missing' }, 'its plex is left out')
 })
 
 t.test('what lies under a pointer block that is mended is looked at in the same scrub', async (t) => {
