@@ -176,7 +176,7 @@ export class Engine implements OwnershipEffects, LinkUser {
     })
     this.#answerWaiting(owner)
     this.#quiesce.step(nowMs, owner)
-    if (owner.returning.hasMoreDisks && ownership.state === 'serving-mirrored') ownership.openAnew(nowMs)
+    if (owner.returning.hasMoreDisks) this.#quiesce.openAnew(nowMs, owner)
     return more
   }
 

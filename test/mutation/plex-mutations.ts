@@ -98,8 +98,8 @@ export const plexes: readonly Mutation[] = [
   {
     name: 'a scrub does not wait for what it mends',
     file: 'ts/volume/scrub.ts',
-    find: 'while (this.#image.mender.isMending(physical, copy)) yield',
-    replace: 'if (this.#image.mender.inFlight < 0) yield',
+    find: 'while (mender.isMending(physical, copy)) yield',
+    replace: 'if (mender.inFlight < 0) yield',
     breaks: 'a block is called mended whose disk then refuses it',
     checker: ['unit/volume/scrub.test'],
   },

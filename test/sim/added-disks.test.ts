@@ -247,6 +247,41 @@ t.test('an owner that had to leave new disks out opens anew when both nodes know
   t.equal(world.owner?.engine?.ownership.epoch, epoch + 1, 'and not again')
 })
 
+/** What of the disks keeps it from being opened anew. */
+async function staysAsItIs(t: Test, world: SimWorld, list: () => void): Promise<void> {
+  const before = sizeOf(world)
+  openedWithoutAdded(t, world)
+  const epoch = world.owner!.engine!.ownership.epoch
+  list()
+  restart(world, world.castor)
+  mustCome(world, 'both plexes are in sync', () => isWell(world))
+  world.runFor(10_000)
+  t.ok(isWell(world), 'both plexes are in sync')
+  t.equal(sizeOf(world), before)
+  t.equal(world.owner?.engine?.ownership.epoch, epoch)
+  mustRead(t, world, 'all is there')
+}
+
+t.test('it does not, if only one node lists a disk: the other plex could not mirror it', async (t) => {
+  const world = labelledPair(49, deployments['nothing shared']!)
+  world.added.label(only(world))
+  await staysAsItIs(t, world, () => world.added.list(world.castor, only(world), 1))
+})
+
+t.test('it does not, if a disk that was added is none: that would cost a mirror that is whole', async (t) => {
+  for (const isLast of [false, true]) {
+    const world = labelledPair(50, deployments['nothing shared']!)
+    const { faults } = world.platter(world.pathsOf(only(world), 1)[0]!)
+    await staysAsItIs(t, world, () => {
+      faults.isGone = isLast
+      world.replaceDisk(world.pathsOf(only(world), 0)[1]!)
+      world.added.list(world.castor, only(world))
+      if (isLast) world.scheduler.after(1500, () => (faults.isGone = false))
+    })
+    t.ok(world.events.some((line) => /disks left out|is blank; label it/.test(line)))
+  }
+})
+
 t.test('it does so, too, if its own plex comes back last', async (t) => {
   const world = labelledPair(48, deployments['nothing shared']!)
   const before = sizeOf(world)

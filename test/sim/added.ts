@@ -94,9 +94,9 @@ export class Added {
     return this.listedBy(node, aggregate) === this.pathsOf(aggregate, 0).length
   }
 
-  /** The settings of a node list all of them, from its next start on. */
-  list(node: SimNode, aggregate: AggregateWorld): void {
-    this.#listed.set(`${node.name} ${aggregate.name}`, this.pathsOf(aggregate, 0).length)
+  /** The settings of a node list all of them, or so many, from its next start on. */
+  list(node: SimNode, aggregate: AggregateWorld, count = this.pathsOf(aggregate, 0).length): void {
+    this.#listed.set(`${node.name} ${aggregate.name}`, count)
     this.#world.note(`${node.name} has a longer list for ${aggregate.name}`)
   }
 }

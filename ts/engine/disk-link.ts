@@ -66,9 +66,9 @@ export class DiskLink {
     return this.#remote?.bytesByReference ?? 0
   }
 
-  /** Of the partner, by its own list, when it last opened them. */
-  get remoteDiskCount(): number {
-    return this.#remote?.diskCount ?? 0
+  /** All disks that the partner has open. */
+  get remoteDisks(): readonly Disk[] {
+    return this.#remote?.openDisks ?? []
   }
 
   /** The partner's disks were opened before the link broke: they take no writes any more. */

@@ -33,10 +33,7 @@ export function ownerParts(
       are: (words) => ownership.plexesAre(clock.now(), words),
     },
     openRemote: (mayWait) => diskLink.open(mayWait),
-    diskCounts: () =>
-      settings.aggregate.plexes.map((place) =>
-        place === 'partner' ? diskLink.remoteDiskCount : place.length,
-      ),
+    remoteDisks: () => diskLink.remoteDisks,
     surroundings: {
       requestConsistencyPoint: (why) => engine.owner?.consistency.request(why),
       requestSpace: (why) => engine.owner?.consistency.requestSpace(why),

@@ -23,6 +23,7 @@ import {
   vaultHalf,
 } from '../log/vault-halves.ts'
 import { Mirror } from '../partner/mirror.ts'
+import type { Disk } from '../ports/disk.ts'
 import type { World } from '../ports/world.ts'
 import type { Image } from '../volume/image.ts'
 import type { PlexDisks, RecordedPlex } from '../volume/open-plexes.ts'
@@ -63,8 +64,8 @@ export interface OwnerParts {
   readonly plexes: PlexRecord
   /** opens the disks that are the partner's; waits for the link as long as `mayWait` */
   readonly openRemote: (mayWait?: () => boolean) => Procedure<PlexDisks>
-  /** how many disks each plex has, by the list of the node that has them */
-  readonly diskCounts: () => readonly number[]
+  /** all disks that the partner has open, by its own list */
+  readonly remoteDisks: () => readonly Disk[]
 }
 
 /** What the arbiter's record says of the plexes, and is to say. */
@@ -140,7 +141,7 @@ export class Owner {
       vault,
       plexes: settings.aggregate.plexes,
       openRemote: parts.openRemote,
-      diskCounts: parts.diskCounts,
+      remoteDisks: parts.remoteDisks,
       whose: { pair: settings.pair, aggregate: settings.aggregate.identity },
       clients: loadOf(aggregate),
       newestBranch: () => parts.plexes.newestBranch(),

@@ -3,11 +3,14 @@ import type { Owner } from './owner.ts'
 
 const QUIESCE_MS = 15_000
 const LOOK_AGAIN_MS = 20
+/** What could not be finished in time is not tried again at once. */
+const OPEN_ANEW_EVERY_MS = 60_000
 
 /** The end of an ownership in order: every request answered, everything on the disks. */
 export class Quiesce {
   readonly #ownership: Ownership
   #begun: { deadlineMs: number } | undefined
+  #openAnewAtMs = 0
 
   constructor(ownership: Ownership) {
     this.#ownership = ownership
@@ -21,6 +24,13 @@ export class Quiesce {
     owner.consistency.complete((error) => {
       if (this.#begun === begun && error === undefined) owner.isQuiet = true
     })
+  }
+
+  /** The image is to be opened once more. Called in every turn in which that is wanted. */
+  openAnew(nowMs: number, { consistency }: Owner): void {
+    const mayBegin = this.#ownership.state === 'serving-mirrored' && !consistency.isHeld
+    if (!mayBegin || nowMs < this.#openAnewAtMs) return
+    if (this.#ownership.openAnew(nowMs)) this.#openAnewAtMs = nowMs + OPEN_ANEW_EVERY_MS
   }
 
   cancel(): void {

@@ -12,6 +12,7 @@ import { PLEX_FILLING } from '../format/superblock.ts'
 import type { Vault } from '../log/vault.ts'
 import type { ResyncProgress } from '../node/messages.ts'
 import { type Copy, NO_BASE } from '../plex/copies.ts'
+import type { Disk } from '../ports/disk.ts'
 import type { World } from '../ports/world.ts'
 import { reachMistake, renewLabels } from '../volume/added-disks.ts'
 import type { Image } from '../volume/image.ts'
@@ -38,8 +39,8 @@ export interface ReturningParts extends Right {
   readonly plexes: readonly PlexPlace[]
   /** opens the disks of the partner */
   readonly openRemote: () => Procedure<PlexDisks>
-  /** how many disks each plex has, by the list of the node that has them */
-  readonly diskCounts: () => readonly number[]
+  /** all disks that the partner has open, by its own list */
+  readonly remoteDisks: () => readonly Disk[]
   readonly whose: Whose
   readonly clients: ClientLoad
   /** where the image has left another branch, by the record */
@@ -83,7 +84,7 @@ export class Returning {
 
   /** Every plex is in sync, and has more disks than the image lies on: a new opening counts them. */
   get hasMoreDisks(): boolean {
-    return this.#hasMoreDisks && this.#missing === undefined
+    return this.#hasMoreDisks && this.#parts.image.copies.all.every(({ state }) => state === 'in-sync')
   }
 
   get isRunning(): boolean {
@@ -242,21 +243,30 @@ export class Returning {
     this.#backoffs[copy.plex]!.good(world.clock.now())
     const text = `plex ${copy.plex} is in sync again: ${this.copiedBytes} bytes were copied`
     world.host.event('info', 'plex in sync', text, { plex: copy.plex, copiedBytes: this.copiedBytes })
-    this.#lookForMore()
+    yield* this.#lookForMore()
   }
 
-  /** An image that was opened without disks that were added is opened anew only if all plexes have them. */
-  #lookForMore(): void {
-    const { image, world, diskCounts } = this.#parts
+  /** An image that was opened without disks that were added is opened anew only if both plexes have them. */
+  *#lookForMore(): Procedure {
+    const { image, world, plexes, remoteDisks, whose } = this.#parts
     const { all, reading } = image.copies
-    const counts = diskCounts()
     this.#hasMoreDisks = false
-    if (counts.some((count) => count !== counts[0] || count <= reading[0]!.disks.length)) return
-    const unseen = all.find(({ plex }) => this.#found[plex]?.length !== counts[plex])
-    if (unseen !== undefined) return image.copies.failed(unseen, 'disks were added to it: it is opened anew')
-    const difference = differentZones(this.#found[1]!, this.#found[0]!)
-    this.#hasMoreDisks = difference === undefined
-    if (difference !== undefined) world.host.event('warn', 'disks left out', difference)
+    const counts = plexes.map((place) => (place === 'partner' ? remoteDisks().length : place.length))
+    if (counts.some((count) => count <= reading[0]!.disks.length)) return
+    try {
+      // one that was opened before disks were added to it; such a one of this host has come back
+      for (const { plex } of all.filter(({ plex }) => this.#found[plex]?.length !== counts[plex])) {
+        if (plexes[plex] !== 'partner') return
+        this.#found[plex] = yield* labelledPlex(world, plex, remoteDisks(), whose)
+        yield* closeDisks(world.memory, this.#found[plex]!)
+      }
+      const difference = differentZones(this.#found[1]!, this.#found[0]!)
+      if (difference !== undefined) throw new StoreError('DISK_FOREIGN', difference)
+      this.#hasMoreDisks = true
+    } catch (error) {
+      if (!(error instanceof StoreError)) throw error
+      world.host.event('warn', 'disks left out', error.message)
+    }
   }
 
   *#betweenPoints(): Procedure {

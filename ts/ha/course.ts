@@ -75,9 +75,8 @@ export class Course {
   }
 
   get isOwner(): boolean {
-    const record = this.register.known
-    const isNamed = record?.owner === this.settings.node && record.epoch === this.#claimedEpoch
-    return isNamed && this.register.isLeaseOurs
+    const { known, isLeaseOurs } = this.register
+    return known?.owner === this.settings.node && known.epoch === this.#claimedEpoch && isLeaseOurs
   }
 
   /** Called every turn: costs some comparisons when nothing has changed. Only an owner has a say. */
@@ -162,8 +161,7 @@ export class Course {
 
   #look(now: number): void {
     const register = this.register
-    if (this.stopWanted && this.#staysFor(now)) return
-    if (this.stopWanted) return this.#end(now)
+    if (this.stopWanted) return this.#staysFor(now) ? undefined : this.#end(now)
     if (register.isBusy) return
     const command = this.desk.takeoverCommand
     if (register.trouble) {
@@ -286,13 +284,16 @@ export class Course {
   }
 
   #end(now: number): void {
-    const { leaseMs } = this.settings
-    const mayGive = this.#handoverObstacle() === '' && !this.#isHandoverFutile
-    if (mayGive && !this.stopWanted?.pair) return this.quiesce(now, 'hand over')
+    const { settings, state, register, partnerFacts } = this
+    const isObstructed = handoverObstacle(settings, state, register.known, partnerFacts) !== ''
+    const mayGive = !this.stopWanted?.pair && !this.#isHandoverFutile
+    // who was about to open it anew does not come back
+    if (state === 'giving' && mayGive) this.#heir = settings.partner
+    if (mayGive && !isObstructed) return this.quiesce(now, 'hand over')
     if (serves(this.state)) return this.quiesce(now, 'stop')
     if (!this.move('stop')) return
     this.reason = 'the node stops'
-    this.releaseByMs = now + leaseMs
+    this.releaseByMs = now + settings.leaseMs
     this.desk.refuse(new StoreError('STOPPING', `${this.settings.node} is shutting down`))
     this.#drop(this.reason)
   }
@@ -302,10 +303,6 @@ export class Course {
     const { plexesHere, plexCount } = this.settings
     const isNeeded = plexesHere.length < plexCount && this.partnerFacts?.state === 'owner'
     return this.stopWanted?.pair === true && isNeeded && now < this.stopByMs
-  }
-
-  #handoverObstacle(): string {
-    return handoverObstacle(this.settings, this.state, this.register.known, this.partnerFacts)
   }
 
   quiesce(now: number, why: 'hand over' | 'stop', heir = this.settings.partner): void {
@@ -324,9 +321,14 @@ export class Course {
     this.desk.refuse(new StoreError('GIVEBACK_IMPOSSIBLE', `nothing was handed over: ${why}`))
   }
 
+  /** A plex was lost meanwhile: to open the image anew would interrupt the service for nothing. */
+  get isAnewInVain(): boolean {
+    return this.#heir === this.settings.node && this.#plexWords?.includes('stale') === true
+  }
+
   #handed(record: OwnerRecord): void {
-    const { owner, epoch, aggregate } = record
     this.move('handed over')
+    const { owner, epoch, aggregate } = record
     this.reason = `${owner} owns ${aggregate}`
     // nothing is in one memory only, as if another node had given it
     if (owner === this.settings.node) this.meeting.expect(epoch)
@@ -392,8 +394,7 @@ export class Course {
   #tell(): void {
     const { owner, epoch, log, clean, plex0, plex1 } = this.register.known ?? {}
     const facts = `${this.state}|${this.reason}|${owner}|${epoch}|${log}|${clean}|${plex0}|${plex1}`
-    if (facts === this.#told) return
+    if (facts !== this.#told) this.effects.changed()
     this.#told = facts
-    this.effects.changed()
   }
 }

@@ -205,6 +205,7 @@ export class Ownership {
   }
 
   quiesced(now: number): void {
+    if (this.#course.isAnewInVain) return this.quiesceFailed(now, 'a plex was lost')
     this.#course.step(now)
     if (this.#course.move('quiesced') && this.#course.state === 'releasing') {
       this.#course.isClean = true
@@ -272,16 +273,17 @@ export class Ownership {
   }
 
   /**
-   * The owner is to open its image once more: it hands over to itself. Called in every turn in which that is
-   * wanted; nothing happens before log and plexes are in sync for sure, so that none is left behind.
+   * The owner is to open its image once more: it hands over to itself. Nothing happens before log and plexes
+   * are in sync for sure, so that none is left behind. Returns whether it was begun.
    */
-  openAnew(now: number): void {
+  openAnew(now: number): boolean {
     this.#course.step(now)
     const { register, settings, state } = this.#course
     const isCalm = !register.isBusy && !register.mustRead && !register.isInDoubt && this.isRecordInSync
     const arePlexesInSync = [0, 1].every((plex) => register.known?.[`plex${plex as 0 | 1}`] !== 'stale')
-    if (state === 'serving-mirrored' && isCalm && arePlexesInSync)
-      this.#course.quiesce(now, 'hand over', settings.node)
+    const mayBegin = state === 'serving-mirrored' && isCalm && arePlexesInSync
+    if (mayBegin) this.#course.quiesce(now, 'hand over', settings.node)
+    return mayBegin
   }
 
   /** The node ends. An owner hands over if its partner is in sync and stays, else leaves all on the disks. */

@@ -2,7 +2,7 @@ import { StoreError } from '../base/errors.ts'
 import { Gather } from '../base/gather.ts'
 import { MemoryBatch } from '../base/memory-batch.ts'
 import type { Procedure } from '../base/procedure.ts'
-import { BLOCK_SIZE, KIB } from '../base/units.ts'
+import { BLOCK_SIZE, KIB, roundUp } from '../base/units.ts'
 import { sliceGather } from '../disk/slice-gather.ts'
 import { sameIdentity } from '../format/identity.ts'
 import { DISK_BLOCKS_MAX, DISK_SLOTS, FrameKind, NO_PAGE, OpenedDisk } from '../format/link-frame.ts'
@@ -85,8 +85,6 @@ export class RemotePlex {
   /** the opening that nobody has asked for */
   #again: Part | undefined
   #opened: Uint8Array | undefined
-  /** that the partner had when it last opened them */
-  diskCount = 0
   /** rises with every link session */
   session = 0
   /** the session in which the disks were opened that are in use; 0: none were */
@@ -218,6 +216,13 @@ export class RemotePlex {
     this.#identities = disks.map(({ disk }) => disk)
     this.#openedIn = this.session
     this.#isOverdue = false
+    return this.openDisks
+  }
+
+  /** All disks that the partner has open in this session, also those that `open` did not know of. */
+  get openDisks(): readonly Disk[] {
+    const disks = this.#isReady ? disksIn(this.#opened ?? new Uint8Array(0)) : []
+    const { partner } = this.#user
     return disks.map(({ path, byteLength }, at) => new RemoteDisk(this, at, `${partner}:${path}`, byteLength))
   }
 
@@ -293,7 +298,7 @@ export class RemotePlex {
     const from = slot * HEAD_BYTES
     const blocks = (part.gather?.byteLength ?? 0) / BLOCK_SIZE
     const isWrite = part.kind === FrameKind.DISK_WRITE
-    const tableBytes = isWrite ? roundUpTo8(blocks * 4) : 0
+    const tableBytes = isWrite ? roundUp(blocks * 4, 8) : 0
     const values = isWrite ? this.#fillTable(slot, tableBytes, part.gather!) : undefined
     const payload = tableBytes + (values?.byteLength ?? 0)
     const seal = payload === 0 ? 0 : this.#sealOf(from + FRAME_BYTES, tableBytes, values!)
@@ -374,7 +379,6 @@ export class RemotePlex {
       const isAsked = this.#opening !== this.#again
       this.#isReady = isGood && (isAsked || this.#isSame(this.#opened ?? new Uint8Array(0)))
       this.#opening = undefined
-      if (isGood) this.diskCount = disksIn(this.#opened ?? new Uint8Array(0)).length
       if (!this.#isReady) this.#failWaiting(LINK_FAILED)
     } else if (part.kind === FrameKind.DISK_READ && isGood) {
       if (payloadByteLength !== part.gather!.byteLength) return 'a disk answers with a wrong length'
@@ -394,5 +398,3 @@ export class RemotePlex {
     this.#port.run(this.#batch)
   }
 }
-
-const roundUpTo8 = (byteLength: number): number => Math.ceil(byteLength / 8) * 8

@@ -175,8 +175,10 @@ class Pass {
       const isWhole = this.#suspects.length === confirmed.length
       // the next attempt finds those good that were mended in this one
       for (const suspect of confirmed)
-        if (isWhole || suspect.isMended) this.#report(`volume ${volume.name}`, suspect)
+        if (isWhole || suspect.isMended || attempt === ATTEMPTS)
+          this.#report(`volume ${volume.name}`, suspect)
       if (isWhole) return next
+      this.#seen = []
     }
     return block + reachOf(1)
   }

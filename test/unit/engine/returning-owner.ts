@@ -43,8 +43,6 @@ export class Owner {
   /** what the record says of a branch that was given up */
   branch: Branch | undefined
   isOwner = true
-  /** by the lists of the nodes */
-  diskCounts: number[] = [1, 1]
   isGone = false
   opened = 0
   /** a consistency point that the test has begun */
@@ -77,7 +75,7 @@ export class Owner {
       vault,
       plexes: this.plexes.map((disks) => disks.map(({ path }) => path)),
       whose: settings,
-      diskCounts: () => this.diskCounts,
+      remoteDisks: () => [],
       clients: { waits: [], hasPending: () => false, isHeldUp: () => false },
       newestBranch: () => this.branch,
       stillOwner: () => this.isOwner,

@@ -23,20 +23,6 @@ t.test('a plex that was away for a while is in sync again, with what it has miss
   t.match(owner.world.events.at(-2)!.text, /plex 1 gets what was born after \d+$/)
 })
 
-t.test('an image is not opened anew for disks that only one node lists', async (t) => {
-  const listed = (...counts: number[]): boolean => {
-    const owner = new Owner()
-    owner.diskCounts = counts
-    owner.lose(0)
-    t.ok(owner.returns())
-    return owner.returning.hasMoreDisks
-  }
-  t.notOk(listed(1, 1))
-  t.notOk(listed(1, 2), 'one node has been told earlier')
-  t.notOk(listed(2, 1))
-  t.notOk(listed(2, 3), 'it would be opened on more disks than the other one has')
-})
-
 t.test('blank disks in its place get everything, and can be opened alone', async (t) => {
   const owner = new Owner(2)
   owner.lose()

@@ -3,7 +3,7 @@ import { goodLog, keeperFacts, mirrored, Rig } from './rig.ts'
 
 const two = { ...mirrored, plex0: 'in-sync', plex1: 'in-sync' } as const
 const serving = (): Rig => new Rig(two, { plexCount: 2 }).serveMirrored()
-const openAnew = (rig: Rig): void => rig.ownership.openAnew(rig.nowMs)
+const openAnew = (rig: Rig): boolean => rig.ownership.openAnew(rig.nowMs)
 
 t.test('an owner hands over to itself, with everything on the disks', async (t) => {
   const rig = serving()
@@ -92,7 +92,7 @@ t.test('what cannot be finished is taken back', async (t) => {
   t.match(rig.ownership, { state: 'serving-solo', serves: true })
 })
 
-t.test('one that was told to stop meanwhile stops, and the partner may claim at once', async (t) => {
+t.test('one that was told to stop meanwhile hands over to the partner', async (t) => {
   const rig = serving()
   openAnew(rig)
   rig.settle()
@@ -100,7 +100,30 @@ t.test('one that was told to stop meanwhile stops, and the partner may claim at 
   rig.ownership.quiesced(rig.nowMs)
   rig.settle()
   t.equal(rig.ownership.state, 'stopped')
-  t.match(rig.arbiter.record, { lease: null, clean: true })
+  t.match(rig.arbiter.record, { owner: 'pollux', lease: null, clean: true })
+  t.ok(rig.done.includes('handover pollux and leaves'))
+})
+
+t.test('with the whole pair it stops as owner, and everything is on the disks', async (t) => {
+  const rig = serving()
+  openAnew(rig)
+  rig.settle()
+  rig.ownership.stop(rig.nowMs, { pair: true })
+  rig.ownership.quiesced(rig.nowMs)
+  rig.settle()
+  t.equal(rig.ownership.state, 'stopped')
+  t.match(rig.arbiter.record, { owner: 'castor', lease: null, clean: true })
+})
+
+t.test('a plex that is lost meanwhile calls it off', async (t) => {
+  const rig = serving()
+  t.ok(openAnew(rig))
+  rig.ownership.plexesAre(rig.nowMs, ['in-sync', 'stale'])
+  rig.settle()
+  rig.ownership.quiesced(rig.nowMs)
+  rig.settle()
+  t.match(rig.ownership, { state: 'serving-mirrored', serves: true })
+  t.same(rig.done, ['quiesce', 'serve'])
 })
 
 t.test('an arbiter that does not answer does not leave it without an end', async (t) => {
