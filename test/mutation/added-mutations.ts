@@ -79,7 +79,7 @@ export const addedDisks: readonly Mutation[] = [
   {
     name: 'an image is opened anew on more disks than the other plex has',
     file: 'ts/engine/returning.ts',
-    find: 'const difference = differentZones(this.#found[1]!, this.#found[0]!)',
+    find: 'const difference = differentZones(second, first)',
     replace: 'const difference = undefined',
     breaks: 'the mirror is given up for a disk that only one node lists',
     checker: ['sim/added-disks.test'],

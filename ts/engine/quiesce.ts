@@ -1,16 +1,18 @@
 import type { Ownership } from '../ha/ownership.ts'
+import { Backoff } from './backoff.ts'
 import type { Owner } from './owner.ts'
 
 const QUIESCE_MS = 15_000
 const LOOK_AGAIN_MS = 20
-/** What could not be finished in time is not tried again at once. */
-const OPEN_ANEW_EVERY_MS = 60_000
+/** Clients wait for what cannot be finished in time: it is tried again less and less often. */
+const OPEN_ANEW = { firstMs: 60_000, maxMs: 3_600_000, forgivenAfterMs: 86_400_000 }
 
 /** The end of an ownership in order: every request answered, everything on the disks. */
 export class Quiesce {
   readonly #ownership: Ownership
   #begun: { deadlineMs: number } | undefined
   #openAnewAtMs = 0
+  readonly #backoff = new Backoff(OPEN_ANEW)
 
   constructor(ownership: Ownership) {
     this.#ownership = ownership
@@ -30,7 +32,7 @@ export class Quiesce {
   openAnew(nowMs: number, { consistency }: Owner): void {
     const mayBegin = this.#ownership.state === 'serving-mirrored' && !consistency.isHeld
     if (!mayBegin || nowMs < this.#openAnewAtMs) return
-    if (this.#ownership.openAnew(nowMs)) this.#openAnewAtMs = nowMs + OPEN_ANEW_EVERY_MS
+    if (this.#ownership.openAnew(nowMs)) this.#openAnewAtMs = nowMs + this.#backoff.failed(nowMs)
   }
 
   cancel(): void {

@@ -243,29 +243,32 @@ export class Returning {
     this.#backoffs[copy.plex]!.good(world.clock.now())
     const text = `plex ${copy.plex} is in sync again: ${this.copiedBytes} bytes were copied`
     world.host.event('info', 'plex in sync', text, { plex: copy.plex, copiedBytes: this.copiedBytes })
-    yield* this.#lookForMore()
+    yield* this.#lookForMore(copy)
   }
 
   /** An image that was opened without disks that were added is opened anew only if both plexes have them. */
-  *#lookForMore(): Procedure {
+  *#lookForMore(returned: Copy): Procedure {
     const { image, world, plexes, remoteDisks, whose } = this.#parts
     const { all, reading } = image.copies
     this.#hasMoreDisks = false
     const counts = plexes.map((place) => (place === 'partner' ? remoteDisks().length : place.length))
     if (counts.some((count) => count <= reading[0]!.disks.length)) return
     try {
-      // one that was opened before disks were added to it; such a one of this host has come back
-      for (const { plex } of all.filter(({ plex }) => this.#found[plex]?.length !== counts[plex])) {
-        if (plexes[plex] !== 'partner') return
+      // one that stayed in sync may have got them since it was opened
+      for (const { plex } of all.filter((copy) => copy !== returned && copy.isRemote)) {
         this.#found[plex] = yield* labelledPlex(world, plex, remoteDisks(), whose)
         yield* closeDisks(world.memory, this.#found[plex]!)
       }
-      const difference = differentZones(this.#found[1]!, this.#found[0]!)
+      const [first, second] = this.#found
+      // one of this host has fewer in use than its list names only if it has come back
+      if (first === undefined || second === undefined) return
+      const difference = differentZones(second, first)
       if (difference !== undefined) throw new StoreError('DISK_FOREIGN', difference)
       this.#hasMoreDisks = true
     } catch (error) {
       if (!(error instanceof StoreError)) throw error
-      world.host.event('warn', 'disks left out', error.message)
+      const text = `${error.message}; they are looked at again when a plex comes back`
+      world.host.event('warn', 'disks left out', text)
     }
   }
 

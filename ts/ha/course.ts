@@ -288,7 +288,7 @@ export class Course {
     const isObstructed = handoverObstacle(settings, state, register.known, partnerFacts) !== ''
     const mayGive = !this.stopWanted?.pair && !this.#isHandoverFutile
     // who was about to open it anew does not come back
-    if (state === 'giving' && mayGive) this.#heir = settings.partner
+    if (state === 'giving' && mayGive && !this.isAnewInVain) this.#heir = settings.partner
     if (mayGive && !isObstructed) return this.quiesce(now, 'hand over')
     if (serves(this.state)) return this.quiesce(now, 'stop')
     if (!this.move('stop')) return

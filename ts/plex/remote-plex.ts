@@ -216,13 +216,13 @@ export class RemotePlex {
     this.#identities = disks.map(({ disk }) => disk)
     this.#openedIn = this.session
     this.#isOverdue = false
-    return this.openDisks
+    return disks.map(({ path, byteLength }, at) => new RemoteDisk(this, at, `${partner}:${path}`, byteLength))
   }
 
   /** All disks that the partner has open in this session, also those that `open` did not know of. */
   get openDisks(): readonly Disk[] {
-    const disks = this.#isReady ? disksIn(this.#opened ?? new Uint8Array(0)) : []
     const { partner } = this.#user
+    const disks = this.#isReady ? disksIn(this.#opened ?? new Uint8Array(0)) : []
     return disks.map(({ path, byteLength }, at) => new RemoteDisk(this, at, `${partner}:${path}`, byteLength))
   }
 

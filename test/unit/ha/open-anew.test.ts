@@ -115,6 +115,24 @@ t.test('with the whole pair it stops as owner, and everything is on the disks', 
   t.match(rig.arbiter.record, { owner: 'castor', lease: null, clean: true })
 })
 
+t.test(
+  'one that was told to stop when a plex is lost does not give it to a partner that has none',
+  async (t) => {
+    const rig = serving()
+    openAnew(rig)
+    rig.ownership.plexesAre(rig.nowMs, ['in-sync', 'stale'])
+    rig.settle()
+    rig.ownership.stop(rig.nowMs)
+    rig.ownership.quiesced(rig.nowMs)
+    rig.settle()
+    t.match(rig.ownership, { state: 'stopping' })
+    rig.ownership.quiesced(rig.nowMs)
+    rig.settle()
+    t.equal(rig.ownership.state, 'stopped')
+    t.match(rig.arbiter.record, { owner: 'castor', lease: null, clean: true, plex1: 'stale' })
+  },
+)
+
 t.test('a plex that is lost meanwhile calls it off', async (t) => {
   const rig = serving()
   t.ok(openAnew(rig))
