@@ -7,6 +7,7 @@ static Napi::Object initialize(Napi::Env env, Napi::Object exports) {
   pollux::binding::export_files(env, exports);
   pollux::binding::export_sockets(env, exports);
   pollux::binding::export_addresses(env, exports);
+  pollux::binding::export_threads(env, exports);
   return exports;
 }
 

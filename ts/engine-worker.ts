@@ -5,6 +5,7 @@ import { runLoop } from './adapters/engine-loop.ts'
 import { systemEntropy } from './adapters/entropy.ts'
 import { NativeMemory } from './adapters/memory.ts'
 import { NativeNvram } from './adapters/nvram.ts'
+import { Placement } from './adapters/placement.ts'
 import { NativeStream } from './adapters/stream.ts'
 import { Uring } from './adapters/uring.ts'
 import { StoreError } from './base/errors.ts'
@@ -103,7 +104,9 @@ function run(): void {
   engine.start()
   // what was sent before the eventfd was known
   uring.onWake()
-  runLoop(engine, uring, () => systemClock.now())
+  const cannot = (why: string): void =>
+    host.event('warn', 'cpu', `aggregate ${settings.aggregate.name}: ${why}; it runs on any`)
+  runLoop(engine, uring, new Placement(settings.cpu, cannot), () => systemClock.now())
   say({ kind: 'stopped' })
 }
 

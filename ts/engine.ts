@@ -9,6 +9,7 @@ import { CatchUp } from './engine/catch-up.ts'
 import { DiskLink } from './engine/disk-link.ts'
 import { linkIdentity, logOwnership, ownershipSettings } from './engine/from-settings.ts'
 import { Link, type LinkUser } from './engine/link.ts'
+import { hasMany } from './engine/load.ts'
 import { LogHealth } from './engine/log-health.ts'
 import { DiskEpoch, Opening } from './engine/opening.ts'
 import type { Owner } from './engine/owner.ts'
@@ -128,6 +129,10 @@ export class Engine implements OwnershipEffects, LinkUser {
 
   get isShallow(): boolean {
     return this.owner?.isShallow ?? true
+  }
+
+  get hasMany(): boolean {
+    return hasMany(this)
   }
 
   /** Nothing may leave this node from here on; 0: it is not the owner, and nothing leaves as owner. */

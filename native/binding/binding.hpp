@@ -10,6 +10,7 @@ void export_uring(Napi::Env env, Napi::Object exports);
 void export_files(Napi::Env env, Napi::Object exports);
 void export_sockets(Napi::Env env, Napi::Object exports);
 void export_addresses(Napi::Env env, Napi::Object exports);
+void export_threads(Napi::Env env, Napi::Object exports);
 
 /// An ArrayBuffer over memory that stays mapped until the process ends.
 inline Napi::ArrayBuffer view_of(Napi::Env env, void* address, size_t byte_length) {

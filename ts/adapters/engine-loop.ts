@@ -1,4 +1,5 @@
 import type { Histogram } from '../base/histogram.ts'
+import type { Placement } from './placement.ts'
 import { Spin } from './spin.ts'
 import type { Uring } from './uring.ts'
 
@@ -9,6 +10,8 @@ export interface Driven {
   readonly fenceAtMs: number
   /** few requests are under way: each is waited for, and batches gain nothing */
   readonly isShallow: boolean
+  /** many small requests are under way */
+  readonly hasMany: boolean
   fenced(): void
   readonly isStopped: boolean
   /** how long turns take */
@@ -20,14 +23,15 @@ export interface Driven {
  * for whatever comes first, and refuses to let anything out once the lease has ended. Where completions come
  * within microseconds and are waited for, it does not sleep in between.
  */
-export function runLoop(engine: Driven, uring: Uring, nowMs: () => number): void {
+export function runLoop(engine: Driven, uring: Uring, placement: Placement, nowMs: () => number): void {
   const spin = new Spin()
   let more = true
   while (!engine.isStopped) {
     const beforeMs = nowMs()
     engine.turnTimes.add(beforeMs - uring.nowMs)
     const waitMs = more ? 0 : Math.max(0, engine.nextWakeMs() - beforeMs)
-    const spinUs = engine.isShallow ? spin.us : 0
+    placement.vote(engine.hasMany)
+    const spinUs = engine.isShallow && !placement.isKept ? spin.us : 0
     const result = uring.turn(waitMs, engine.fenceAtMs, spinUs)
     if (waitMs > 0 && result !== 'fenced') spin.learn(uring.nowMs - beforeMs, spinUs, uring.slept)
     if (result === 'fenced') {

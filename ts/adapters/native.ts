@@ -23,6 +23,7 @@ interface Addon {
   ): number
   uringDestroy(ring: unknown): void
   monotonicMs(): number
+  keepOnCpu(cpu: number): number
   openDisk(path: string): OpenedDisk | number
   isPersistent(directory: string): boolean
   preallocate(path: string, byteLength: number): number

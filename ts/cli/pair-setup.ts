@@ -1,5 +1,6 @@
 import { randomBytes } from 'node:crypto'
 import { closeSync, existsSync, mkdirSync, openSync, rmSync, statfsSync, writeFileSync } from 'node:fs'
+import { availableParallelism } from 'node:os'
 import { dirname, join } from 'node:path'
 import { stringify } from 'smol-toml'
 import { preallocate } from '../adapters/native.ts'
@@ -160,7 +161,18 @@ function placesOf({ name, disk, mirror }: PairNode, node: PairNode): Record<stri
   return name === node.name ? { disks: [disk], mirror: 'partner' } : { disks: 'partner', mirror: [mirror] }
 }
 
-export function configText(dir: string, pair: PairFile, node: PairNode, partner: PairNode): string {
+/** With fewer CPUs than engines, the two of an aggregate share one. */
+function cpuOf(index: number, aggregates: number, cpus: number): { cpu?: number } {
+  return cpus < 2 * aggregates ? { cpu: index % cpus } : {}
+}
+
+export function configText(
+  dir: string,
+  pair: PairFile,
+  node: PairNode,
+  partner: PairNode,
+  cpus = availableParallelism(),
+): string {
   const durability = pair.durability === 'default' ? {} : { durability: pair.durability }
   const settings = {
     pair: pair.pair,
@@ -170,13 +182,14 @@ export function configText(dir: string, pair: PairFile, node: PairNode, partner:
     arbiter: { kind: 'file', directory: join(dir, 'arbiter') },
     link: { listen: `127.0.0.1:${node.linkPort}` },
     api: { socket: node.api },
-    aggregate: pair.nodes.map((home) => ({
+    aggregate: pair.nodes.map((home, index) => ({
       name: home.name,
       identity: home.aggregateIdentity,
       home: home.name,
       ...placesOf(home, node),
       service: `127.0.0.1:${home.servicePort}`,
       log_size: exactByteLengthText(pair.logByteLength),
+      ...cpuOf(index, pair.nodes.length, cpus),
       ...durability,
     })),
   }

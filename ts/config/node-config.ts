@@ -84,6 +84,7 @@ export interface AggregateConfig {
   readonly connectionsMax: number
   readonly scrubIntervalMs: number
   readonly scrubByteRate: number
+  readonly cpu: number | undefined
 }
 
 export const LOG_BYTE_LENGTH_DEFAULT = 128 * MIB
@@ -183,6 +184,7 @@ function resolveAggregate(table: AggregateTable): AggregateConfig {
     connectionsMax: table.connections_max ?? 1024,
     scrubIntervalMs: quantity(table.scrub_interval, parseDurationMs, SCRUB_INTERVAL_MS_DEFAULT),
     scrubByteRate: quantity(table.scrub_rate, parseByteLength, SCRUB_BYTE_RATE_DEFAULT),
+    cpu: table.cpu,
   }
 }
 
@@ -249,6 +251,7 @@ export function engineSettings(
     pair: config.pair,
     boot: found.boot,
     durability: aggregate.durability ?? (persistent ? 'nvram' : 'vault'),
+    cpu: aggregate.cpu,
     logPages: aggregate.logByteLength / BLOCK_SIZE,
     nvramDirectory: config.nvram.directory,
     cacheByteLength: aggregate.cacheByteLength,

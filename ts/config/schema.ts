@@ -36,6 +36,7 @@ const Aggregate = Type.Object(
     cp_fill_mark: Type.Optional(Type.Number({ exclusiveMinimum: 0, maximum: 0.75 })),
     scrub_interval: optional(text),
     scrub_rate: optional(text),
+    cpu: Type.Optional(Type.Integer({ minimum: 0, maximum: 1023 })),
     connections_max: Type.Optional(Type.Integer({ minimum: 1, maximum: 1024 })),
   },
   table,

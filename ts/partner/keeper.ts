@@ -18,6 +18,8 @@ export class Keeper {
   generation = 0
   epoch = 0
   entriesReceived = 0
+  /** entries that the last commit has added */
+  newCount = 0
   isFilling = false
   readonly #copy: LogCopy
   readonly #batch: MemoryBatch
@@ -121,6 +123,7 @@ export class Keeper {
     if (!this.#hasNew) return false
     this.#hasNew = false
     const { ring, marks } = this.#copy
+    this.newCount = this.#expected - ring.head
     while (ring.head < this.#expected) {
       if (ring.entryCount === 0) ring.startPagesAt(ring.firstPage(ring.head))
       ring.adopt(ring.head)

@@ -41,6 +41,7 @@ home = "pollux"
 disks = ["/dev/two", "/dev/three"]
 service = "127.0.0.1:10810"
 durability = "pair"
+cpu = 3
 `
 
 function mistakesOf(text: string): string[] {
@@ -85,6 +86,7 @@ t.test('an engine is told what is for its aggregate', async (t) => {
     leaseMs: 2000,
   })
   t.equal(engineSettings(config, two!, found).durability, 'pair', 'what is written counts')
+  t.same([settings.cpu, engineSettings(config, two!, found).cpu], [undefined, 3])
   const persistent = engineSettings(config, one!, { boot: 'b', nvramPersistent: true })
   t.equal(persistent.durability, 'nvram', 'persistent memory needs no vault')
   const denied = parseNodeConfig(good.replace('[arbiter]', 'persistent = false\n[arbiter]'), 'node.toml')
