@@ -104,9 +104,10 @@ function run(): void {
   engine.start()
   // what was sent before the eventfd was known
   uring.onWake()
-  const cannot = (why: string): void =>
-    host.event('warn', 'cpu', `aggregate ${settings.aggregate.name}: ${why}; it runs on any`)
-  runLoop(engine, uring, new Placement(settings.cpu, cannot), () => systemClock.now())
+  const placement = new Placement(settings.cpu, (why) =>
+    host.event('warn', 'cpu', `aggregate ${settings.aggregate.name}: ${why}`),
+  )
+  runLoop(engine, uring, placement, () => systemClock.now())
   say({ kind: 'stopped' })
 }
 

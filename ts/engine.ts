@@ -9,7 +9,7 @@ import { CatchUp } from './engine/catch-up.ts'
 import { DiskLink } from './engine/disk-link.ts'
 import { linkIdentity, logOwnership, ownershipSettings } from './engine/from-settings.ts'
 import { Link, type LinkUser } from './engine/link.ts'
-import { hasMany } from './engine/load.ts'
+import { hasManyChanges } from './engine/load.ts'
 import { LogHealth } from './engine/log-health.ts'
 import { DiskEpoch, Opening } from './engine/opening.ts'
 import type { Owner } from './engine/owner.ts'
@@ -131,8 +131,8 @@ export class Engine implements OwnershipEffects, LinkUser {
     return this.owner?.isShallow ?? true
   }
 
-  get hasMany(): boolean {
-    return hasMany(this)
+  get hasMany(): boolean | undefined {
+    return hasManyChanges(this)
   }
 
   /** Nothing may leave this node from here on; 0: it is not the owner, and nothing leaves as owner. */

@@ -1,34 +1,18 @@
 #include "threads.hpp"
 
 #include <sched.h>
+#include <unistd.h>
 
 #include <cerrno>
 
 namespace pollux {
-namespace {
-
-struct Allowed {
-  cpu_set_t cpus{};
-  int error = 0;
-
-  Allowed() { error = sched_getaffinity(0, sizeof(cpus), &cpus) == 0 ? 0 : -errno; }
-};
-
-// As it was before the thread was kept anywhere: a container may allow some CPUs only.
-const Allowed& allowed() {
-  thread_local const Allowed before;
-  return before;
-}
-
-}  // namespace
 
 int keep_on_cpu(int cpu) {
-  const Allowed& before = allowed();
-  if (before.error < 0) return before.error;
-  if (cpu >= CPU_SETSIZE) return -EINVAL;
-  cpu_set_t cpus = before.cpus;
+  // the first thread of the process is never kept anywhere: it has what the host and its containers allow now
+  cpu_set_t cpus{};
+  if (sched_getaffinity(getpid(), sizeof(cpus), &cpus) != 0) return -errno;
   if (cpu >= 0) {
-    if (!CPU_ISSET(cpu, &before.cpus)) return -EINVAL;
+    if (cpu >= CPU_SETSIZE || !CPU_ISSET(cpu, &cpus)) return -EINVAL;
     CPU_ZERO(&cpus);
     CPU_SET(cpu, &cpus);
   }

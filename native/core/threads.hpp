@@ -3,7 +3,8 @@
 
 namespace pollux {
 
-/// Keeps the calling thread on one CPU; with -1, it may run wherever it could before.
+/// Keeps the calling thread on one CPU; with a negative number, it runs wherever the first thread of the
+/// process may.
 int keep_on_cpu(int cpu);
 
 }  // namespace pollux

@@ -10,8 +10,8 @@ export interface Driven {
   readonly fenceAtMs: number
   /** few requests are under way: each is waited for, and batches gain nothing */
   readonly isShallow: boolean
-  /** many small requests are under way */
-  readonly hasMany: boolean
+  /** whether many small changes are under way; undefined: this turn does not say */
+  readonly hasMany: boolean | undefined
   fenced(): void
   readonly isStopped: boolean
   /** how long turns take */
@@ -30,11 +30,13 @@ export function runLoop(engine: Driven, uring: Uring, placement: Placement, nowM
     const beforeMs = nowMs()
     engine.turnTimes.add(beforeMs - uring.nowMs)
     const waitMs = more ? 0 : Math.max(0, engine.nextWakeMs() - beforeMs)
-    placement.vote(engine.hasMany)
+    if (placement.isWanted) placement.vote(engine.hasMany)
     const spinUs = engine.isShallow && !placement.isKept ? spin.us : 0
     const result = uring.turn(waitMs, engine.fenceAtMs, spinUs)
     if (waitMs > 0 && result !== 'fenced') spin.learn(uring.nowMs - beforeMs, spinUs, uring.slept)
     if (result === 'fenced') {
+      // whatever takes all of the time of that CPU
+      placement.letGo()
       // a renewal may have been answered while this thread did not run: only that can save the lease
       uring.onWake()
       engine.fenced()

@@ -1,6 +1,5 @@
 import { randomBytes } from 'node:crypto'
 import { closeSync, existsSync, mkdirSync, openSync, rmSync, statfsSync, writeFileSync } from 'node:fs'
-import { availableParallelism } from 'node:os'
 import { dirname, join } from 'node:path'
 import { stringify } from 'smol-toml'
 import { preallocate } from '../adapters/native.ts'
@@ -8,6 +7,7 @@ import { isStoreError, StoreError } from '../base/errors.ts'
 import { MIB, roundUp } from '../base/units.ts'
 import { byteLengthText, exactByteLengthText } from '../config/quantities.ts'
 import { identityText } from '../format/identity.ts'
+import { allowedCpus } from './cpus.ts'
 import { formatAggregate, vaultByteLength } from './format-aggregate.ts'
 import { runProcedure } from './in-process.ts'
 import { labelPlexAlone } from './label-plex.ts'
@@ -162,8 +162,8 @@ function placesOf({ name, disk, mirror }: PairNode, node: PairNode): Record<stri
 }
 
 /** With fewer CPUs than engines, the two of an aggregate share one. */
-function cpuOf(index: number, aggregates: number, cpus: number): { cpu?: number } {
-  return cpus < 2 * aggregates ? { cpu: index % cpus } : {}
+function cpuOf(index: number, aggregates: number, cpus: readonly number[]): { cpu?: number } {
+  return cpus.length < 2 * aggregates ? { cpu: cpus[index % cpus.length]! } : {}
 }
 
 export function configText(
@@ -171,7 +171,7 @@ export function configText(
   pair: PairFile,
   node: PairNode,
   partner: PairNode,
-  cpus = availableParallelism(),
+  cpus: readonly number[] = allowedCpus(),
 ): string {
   const durability = pair.durability === 'default' ? {} : { durability: pair.durability }
   const settings = {

@@ -26,7 +26,7 @@ export interface EngineSettings {
   /** new at each start of the process; names the lease holder for the arbiter */
   readonly boot: string
   readonly durability: Durability
-  /** the CPU that the thread keeps to while many small requests are under way; undefined: none */
+  /** the CPU that the thread keeps to while many small changes are under way; undefined: none */
   readonly cpu?: number | undefined
   /** data pages of the log ring, a power of two */
   readonly logPages: number

@@ -18,7 +18,7 @@ export class Keeper {
   generation = 0
   epoch = 0
   entriesReceived = 0
-  /** entries that the last commit has added */
+  /** entries that came since the last turn */
   newCount = 0
   isFilling = false
   readonly #copy: LogCopy
@@ -120,6 +120,7 @@ export class Keeper {
    * acknowledgement is due; the marks already say so, so that a kill right after it finds them.
    */
   commit(): boolean {
+    this.newCount = 0
     if (!this.#hasNew) return false
     this.#hasNew = false
     const { ring, marks } = this.#copy

@@ -1,65 +1,53 @@
-import { readFileSync } from 'node:fs'
+import { once } from 'node:events'
+import { Worker } from 'node:worker_threads'
 import t from 'tap'
 import { native } from '../../../ts/adapters/native.ts'
-import { Placement } from '../../../ts/adapters/placement.ts'
+import { allowed, type Seen, type Step } from '../../support/placement-thread.ts'
 
-/** Where this thread may run, by the kernel. */
-function allowed(): string {
-  const status = readFileSync('/proc/thread-self/status', 'utf8')
-  return /Cpus_allowed_list:\s*(\S+)/.exec(status)![1]!
-}
-
-/** A CPU that this thread may run on. */
-const first = Number.parseInt(allowed(), 10)
+const before = allowed()
+/** A CPU that this process may use. */
+const first = Number.parseInt(before, 10)
 const NOWHERE = 1023
 
-function voted(placement: Placement, hasMany: boolean, times: number): Placement {
-  for (let turn = 0; turn < times; turn += 1) placement.vote(hasMany)
-  return placement
+const many = (times: number): Step => [true, times]
+const few = (times: number): Step => [false, times]
+
+async function seen(cpu: number | undefined, ...steps: readonly Step[]): Promise<Seen[]> {
+  const url = new URL('../../support/placement-thread.js', import.meta.url)
+  const worker = new Worker(url, { workerData: { cpu, steps } })
+  const [all] = (await once(worker, 'message')) as [Seen[]]
+  return all
 }
 
-const never = (why: string): void => {
-  throw new Error(why)
-}
-
-t.test('a thread keeps to its CPU while it has many requests, and runs anywhere after that', async (t) => {
-  const before = allowed()
-  const placement = voted(new Placement(first, never), true, 1000)
-  t.ok(placement.isKept)
-  t.equal(allowed(), `${first}`)
-  voted(placement, false, 1000)
-  t.notOk(placement.isKept)
-  t.equal(allowed(), before)
+t.test('a thread keeps to its CPU while it has many changes, and runs anywhere after that', async (t) => {
+  const [kept, silent, after] = await seen(first, many(1000), [undefined, 5000], few(1000))
+  t.match(kept, { isKept: true, allowed: `${first}` })
+  t.match(silent, { isKept: true }, 'turns that say nothing do not count')
+  t.match(after, { isKept: false, allowed: before })
 })
 
-t.test('a moment with many, or with few, decides nothing', async (t) => {
-  const before = allowed()
-  const placement = new Placement(first, never)
-  for (let round = 0; round < 100; round += 1) {
-    voted(placement, true, 50)
-    voted(placement, false, 60)
-  }
-  t.equal(allowed(), before)
-  for (let round = 0; round < 100; round += 1) {
-    voted(placement, true, 60)
-    voted(placement, false, 50)
-  }
-  t.equal(allowed(), `${first}`, 'most turns had many')
-  voted(placement, false, 1000)
+t.test('most turns decide, not a moment', async (t) => {
+  const rounds = (...steps: Step[]): Step[] => Array.from({ length: 100 }, () => steps).flat()
+  const fewer = await seen(first, ...rounds(many(50), few(60)))
+  t.ok(fewer.every(({ isKept }) => !isKept))
+  const more = await seen(first, ...rounds(many(60), few(50)))
+  t.match(more.at(-1), { isKept: true, allowed: `${first}` })
+})
+
+t.test('who is let go has to have many changes again for as long as at first', async (t) => {
+  const [, gone, soon, later] = await seen(first, many(1000), 'let go', many(200), many(1000))
+  t.match(gone, { isKept: false, allowed: before })
+  t.match(soon, { isKept: false })
+  t.match(later, { isKept: true })
 })
 
 t.test('without a CPU in its settings it runs anywhere', async (t) => {
-  const before = allowed()
-  t.notOk(voted(new Placement(undefined, never), true, 1000).isKept)
-  t.equal(allowed(), before)
+  t.same(await seen(undefined, many(1000)), [{ isKept: false, isWanted: false, allowed: before, told: [] }])
 })
 
 t.test('a CPU that there is not is said once, and not asked for again', async (t) => {
-  const before = allowed()
-  const told: string[] = []
-  const placement = new Placement(NOWHERE, (why) => told.push(why))
-  t.notOk(voted(placement, true, 3000).isKept)
-  t.same(told, [`it cannot keep to CPU ${NOWHERE} (EINVAL)`])
-  t.equal(allowed(), before)
+  const told = [`it cannot keep to CPU ${NOWHERE} (EINVAL); from now on the kernel chooses`]
+  const nowhere = { isKept: false, isWanted: false, allowed: before, told }
+  t.same(await seen(NOWHERE, many(1000), many(1000)), [nowhere, nowhere])
   t.ok(native.keepOnCpu(100_000) < 0, 'nor one that no kernel has')
 })
