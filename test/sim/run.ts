@@ -226,22 +226,33 @@ class Run {
     return isWhole && world.recordOf(aggregate)?.log === 'in-sync' && state === 'serving-mirrored'
   }
 
-  /** Each aggregate goes back to where it belongs. */
+  /**
+   * Each aggregate goes back to where it belongs. Meanwhile another one may still lose what a fault that has
+   * just ended has cost it, like a lease that could not be renewed in time: in the end all are at home.
+   */
   #goHome(): void {
     const { world } = this
-    for (const [place, aggregate] of world.aggregates.entries()) {
-      const operator = this.#operators[place]!
-      const isHome = () => world.serverOf(aggregate)?.node.name === aggregate.home
-      const isMirrored = () => world.serverOf(aggregate)?.engine.ownership.state === 'serving-mirrored'
-      const isWell = () => isHome() && isMirrored()
-      const deadlineMs = world.scheduler.nowMs + CONVERGES_WITHIN_MS
-      // the receiver may be held up by what it has asked the arbiter before; then the giver takes it back
-      while (!isWell()) {
-        if (world.scheduler.nowMs > deadlineMs) throw new Error(`${aggregate.name} does not go home`)
-        // an owner that has not noticed yet what a fault has left refuses, and is asked again
-        if (isMirrored()) operator.ask(world.serverOf(aggregate)!, 'handover', {}, () => {})
-        world.runUntil(isWell, 5000)
-      }
+    const deadlineMs = world.scheduler.nowMs + CONVERGES_WITHIN_MS
+    while (!world.aggregates.every((aggregate) => this.#isHome(aggregate)))
+      for (const aggregate of world.aggregates) this.#sendHome(aggregate, deadlineMs)
+  }
+
+  #isHome(aggregate: AggregateWorld): boolean {
+    const server = this.world.serverOf(aggregate)
+    return server?.node.name === aggregate.home && server.engine.ownership.state === 'serving-mirrored'
+  }
+
+  #sendHome(aggregate: AggregateWorld, deadlineMs: number): void {
+    const { world } = this
+    const operator = this.#operators[aggregate.place]!
+    // the receiver may be held up by what it has asked the arbiter before; then the giver takes it back
+    while (!this.#isHome(aggregate)) {
+      if (world.scheduler.nowMs > deadlineMs) throw new Error(`${aggregate.name} does not go home`)
+      // an owner that has not noticed yet what a fault has left refuses, and is asked again
+      const server = world.serverOf(aggregate)
+      if (server?.engine.ownership.state === 'serving-mirrored')
+        operator.ask(server, 'handover', {}, () => {})
+      world.runUntil(() => this.#isHome(aggregate), 5000)
     }
   }
 
