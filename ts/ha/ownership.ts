@@ -279,8 +279,9 @@ export class Ownership {
   openAnew(now: number): boolean {
     this.#course.step(now)
     const { register, settings, state } = this.#course
+    const { plex0, plex1 } = register.known ?? {}
     const isCalm = !register.isBusy && !register.mustRead && !register.isInDoubt && this.isRecordInSync
-    const arePlexesInSync = [0, 1].every((plex) => register.known?.[`plex${plex as 0 | 1}`] !== 'stale')
+    const arePlexesInSync = plex0 === 'in-sync' && plex1 !== 'stale'
     const mayBegin = state === 'serving-mirrored' && isCalm && arePlexesInSync
     if (mayBegin) this.#course.quiesce(now, 'hand over', settings.node)
     return mayBegin

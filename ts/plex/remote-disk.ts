@@ -58,3 +58,8 @@ export function disksIn(opened: Uint8Array): { byteLength: number; path: string;
   const count = Math.floor(opened.length / OpenedDisk.byteLength)
   return Array.from({ length: count }, (_, at) => OpenedDisk.decode(opened, at * OpenedDisk.byteLength))
 }
+
+export const remoteDisks = (plex: RemotePlex, partner: string, opened: Uint8Array): RemoteDisk[] =>
+  disksIn(opened).map(
+    ({ path, byteLength }, at) => new RemoteDisk(plex, at, `${partner}:${path}`, byteLength),
+  )

@@ -10,7 +10,7 @@ import { encodeFrame, FRAME_BYTES, type FrameReader } from '../partner/frame.ts'
 import type { Completion } from '../ports/completion.ts'
 import type { Disk } from '../ports/disk.ts'
 import type { Memory, MemoryPort } from '../ports/memory.ts'
-import { disksIn, RemoteDisk } from './remote-disk.ts'
+import { disksIn, remoteDisks } from './remote-disk.ts'
 import { Split } from './split.ts'
 
 /** Disk frames of one send: more would make log entries wait behind them. */
@@ -212,18 +212,15 @@ export class RemotePlex {
     }
     if (opened.length === 0 || opened.length % OpenedDisk.byteLength !== 0)
       return new StoreError('DISK_MISSING', `${partner} answers with ${opened.length} bytes of disks`)
-    const disks = disksIn(opened)
-    this.#identities = disks.map(({ disk }) => disk)
+    this.#identities = disksIn(opened).map(({ disk }) => disk)
     this.#openedIn = this.session
     this.#isOverdue = false
-    return disks.map(({ path, byteLength }, at) => new RemoteDisk(this, at, `${partner}:${path}`, byteLength))
+    return remoteDisks(this, partner, opened)
   }
 
   /** All disks that the partner has open in this session, also those that `open` did not know of. */
   get openDisks(): readonly Disk[] {
-    const { partner } = this.#user
-    const disks = this.#isReady ? disksIn(this.#opened ?? new Uint8Array(0)) : []
-    return disks.map(({ path, byteLength }, at) => new RemoteDisk(this, at, `${partner}:${path}`, byteLength))
+    return this.#isReady ? remoteDisks(this, this.#user.partner, this.#opened ?? new Uint8Array(0)) : []
   }
 
   /** Something was opened again: whether it is what it was. Disks that were added behind it do not count. */
