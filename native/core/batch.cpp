@@ -10,12 +10,12 @@ namespace {
 
 uint8_t* address(double number) { return reinterpret_cast<uint8_t*>(static_cast<uintptr_t>(number)); }
 
-void copy_with_checksums(const uint8_t* from, uint8_t* to, size_t blocks, uint8_t* checksums) {
+void copy_with_checksums(const uint8_t* from, uint8_t* to, size_t blocks, uint8_t* checksums, Reader reader) {
   for (size_t i = 0; i < blocks; ++i) {
     const uint8_t* source = from + i * kBlockSize;
     uint8_t* target = to + i * kBlockSize;
     const uint32_t sum =
-        source == target ? crc32c(target, kBlockSize, 0) : crc32c_of_copy(source, target, kBlockSize);
+        source == target ? crc32c(target, kBlockSize, 0) : crc32c_of_copy(source, target, kBlockSize, reader);
     std::memcpy(checksums + i * 4, &sum, 4);
   }
 }
@@ -40,7 +40,8 @@ bool run_step(const double* step) {
       std::memmove(address(step[2]), address(step[1]), static_cast<size_t>(step[3]));
       return true;
     case kMemoryOpCopyChecksum:
-      copy_with_checksums(address(step[1]), address(step[2]), static_cast<size_t>(step[3]), address(step[4]));
+      copy_with_checksums(address(step[1]), address(step[2]), static_cast<size_t>(step[3]), address(step[4]),
+                          step[5] == 1 ? Reader::kLater : Reader::kSoon);
       return true;
     case kMemoryOpSeal: {
       const uint32_t seal = seal_of(step);

@@ -138,8 +138,11 @@ uint32_t crc32c(const uint8_t* bytes, size_t length, uint32_t seed) {
   return crc32c_narrow(bytes + whole, length - whole, sum);
 }
 
-uint32_t crc32c_of_copy(const uint8_t* from, uint8_t* to, size_t length) {
-  if (kWide && length >= kWideMin && length % 64 == 0) return ~wide_crc32c(from, to, length, ~0U);
+uint32_t crc32c_of_copy(const uint8_t* from, uint8_t* to, size_t length, Reader reader) {
+  if (kWide && length >= kWideMin && length % 64 == 0) {
+    const bool streams = reader == Reader::kLater && reinterpret_cast<uintptr_t>(to) % 64 == 0;
+    return ~(streams ? wide_crc32c_streaming(from, to, length) : wide_crc32c(from, to, length, ~0U));
+  }
   std::memcpy(to, from, length);
   return crc32c(to, length, 0);
 }

@@ -16,4 +16,8 @@ bool has_wide_crc32c();
 /// Only where has_wide_crc32c().
 uint32_t wide_crc32c(const uint8_t* bytes, uint8_t* to, size_t length, uint32_t crc);
 
+/// The same from the beginning, for a copy that nobody reads soon: its lines are written past the caches, and
+/// none of them is fetched for that. `to` is a multiple of 64.
+uint32_t wide_crc32c_streaming(const uint8_t* bytes, uint8_t* to, size_t length);
+
 }  // namespace pollux

@@ -100,7 +100,7 @@ void write_step(std::vector<double>& steps, const Step& step, const uint8_t* are
       words.insert(words.end(), {from, to, length, 0, 0});
       break;
     case pollux::kMemoryOpCopyChecksum:
-      words.insert(words.end(), {from, to, blocks, sums, 0});
+      words.insert(words.end(), {from, to, blocks, sums, static_cast<double>(step.length / 3 % 2)});
       break;
     case pollux::kMemoryOpVerifyBlocks:
       words.insert(words.end(), {to, blocks, sums, 0, 0});

@@ -60,6 +60,19 @@ void copied_bytes_are_those_of_the_checksum() {
   }
 }
 
+void bytes_that_nobody_reads_soon_are_copied_alike() {
+  const auto from = random_bytes(10000, 5);
+  for (const size_t length : {0, 64, 256, 320, 511, 512, 4096, 4160, 8192}) {
+    for (const size_t at : {0, 1, 64}) {
+      std::vector<uint8_t> room(length + 256, 0xaa);
+      uint8_t* to = room.data() + 64 - reinterpret_cast<uintptr_t>(room.data()) % 64 + at;
+      CHECK(crc32c_of_copy(&from[at], to, length, Reader::kLater) == crc32c_table(&from[at], length, 0));
+      CHECK(std::memcmp(&from[at], to, length) == 0);
+      CHECK(to[-1] == 0xaa && to[length] == 0xaa);
+    }
+  }
+}
+
 void batch_copies_and_checks() {
   auto from = random_bytes(3 * kBlockSize, 2);
   std::vector<uint8_t> to(3 * kBlockSize);
@@ -106,6 +119,7 @@ int main() {
   checksum_of_the_standard();
   fast_checksums_equal_table();
   copied_bytes_are_those_of_the_checksum();
+  bytes_that_nobody_reads_soon_are_copied_alike();
   batch_copies_and_checks();
   overlapping_copy_moves();
   unknown_operation_is_a_failure();

@@ -98,7 +98,7 @@ export class Keeper {
     }
     if (frame.pageCount > 0) {
       const checksums = ring.checksumAddress(frame.firstPage)
-      this.#batch.copyWithChecksums(pagesFrom, ring.pageAddress(frame.firstPage), frame.pageCount, checksums)
+      this.#batch.storeWithChecksums(pagesFrom, ring.pageAddress(frame.firstPage), frame.pageCount, checksums)
     }
     this.#addSealChecks(input, payload, frame)
   }

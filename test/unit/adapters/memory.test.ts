@@ -68,6 +68,21 @@ t.test('a batch copies, seals, checks and clears, in order', async (t) => {
   t.equal(u32[(21 * BLOCK_SIZE) / 4], crc32c(bytes, BLOCK_SIZE, BLOCK_SIZE + 24, first))
 })
 
+t.test('what nobody reads soon is copied with the same checksums', async (t) => {
+  const memory = port.allocate(16 * BLOCK_SIZE)
+  const at = (block: number) => memory.address + block * BLOCK_SIZE
+  fillWith(memory, 14, 0, 4 * BLOCK_SIZE)
+  const batch = new MemoryBatch()
+  batch.copyWithChecksums(at(0), at(4), 4, at(14))
+  batch.storeWithChecksums(at(0), at(8), 4, at(15))
+  batch.verifyBlocks(at(8), 4, at(14))
+  t.equal(port.run(batch), 0)
+  const block = (first: number, count: number) =>
+    Buffer.from(memory.bytes.subarray(first * BLOCK_SIZE, (first + count) * BLOCK_SIZE))
+  t.ok(block(8, 4).equals(block(0, 4)))
+  t.ok(block(15, 1).equals(block(14, 1)))
+})
+
 t.test('a block that is already in its place only gets its checksum', async (t) => {
   const memory = port.allocate(2 * BLOCK_SIZE)
   fillWith(memory, 13, 0, BLOCK_SIZE)

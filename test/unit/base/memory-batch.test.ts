@@ -8,16 +8,18 @@ t.test('each step is written down as the addon reads it', async (t) => {
   const batch = new MemoryBatch(8)
   batch.copy(10, 20, 30)
   batch.copyWithChecksums(10, 20, 3, 40)
+  batch.storeWithChecksums(10, 20, 3, 40)
   batch.seal(10, 20, 30, 40, 50)
   batch.verifySeal(10, 20, 30, 40, 50)
   batch.verifyBlocks(10, 2, 30)
   batch.zero(10, 20)
-  t.equal(batch.count, 6)
+  t.equal(batch.count, 7)
   t.same(
-    Array.from({ length: 6 }, (_, index) => step(batch, index)),
+    Array.from({ length: 7 }, (_, index) => step(batch, index)),
     [
       [MemoryOp.COPY, 10, 20, 30, 0, 0],
       [MemoryOp.COPY_CHECKSUM, 10, 20, 3, 40, 0],
+      [MemoryOp.COPY_CHECKSUM, 10, 20, 3, 40, 1],
       [MemoryOp.SEAL, 10, 20, 30, 40, 50],
       [MemoryOp.VERIFY_SEAL, 10, 20, 30, 40, 50],
       [MemoryOp.VERIFY_BLOCKS, 10, 2, 30, 0, 0],
