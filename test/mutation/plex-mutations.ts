@@ -104,6 +104,14 @@ export const plexes: readonly Mutation[] = [
     checker: ['unit/volume/scrub.test'],
   },
   {
+    name: 'a scrub judges a plex that has just gone away',
+    file: 'ts/volume/scrub.ts',
+    find: 'if (!isUnchanged || !read.every((copy) => copies.isReadable(copy))) continue',
+    replace: 'if (!isUnchanged) continue',
+    breaks: 'an operator whose partner has died is told to restore blocks from a backup',
+    checker: ['unit/volume/scrub.test'],
+  },
+  {
     name: 'a scrub believes the plex that is damaged',
     file: 'ts/volume/walk.ts',
     find: 'if (good[place]) this.#visitor.copyDamaged?.(block, copy!, why)',

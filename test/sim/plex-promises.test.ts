@@ -180,6 +180,25 @@ t.test('with nothing shared, a break of the link is mended before the next consi
   t.ok(isInSync(world), 'it has reached the disks of both')
 })
 
+t.test('with nothing shared, a scrub passes over the disks of a partner that is away', async (t) => {
+  const world = pairInSync(31, { isMirrored: true, isApart: true, durability: 'nvram', ...NO_POINTS })
+  const { castor, pollux } = world
+  mustCome(world, 'both plexes in sync', () => isInSync(world))
+  new RawClient(world).write(4096, block(1))
+  mustAsk(world, 'cp-now', {})
+  const { scrubbing } = castor.engine!.owner!
+  const scrubbed = (): [number, number[]] => {
+    mustAsk(world, 'scrub-start', { byteRate: 1 << 30 })
+    mustCome(world, 'the scrub is over', () => scrubbing.state === 'finished')
+    return [scrubbing.findingCount, [...scrubbing.unreadPlexes]]
+  }
+  t.same(scrubbed(), [0, []])
+  pollux.kill()
+  mustCome(world, 'the link is down', () => castor.engine?.link.isUp === false)
+  t.ok(isInSync(world), 'nothing has been written since')
+  t.same(scrubbed(), [0, [1]])
+})
+
 t.test('with nothing shared, a disk that neither answers nor fails holds up its own plex only', async (t) => {
   const world = pairInSync(29, { isMirrored: true, isApart: true, durability: 'nvram', ...NO_POINTS })
   mustCome(world, 'both plexes in sync', () => isInSync(world))

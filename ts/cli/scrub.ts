@@ -78,7 +78,8 @@ async function finished(context: Context, asked: readonly Outcome[]): Promise<Ou
 }
 
 function lines(outcome: Outcome): string[] {
-  const { aggregate, state, readByteLength, durationMs, findingCount, mendedCount, findings } = outcome
+  const { aggregate, state, readByteLength, durationMs, findingCount, mendedCount } = outcome
+  const { findings, unreadPlexes } = outcome
   const took = durationMs > 0 ? ` in ${(durationMs / 1000).toFixed(1)} s` : ''
   const mended = mendedCount > 0 ? `, ${mendedCount} of them mended` : ''
   const hidden = findingCount - findings.length
@@ -86,5 +87,8 @@ function lines(outcome: Outcome): string[] {
     `${aggregate}: ${state}, ${byteLengthText(readByteLength)} read${took}, ${findingCount} findings${mended}`,
     ...findings.map(({ where, why, isMended }) => `  ${where}: ${why}${isMended ? '; mended' : ''}`),
     ...(hidden > 0 ? [`  and ${hidden} more`] : []),
+    ...unreadPlexes.map(
+      (plex) => `  plex ${plex} was not read, or not to the end: it is away, or not in sync`,
+    ),
   ]
 }

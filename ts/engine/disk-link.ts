@@ -76,6 +76,11 @@ export class DiskLink {
     return this.#remote?.isOutlived ?? false
   }
 
+  /** Nobody answers for the partner's disks that are in use. */
+  get isAway(): boolean {
+    return this.#remote?.isUp === false || this.isOutlived
+  }
+
   linkUp(): void {
     this.#remote?.linkUp()
   }

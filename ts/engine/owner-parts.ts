@@ -34,6 +34,7 @@ export function ownerParts(
     },
     openRemote: (mayWait) => diskLink.open(mayWait),
     remoteDisks: () => diskLink.remoteDisks,
+    isRemoteAway: () => diskLink.isAway,
     surroundings: {
       requestConsistencyPoint: (why) => engine.owner?.consistency.request(why),
       requestSpace: (why) => engine.owner?.consistency.requestSpace(why),

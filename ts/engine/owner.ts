@@ -66,6 +66,8 @@ export interface OwnerParts {
   readonly openRemote: (mayWait?: () => boolean) => Procedure<PlexDisks>
   /** all disks that the partner has open, by its own list */
   readonly remoteDisks: () => readonly Disk[]
+  /** nobody answers for those that are in use */
+  readonly isRemoteAway: () => boolean
 }
 
 /** What the arbiter's record says of the plexes, and is to say. */
@@ -158,12 +160,8 @@ export class Owner {
    * a restart, a takeover and a giveback: only where the log lies may differ (claim 83).
    */
   static *open(parts: OwnerParts, source: LogSource): Procedure<Owner> {
-    const { world, settings } = parts
-    const startedMs = world.clock.now()
+    const startedMs = parts.world.clock.now()
     const image = yield* openImage(parts)
-    image.copies.isRecordedStale = parts.plexes.isStale
-    for (const [plex, place] of settings.aggregate.plexes.entries())
-      if (place === 'partner') image.copies.setRemote(plex)
     try {
       return yield* attending(image, parts, Owner.#replay(parts, source, image, startedMs))
     } catch (error) {

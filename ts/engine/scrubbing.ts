@@ -30,6 +30,8 @@ export class Scrubbing {
   /** the free map on some plex does not check */
   onMapDamage: () => void = () => {}
   findings: ScrubFinding[] = []
+  /** plexes of which it has not read everything: not in sync, or nobody answered for them */
+  readonly unreadPlexes = new Set<number>()
   byteRate: number
   #running: Procedure | undefined
   #isOver = false
@@ -60,6 +62,7 @@ export class Scrubbing {
     this.findingCount = 0
     this.mendedCount = 0
     this.findings = []
+    this.unreadPlexes.clear()
     this.#isOver = false
     this.#pacer.begin()
     this.#host.event('info', 'scrub', `it begins, at ${(byteRate / MIB).toFixed(1)} MiB/s at most`)
@@ -80,9 +83,15 @@ export class Scrubbing {
   step(nowMs: number): boolean {
     if (this.#running === undefined && nowMs >= this.#dueMs) this.start()
     if (this.#running === undefined) return false
+    this.#noteUnread()
     const { done, value } = this.#running.next()
     if (done === true) this.#ended(nowMs)
     return done !== true && value === 'again'
+  }
+
+  #noteUnread(): void {
+    const { copies } = this.#image
+    for (const copy of copies.all) if (!copies.isReadable(copy)) this.unreadPlexes.add(copy.plex)
   }
 
   nextWakeMs(): number {
@@ -129,10 +138,8 @@ export class Scrubbing {
     const level = this.findingCount > this.mendedCount ? 'error' : 'info'
     const seconds = ((nowMs - this.startedMs) / 1000).toFixed(1)
     const read = `${Math.ceil(this.bytesRead / MIB)} MiB in ${seconds} s`
-    this.#host.event(
-      level,
-      'scrub',
-      `${this.state}: ${read}, ${this.findingCount} findings, ${this.mendedCount} mended`,
-    )
+    const found = `${this.findingCount} findings, ${this.mendedCount} mended`
+    const unread = [...this.unreadPlexes].map((plex) => `; plex ${plex} was not read`)
+    this.#host.event(level, 'scrub', `${this.state}: ${read}, ${found}${unread.join('')}`)
   }
 }

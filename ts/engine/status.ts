@@ -110,7 +110,9 @@ export function consistencyStatus(owner: Owner | undefined): ConsistencyPointSta
 export function scrubStatus(scrubbing: Scrubbing): ScrubStatus {
   const { state, startedMs, endedMs, bytesRead, byteRate, findingCount, mendedCount, findings } = scrubbing
   const durationMs = state === 'finished' || state === 'stopped' ? endedMs - startedMs : 0
-  return { state, durationMs, readByteLength: bytesRead, byteRate, findingCount, mendedCount, findings }
+  const unreadPlexes = [...scrubbing.unreadPlexes]
+  const counts = { findingCount, mendedCount, unreadPlexes }
+  return { state, durationMs, readByteLength: bytesRead, byteRate, ...counts, findings }
 }
 
 export function volumeStatus(volume: Volume): VolumeStatus {

@@ -137,6 +137,8 @@ export interface ScrubStatus {
   readonly findingCount: number
   /** of those, how many were written again from the other plex */
   readonly mendedCount: number
+  /** plexes of which not everything was read: not in sync, or nobody answered for their disks */
+  readonly unreadPlexes: readonly number[]
   /** the first hundred */
   readonly findings: readonly {
     readonly where: string

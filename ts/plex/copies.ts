@@ -72,6 +72,8 @@ export class Copies {
   recordWords: readonly ('in-sync' | 'stale')[] = []
   /** whether the record calls a plex stale, for sure */
   isRecordedStale: (plex: number) => boolean = () => false
+  /** whether nobody answers for the disks on the partner's host */
+  isRemoteAway: () => boolean = () => false
   onMissing: (copy: Copy) => void = () => {}
   #held: HeldFlush[] = []
   #isClosed = false
@@ -117,6 +119,11 @@ export class Copies {
   /** Whether no plex on this host has everything. */
   get isRemoteOnly(): boolean {
     return this.reading.every(({ isRemote }) => isRemote)
+  }
+
+  /** It should have everything, and can be asked for it. */
+  isReadable({ state, isRemote }: Copy): boolean {
+    return state === 'in-sync' && !(isRemote && this.isRemoteAway())
   }
 
   isLast(copy: Copy): boolean {

@@ -1,7 +1,6 @@
 import type { Procedure } from '../base/procedure.ts'
 import { BLOCK_SIZE, roundDown } from '../base/units.ts'
 import { verifyLabels } from '../disk/label.ts'
-import type { LabelledDisk } from '../disk/labelled-disk.ts'
 import { verifySuperblock } from '../disk/superblock.ts'
 import { BIRTH, CHECKSUM, FLAGS, PHYSICAL, POINTER_PRESENT, POINTER_WORDS } from '../format/block-pointer.ts'
 import type { Copy } from '../plex/copies.ts'
@@ -47,9 +46,9 @@ const ATTEMPTS = 3
 /**
  * Reads everything that the image reaches from the disks of every plex in sync, past the cache, and checks
  * it: labels, superblocks, free map, volume directory, every tree. Blocks that one plex has and another one
- * has not are written again there; apart from that it writes nothing. Consistency points go on meanwhile:
- * what does not check counts only if the newest generation still reaches it, since the blocks of older ones
- * are used again.
+ * has not are written again there; apart from that it writes nothing. A plex that nobody answers for is
+ * passed over: that says nothing of its disks. Consistency points go on meanwhile: what does not check
+ * counts only if the newest generation still reaches it, since the blocks of older ones are used again.
  */
 export function* scrub(image: Image, user: ScrubUser): Procedure {
   const pass = new Pass(image, user)
@@ -82,7 +81,9 @@ class Pass {
         return true
       },
       damaged: (block, why) => suspect(block, why),
-      copyDamaged: (block, copy, why) => suspect(block, why, copy),
+      copyDamaged: (block, copy, why) => {
+        if (image.copies.isReadable(copy)) suspect(block, why, copy)
+      },
     }
     this.#walk = new TreeWalk(image.plex, image.world.memory, visitor, { copies: image.copies, isEach: true })
   }
@@ -106,9 +107,12 @@ class Pass {
   }
 
   *#labels(): Procedure {
-    for (const { disk, label } of inSyncDisks(this.#image)) {
-      const problems = yield* verifyLabels(disk, label, this.#image.world.memory)
-      for (const why of problems) this.#found(disk.path, why)
+    const { copies, world } = this.#image
+    for (const copy of copies.reading) {
+      for (const { disk, label } of copy.disks) {
+        const problems = yield* verifyLabels(disk, label, world.memory)
+        if (copies.isReadable(copy)) for (const why of problems) this.#found(disk.path, why)
+      }
     }
   }
 
@@ -119,11 +123,13 @@ class Pass {
       const { superblock } = this.#image
       // what a crash has left of an earlier writer's superblock was enough to open the image
       const isOurs = counters.consistencyPoints > 0
-      const disks = inSyncDisks(this.#image)
+      const read = copies.reading.filter((copy) => copies.isReadable(copy))
+      const disks = read.flatMap((copy) => copy.disks)
       const problems = isOurs ? yield* verifySuperblock(disks, superblock, world.memory) : []
       const mapProblems: string[] = []
-      for (const copy of copies.reading) mapProblems.push(...(yield* freeMap.verify(copy)))
-      if (superblock !== this.#image.superblock) continue
+      for (const copy of read) mapProblems.push(...(yield* freeMap.verify(copy)))
+      const isUnchanged = superblock === this.#image.superblock
+      if (!isUnchanged || !read.every((copy) => copies.isReadable(copy))) continue
       for (const why of problems) this.#found('superblock', why)
       // a restart does without the map: it counts the free space afresh
       for (const why of mapProblems) this.#found('free map', why)
@@ -290,8 +296,6 @@ class Pass {
     if (bytes > 0) yield* this.#user.pace(bytes)
   }
 }
-
-const inSyncDisks = ({ copies }: Image): LabelledDisk[] => copies.reading.flatMap(({ disks }) => disks)
 
 function pointerTo(physical: number, checksum: number, birth: number): Uint32Array {
   const words = new Uint32Array(POINTER_WORDS)

@@ -116,9 +116,12 @@ export class TreeWalk {
   *#readGood(batch: readonly WalkedBlock[], memory: Memory): Procedure<boolean[]> {
     const good = batch.map(() => false)
     const lacks: Lack[] = []
-    for (const copy of this.#plexes.copies?.reading ?? [undefined]) {
+    const { copies, isEach } = this.#plexes
+    for (const copy of copies?.reading ?? [undefined]) {
       const isFirst = lacks.length === 0 && !good.includes(true)
-      if (!this.#plexes.isEach && !good.includes(false)) break
+      if (!isEach && !good.includes(false)) break
+      // what is not there can be asked for nothing, if another one is
+      if (isEach && !isFirst && !copies!.isReadable(copy!)) continue
       if (!isFirst) this.#other ??= memoryPool(this.#port).borrow(BATCH * BLOCK_SIZE)
       const into = isFirst ? memory : this.#other!
       const unread = yield* this.#read(batch, into, copy)

@@ -311,6 +311,43 @@ t.test('a plex that is missing is not looked at, and nothing is written to it', 
   t.same(differingBlocks(here.world, here.image, here.plexes), [physical])
 })
 
+t.test('a plex that nobody answers for is passed over: it is not known what it has', async (t) => {
+  const here = mirrored()
+  const { copies } = here.image
+  copies.setRemote(1)
+  copies.isRemoteAway = () => true
+  here.plexes[1][0]!.bytes.fill(0)
+  const { findings, mapsWanted } = run(here)
+  t.same([findings, mapsWanted], [[], 0])
+  copies.isRemoteAway = () => false
+  t.ok(run(here).findings.length > 0)
+})
+
+t.test('nothing is said of a plex that goes away while it is looked at', async (t) => {
+  const here = mirrored()
+  const { copies } = here.image
+  const [mirror] = here.plexes[1] as [MemoryDisk]
+  copies.setRemote(1)
+  let left = 0
+  let isAway = false
+  copies.isRemoteAway = () => isAway
+  mirror.badBlocks.has = () => isAway
+  const read = mirror.read.bind(mirror)
+  mirror.read = (at, into, done) => {
+    left -= 1
+    isAway ||= left < 0
+    read(at, into, done)
+  }
+  let reads = 0
+  for (isAway = true; isAway; reads += reads < 24 ? 1 : 29) {
+    isAway = false
+    left = reads
+    const { findings, mapsWanted } = run(here)
+    t.same([findings, mapsWanted], [[], 0], `away after ${reads} reads`)
+  }
+  t.ok(reads > 100, `${reads} reads`)
+})
+
 t.test('a free map that one plex has damaged is to be written anew', async (t) => {
   const here = mirrored()
   const [, [mirror]] = here.plexes
