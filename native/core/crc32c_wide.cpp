@@ -37,8 +37,8 @@ POLLUX_WIDE __m512i fold(__m512i from, __m512i onto) {
 // Where the bytes go that are read: nowhere, to memory that is read soon, or past the caches.
 enum class Copy { kNone, kCached, kStreamed };
 
-// So far ahead of a copy its lines are fetched, also those of the block that follows: the target is a ring that
-// is longer than the caches, and the processor foresees nothing beyond a page.
+// So far ahead of a copy its lines are fetched, also those of the block that follows: the target is a ring
+// that is longer than the caches, and the processor foresees nothing beyond a page.
 constexpr size_t kFetchAhead = 2048;
 
 template <Copy kCopy>

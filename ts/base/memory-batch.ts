@@ -45,7 +45,7 @@ export class MemoryBatch {
     this.#add(MemoryOp.COPY_CHECKSUM, from, to, blockCount, checksumsAt, 0)
   }
 
-  /** The same for a copy that nobody reads soon: in memory that no cache holds it takes a third of the time. */
+  /** The same for a copy that nobody reads soon: it takes a third of the time if its place is in no cache. */
   storeWithChecksums(from: number, to: number, blockCount: number, checksumsAt: number): void {
     this.#add(MemoryOp.COPY_CHECKSUM, from, to, blockCount, checksumsAt, 1)
   }
