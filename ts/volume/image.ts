@@ -259,6 +259,9 @@ export class Image {
     if (this.#isClosed) return
     this.#isClosed = true
     this.copies.close()
+    // a plex that is missing may have disks that were added, and that the image does without
+    const besides = this.copies.all.flatMap(({ disks }) => disks.slice(this.plex.disks.length))
+    for (const { disk } of besides) disk.close()
     this.plex.close(() => {
       this.cache.close()
       this.space.close()

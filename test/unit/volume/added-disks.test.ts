@@ -198,6 +198,20 @@ t.test('both plexes get a disk, and a plex that lacks its own is missing', async
   t.match(world.run(checkPlexes(longer.flat(), world.memory)), { good: true, equal: true })
 })
 
+t.test('a plex that is missing, and has more disks than the image, is closed with it', async (t) => {
+  const world = new MemoryWorld()
+  const plexes = makePlexes(world, [SIZE])
+  const longer = withAdded(world, 1, plexes[1], SIZE)
+  const image = openMirror(world, [plexes[0], longer])
+  t.equal(image.copies.all[1]!.state, 'missing')
+  image.close()
+  world.settle()
+  t.same(
+    [...plexes[0], ...longer].map(({ closed }) => closed),
+    [true, true, true],
+  )
+})
+
 t.test('once it counts, another disk in its place lacks what it should have', async (t) => {
   const world = new MemoryWorld()
   const plexes = makePlexes(world, [SIZE])
