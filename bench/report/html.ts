@@ -2,11 +2,13 @@ import { duration, type Summary, thousands } from '../../ts/cli/fio-summary.ts'
 import type { Machine } from '../machine.ts'
 import { barChart, escaped, lineChart } from './chart.ts'
 import {
+  cellText,
   type Figure,
   isReached,
   limitText,
   numberText,
   type Section,
+  type Table,
   type Verdict,
   valuesText,
 } from './section.ts'
@@ -79,12 +81,13 @@ function verdictTable(verdicts: readonly { section: Section; verdict: Verdict }[
   return tableHtml(['work', 'figure', 'measured', 'target', ''], rows)
 }
 
-function sectionHtml({ title, how, summaries, figures, charts }: Section): string {
+function sectionHtml({ title, how, summaries, figures, charts, table }: Section): string {
   return [
     `<section><h2>${escaped(title)}</h2><p>${escaped(how)}</p>`,
     summaries.length === 0 ? '' : `${barChart(title, summaries)}${summaryTableHtml(summaries)}`,
     ...charts.map((chart) => lineChart(chart)),
     figures.length === 0 ? '' : figureTable(figures),
+    table === undefined ? '' : numberTable(table),
     '</section>',
   ].join('\n')
 }
@@ -96,6 +99,14 @@ function figureTable(figures: readonly Figure[]): string {
     { text: remark, isWord: true },
   ])
   return tableHtml(['figure', 'median and range', ''], rows)
+}
+
+function numberTable({ columns, rows }: Table): string {
+  const head = columns.map(({ name, unit }) => (unit === '' ? name : `${name}, ${unit}`))
+  return tableHtml(
+    head,
+    rows.map((row) => row.map((value) => ({ text: cellText(value) }))),
+  )
 }
 
 function summaryTableHtml(summaries: readonly Summary[]): string {

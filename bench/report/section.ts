@@ -28,7 +28,21 @@ export interface Chart {
   readonly series: readonly Series[]
 }
 
-/** Part of a report: a load that servers were compared under, a row of the targets, or micro benchmarks. */
+export interface Column {
+  readonly name: string
+  readonly unit: string
+}
+
+/** How some figures change with the one in the first column; a value for each column in every row. */
+export interface Table {
+  readonly columns: readonly Column[]
+  readonly rows: readonly (readonly number[])[]
+}
+
+/**
+ * Part of a report: a load that servers were compared under, a row of the targets, a table of how something
+ * scales, or micro benchmarks.
+ */
 export interface Section {
   readonly name: string
   readonly title: string
@@ -38,6 +52,7 @@ export interface Section {
   readonly verdicts: readonly Verdict[]
   readonly figures: readonly Figure[]
   readonly charts: readonly Chart[]
+  readonly table?: Table
   readonly notes: readonly string[]
 }
 
@@ -71,6 +86,10 @@ export function numberText(value: number): string {
   if (size >= 100) return Math.round(value).toLocaleString('en-US')
   return size >= 10 ? value.toFixed(1) : size >= 0.1 || size === 0 ? value.toFixed(2) : value.toPrecision(2)
 }
+
+/** Counts as they are, measurements with three digits that count. */
+export const cellText = (value: number): string =>
+  Number.isInteger(value) ? value.toLocaleString('en-US') : numberText(value)
 
 /** The median, and how far the others lie from it. */
 export function valuesText(values: readonly number[], unit: string): string {

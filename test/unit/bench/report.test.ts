@@ -1,7 +1,7 @@
 import t from 'tap'
 import { barChart, lineChart, roundAbove } from '../../../bench/report/chart.ts'
 import { htmlPage } from '../../../bench/report/html.ts'
-import { isReached, missed, numberText, valuesText } from '../../../bench/report/section.ts'
+import { cellText, isReached, missed, numberText, valuesText } from '../../../bench/report/section.ts'
 import { machineText, sectionText } from '../../../bench/report/text.ts'
 import { machineOfTests, sectionWithAll } from './section.ts'
 
@@ -50,8 +50,9 @@ t.test('a page contains every figure', async (t) => {
   const summaries = ['40,000', '40.0k-40.0k', '123us', '4.6ms', '8.9ms', '164', '0.63 + 0.31', '2.00', '0.50']
   const verdicts = ['2.00 (1.00 to 3.00)', 'at least 1.50', '301 ms', 'at most 300 ms', 'not measured']
   const others = ['gap &lt;x&gt;', '42.0 (17.0 to 71.0) ms', 'up to 10 ms less', 'in two &lt;memories&gt;']
+  const table = ['<th>volumes</th><th>open &amp; close, ms</th>', '<td>1,000</td><td>5,679</td>']
   const notes = ['all &amp; everything', '1 x 2 s, in turns', 'Debian package nbd-server']
-  for (const text of [...machine, ...summaries, ...verdicts, ...others, ...notes])
+  for (const text of [...machine, ...summaries, ...verdicts, ...others, ...table, ...notes])
     t.ok(page.includes(text), text)
   t.equal(page.match(/class="reached"/g)?.length, 1)
   t.equal(page.match(/class="missed"/g)?.length, 2)
@@ -121,6 +122,13 @@ t.test('the text for a terminal contains the same', async (t) => {
   t.match(text, /bad +301 ms +at most 300 ms +missed/)
   t.match(text, /unknown +not measured +at most 1\.00 % +missed/)
   t.match(text, /gap <x> +42\.0 \(17\.0 to 71\.0\) ms +up to 10 ms less/)
+  const table = [
+    'volumes  open & close',
+    '                   ms',
+    '      1          12.3',
+    '  1,000         5,679',
+  ]
+  t.match(text, table.map((line) => `    ${line}`).join('\n'))
   t.match(
     machineText(machineOfTests),
     /2 cores, Linux 6\.1\.0, Node v20\.17\.0, commit abc1234\nfio-3\.33 over TCP/,
@@ -131,6 +139,7 @@ t.test('the text for a terminal contains the same', async (t) => {
 t.test('numbers have three digits that count', async (t) => {
   t.same([0, 0.0123, 0.5, 12.34, 1234.5].map(numberText), ['0.00', '0.012', '0.50', '12.3', '1,235'])
   t.equal(numberText(Number.NaN), '-')
+  t.same([1, 1000, 12.34, 1234.5].map(cellText), ['1', '1,000', '12.3', '1,235'], 'counts have all of them')
   t.equal(valuesText([], '%'), 'not measured')
   t.equal(valuesText([7], 'ms'), '7.00 ms')
 })

@@ -64,6 +64,16 @@ export function sectionWithAll(): Section {
         ],
       },
     ],
+    table: {
+      columns: [
+        { name: 'volumes', unit: '' },
+        { name: 'open & close', unit: 'ms' },
+      ],
+      rows: [
+        [1, 12.34],
+        [1000, 5678.9],
+      ],
+    },
     notes: ['nbd-server is not installed (Debian package nbd-server): it is left out'],
   }
 }
