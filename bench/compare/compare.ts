@@ -59,8 +59,7 @@ export async function warmUp(
 ): Promise<void> {
   for (const server of servers) {
     tell(`${server.name}: every block is written once`)
-    await runFio(run, server.target, fill)
-    await server.settle?.()
+    await writeAll(server, {})
     tell(`${server.name}: warm-up`)
     if (!isWriting(load)) await readAll(server, load)
     await runFio(run, server.target, load, { seconds })
@@ -68,8 +67,15 @@ export async function warmUp(
   }
 }
 
+type Region = Pick<FioLoad, 'regionByteLength'>
+
+export async function writeAll(server: Server, region: Region): Promise<void> {
+  await runFio(run, server.target, { ...fill, ...region })
+  await server.settle?.()
+}
+
 /** A region that fits into a cache is in it afterwards. */
-async function readAll(server: Server, { regionByteLength }: FioLoad): Promise<void> {
+export async function readAll(server: Server, { regionByteLength }: Region): Promise<void> {
   const region = regionByteLength === undefined ? {} : { regionByteLength }
   await runFio(run, server.target, { ...fill, name: 'read all', pattern: 'read', ...region })
 }

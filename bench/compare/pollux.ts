@@ -3,6 +3,7 @@ import { MIB } from '../../ts/base/units.ts'
 import { exactByteLengthText } from '../../ts/config/quantities.ts'
 import { BenchPair } from './bench-pair.ts'
 import { attachLoop } from './loop.ts'
+import { addAggregates } from './more-aggregates.ts'
 import type { Server, ServerOptions } from './server.ts'
 
 /** Of a disk, for what is not blocks: above all the vault, which has twice the log of 128 MiB. */
@@ -16,7 +17,7 @@ const whatSurvives = {
 /** A pair with one plex, or with two: its files are made, and what `up` has no option for is changed then. */
 export async function startPollux({ directory, byteLength, pollux }: ServerOptions): Promise<Server> {
   const { durability, isApart = false, isOnDevices = false, logByteLength, cacheByteLength } = pollux
-  const { diskFactor } = pollux
+  const { diskFactor, hasMoreAggregates = false } = pollux
   const pair = new BenchPair(join(directory, 'pair'))
   const size = ['--size', exactByteLengthText(byteLength), '--durability', durability]
   const log = logByteLength === undefined ? [] : ['--log-size', exactByteLengthText(logByteLength)]
@@ -25,8 +26,9 @@ export async function startPollux({ directory, byteLength, pollux }: ServerOptio
   await pair.up(...size, ...log, ...disk, ...(isApart ? [] : ['--shared']))
   const devices: string[] = []
   let note = ''
-  if (isOnDevices || cacheByteLength !== undefined) {
+  if (isOnDevices || hasMoreAggregates || cacheByteLength !== undefined) {
     await pair.down()
+    if (hasMoreAggregates) await addAggregates(pair, directory)
     if (isOnDevices) note = putOnDevices(pair, devices)
     pair.stopAtEnd()
     if (cacheByteLength !== undefined) setCache(pair, cacheByteLength)

@@ -43,6 +43,8 @@ export interface PolluxSetup {
   /** disks have room for so many volumes, and the log besides; default: two, as `pollux up` makes them */
   readonly diskFactor?: number
   readonly cacheByteLength?: number
+  /** each node has one aggregate more, as in `more-aggregates.ts`; only where the disks are shared */
+  readonly hasMoreAggregates?: boolean
 }
 
 export interface ServerOptions {

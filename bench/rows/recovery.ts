@@ -2,7 +2,7 @@ import { KIB, MIB } from '../../ts/base/units.ts'
 import { type FioLoad, runFio } from '../../ts/cli/fio.ts'
 import { exactByteLengthText } from '../../ts/config/quantities.ts'
 import type { NodeEvent } from '../../ts/node/events.ts'
-import { AGGREGATE, type BenchPair, type BenchStatus, type NodeName } from '../compare/bench-pair.ts'
+import { AGGREGATE, type BenchPair, type BenchStatus, partnerOf } from '../compare/bench-pair.ts'
 import { startPollux } from '../compare/pollux.ts'
 import { run } from '../compare/processes.ts'
 import type { Figure, Section } from '../report/section.ts'
@@ -107,7 +107,7 @@ export function logFor(fillByteLength: number): number {
 async function takeOverOnce(pair: BenchPair, fillByteLength: number): Promise<Takeover> {
   await pair.inSync()
   const { node } = await pair.owner()
-  const partner: NodeName = node === 'castor' ? 'pollux' : 'castor'
+  const partner = partnerOf(node)
   await pair.cp('now')
   await pair.cp('hold')
   await runFio(run, { uri: pair.uri }, load, { totalByteLength: fillByteLength })
