@@ -46,11 +46,13 @@ async function* compared(settings: Settings): AsyncGenerator<Section> {
   }
 }
 
-async function* rowSections(settings: Settings): AsyncGenerator<Section> {
-  const { rows, rounds, seconds, byteLength, minutes, fillByteLength, isQuick, parent, servers } = settings
+/** Rows of the targets, or tables: each has what it needs started, and leaves nothing behind. */
+async function* partSections(settings: Settings): AsyncGenerator<Section> {
+  const { rows, tables, rounds, seconds, byteLength, minutes, fillByteLength, isQuick, parent, servers } =
+    settings
   const more = servers ?? []
   const how = { rounds, seconds, byteLength, minutes, fillByteLength, isQuick, parent, more, tell }
-  for (const row of rows) yield await tidily(() => row.run(how))
+  for (const part of [...rows, ...tables]) yield await tidily(() => part.run(how))
 }
 
 async function* microSections({ isQuick, rounds }: Settings): AsyncGenerator<Section> {
@@ -103,7 +105,12 @@ class Reporter {
   }
 }
 
-const sectionsOf = { compare: compared, rows: rowSections, micro: microSections } as const
+const sectionsOf = {
+  compare: compared,
+  rows: partSections,
+  scale: partSections,
+  micro: microSections,
+} as const
 
 async function main(): Promise<number> {
   const settings = settingsFrom(process.argv.slice(2))

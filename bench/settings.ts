@@ -1,6 +1,6 @@
 import { tmpdir } from 'node:os'
 import { parseArgs } from 'node:util'
-import { KIB } from '../ts/base/units.ts'
+import { GIB, KIB } from '../ts/base/units.ts'
 import type { FioLoad } from '../ts/cli/fio.ts'
 import { loadNamed, loads, wordOf } from '../ts/cli/fio-loads.ts'
 import { parseByteLength } from '../ts/config/quantities.ts'
@@ -8,6 +8,8 @@ import { type PolluxSetup, type ServerName, serverNames, usualServers } from './
 import { microNames } from './micro/micro.ts'
 import type { TargetRow } from './rows/row.ts'
 import { rows } from './rows/table.ts'
+import type { ScaleTable } from './scale/point.ts'
+import { scaleTables } from './scale/tables.ts'
 
 /** What is compared without being asked for: the first ones. */
 const USUAL_LOADS = 4
@@ -26,10 +28,13 @@ The targets, each with the servers, the volume and the rounds that belong to it:
   --row A,B            these rows (--list), or all; --servers adds servers, --quick only shows that it works
   --minutes 30         how long the row memory takes
   --fill 256MiB        data in the log in the rows replay and takeover
+Tables of how Pollux scales:
+  --scale A,B          these tables (--list), or all: 3 rounds of 3 s for each point; --quick for few points,
+                       --size for what a load touches of a volume, at most 1GiB (default 256MiB)
 Parts of the program alone:
   --micro              the micro benchmarks; --quick for small ones
 Of all of them:
-  --list               names of loads, servers, rows and micro benchmarks
+  --list               names of loads, servers, rows, tables and micro benchmarks
   --dir D              where the disks are made (default ${tmpdir()}); it must allow direct I/O
   --json               JSON lines in place of the tables
   --html FILE          a page with charts as well
@@ -45,6 +50,7 @@ const options = {
   size: { type: 'string' },
   durability: { type: 'string', default: 'pair' },
   row: { type: 'string' },
+  scale: { type: 'string' },
   minutes: { type: 'string' },
   fill: { type: 'string' },
   micro: { type: 'boolean', default: false },
@@ -57,7 +63,7 @@ const options = {
 } as const
 
 export interface Settings {
-  readonly mode: 'help' | 'list' | 'micro' | 'rows' | 'compare'
+  readonly mode: 'help' | 'list' | 'micro' | 'rows' | 'scale' | 'compare'
   readonly isQuick: boolean
   readonly rounds: number | undefined
   readonly seconds: number | undefined
@@ -65,6 +71,7 @@ export interface Settings {
   readonly loads: readonly FioLoad[]
   readonly servers: readonly ServerName[] | undefined
   readonly rows: readonly TargetRow[]
+  readonly tables: readonly ScaleTable[]
   readonly byteLength: number | undefined
   readonly fillByteLength: number | undefined
   readonly durability: PolluxSetup['durability']
@@ -77,10 +84,13 @@ export interface Settings {
 /** Throws UsageError, or what parseArgs throws. */
 export function settingsFrom(arguments_: string[]): Settings {
   const { values } = parseArgs({ args: arguments_, options })
-  const { durability, quick, row, servers, size, fill } = values
+  const { durability, quick, row, scale, servers, size, fill } = values
   if (durability !== 'pair' && durability !== 'vault') refuse(`there is no durability ${durability}`)
   const byteLength = size === undefined ? undefined : byteLengthFrom(size)
-  if (row !== undefined && values.micro) refuse('--row and --micro are two different things')
+  if ([row, scale, values.micro || undefined].filter((each) => each !== undefined).length > 1)
+    refuse('--row, --scale and --micro are different things')
+  if (scale !== undefined && (byteLength ?? 0) > GIB)
+    refuse(`${size} is more than the volumes of --scale have`)
   return {
     mode: modeOf(values),
     isQuick: quick,
@@ -89,7 +99,8 @@ export function settingsFrom(arguments_: string[]): Settings {
     minutes: values.minutes === undefined ? undefined : positive(values.minutes),
     loads: loadsFrom(values.workloads),
     servers: servers?.split(',').map(serverFrom),
-    rows: row === undefined ? [] : rowsFrom(row),
+    rows: row === undefined ? [] : namedIn(row, rows, 'row'),
+    tables: scale === undefined ? [] : namedIn(scale, scaleTables, 'table'),
     byteLength,
     fillByteLength: fill === undefined ? undefined : byteLengthFrom(fill),
     durability,
@@ -100,10 +111,19 @@ export function settingsFrom(arguments_: string[]): Settings {
   }
 }
 
-function modeOf(values: { help: boolean; list: boolean; micro: boolean; row?: string }): Settings['mode'] {
+interface Modes {
+  readonly help: boolean
+  readonly list: boolean
+  readonly micro: boolean
+  readonly row?: string
+  readonly scale?: string
+}
+
+function modeOf(values: Modes): Settings['mode'] {
   if (values.help) return 'help'
   if (values.list) return 'list'
   if (values.micro) return 'micro'
+  if (values.scale !== undefined) return 'scale'
   return values.row === undefined ? 'compare' : 'rows'
 }
 
@@ -116,11 +136,15 @@ function loadsFrom(text: string): readonly FioLoad[] {
   return text.split(',').map((name) => loadNamed(name) ?? refuse(`no load is called ${name}`))
 }
 
-function rowsFrom(text: string): readonly TargetRow[] {
-  if (text === 'all') return rows
+function namedIn<T extends { readonly name: string }>(
+  text: string,
+  all: readonly T[],
+  kind: string,
+): readonly T[] {
+  if (text === 'all') return all
   return text
     .split(',')
-    .map((name) => rows.find((row) => row.name === name) ?? refuse(`no row is called ${name}`))
+    .map((name) => all.find((each) => each.name === name) ?? refuse(`no ${kind} is called ${name}`))
 }
 
 function positive(text: string): number {
@@ -150,6 +174,8 @@ export function listText(): string {
     ...serverNames.map((name) => `  ${name}`),
     'rows (--row):',
     ...rows.map(({ name, title, target }) => `${line(name, title)}\n${line('', target)}`),
+    'tables (--scale):',
+    ...scaleTables.map(({ name, title }) => line(name, title)),
     'micro benchmarks (--micro):',
     ...microNames.map((name) => `  ${name}`),
   ].join('\n')

@@ -127,6 +127,48 @@ t.test('a row that misses its target is a failure, if that is asked for', { skip
   t.match(stderr, /write-qd1: operations of pollux over those of nbdkit memory is not measured/)
 })
 
+interface TableReport {
+  readonly name: string
+  readonly table: { columns: { name: string; unit: string }[]; rows: (number | null)[][] }
+}
+
+t.test('tables of how it scales have a number in each cell', { skip }, async (t) => {
+  const directory = emptyDirectory(t)
+  const page = path.join(emptyDirectory(t), 'page.html')
+  const how = ['--scale', 'all', '--quick', '--json', '--html', page, '--dir', directory]
+  const { status, stdout, stderr } = spawnSync(process.execPath, [program, ...how], { encoding: 'utf8' })
+  t.equal(status, 0, stderr)
+  const reports = stdout
+    .trim()
+    .split('\n')
+    .map((line) => JSON.parse(line) as TableReport)
+  const names = ['size', 'volumes', 'connections', 'aggregates']
+  t.same(
+    reports.map(({ name }) => name),
+    names,
+  )
+  for (const { name, table } of reports) {
+    t.equal(table.rows.length, 2, name)
+    for (const row of table.rows) {
+      t.equal(row.length, table.columns.length, name)
+      t.ok(row.every(Number.isFinite) && row.every((cell) => cell! > 0), `${name}: ${row}`)
+    }
+  }
+  const column = (name: string) => {
+    const { columns, rows } = reports[0]!.table
+    return rows.map((row) => row[columns.findIndex((one) => one.name === name)]!)
+  }
+  t.same(column('tree'), [3, 4])
+  const ratios = column('blocks').map((blocks, row) => blocks / column('model')[row]!)
+  t.ok(
+    ratios.every((ratio) => Math.abs(ratio - 1) < 0.05),
+    `measured over the model: ${ratios}`,
+  )
+  t.match(readFileSync(page, 'utf8'), '<th>size, GiB</th>')
+  t.same(readdirSync(directory), [], 'no file is left')
+  t.notMatch(loopDevices(), directory, 'no loop device is left')
+})
+
 t.test('micro benchmarks run small, and names are listed', async (t) => {
   const micro = spawnSync(process.execPath, [program, '--micro', '--quick', '--json'], { encoding: 'utf8' })
   t.equal(micro.status, 0, micro.stderr)
