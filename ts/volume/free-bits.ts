@@ -28,6 +28,8 @@ export class FreeBits {
   readonly changed: Uint8Array
   readonly held: Uint8Array
   readonly #free: Uint32Array
+  /** of each region: so many whole words of free blocks lie in a row, at most */
+  readonly #longest: Uint16Array
   readonly #intervals: readonly Interval[]
   readonly #exists: Uint32Array
   readonly #memories: Memory[]
@@ -47,6 +49,7 @@ export class FreeBits {
     this.changed = new Uint8Array(this.regionCount)
     this.held = new Uint8Array(this.regionCount)
     this.#free = new Uint32Array(this.regionCount)
+    this.#longest = new Uint16Array(this.regionCount).fill(REGION_WORDS)
     this.#exists = this.#countExisting()
     this.#free.set(this.#exists)
   }
@@ -70,6 +73,21 @@ export class FreeBits {
 
   isFree(block: number): boolean {
     return ((this.#busy(block >>> 5) >>> (block & 31)) & 1) === 0
+  }
+
+  freeIn(region: number): number {
+    return this.#free[region]!
+  }
+
+  /** False: for sure no run of so many free blocks lies within the region. */
+  mayHold(region: number, blockCount: number): boolean {
+    return this.#free[region]! >= blockCount && this.#longest[region]! >= wholeWordsIn(blockCount)
+  }
+
+  /** It was looked through, and no run of so many free blocks begins in it. */
+  holdsLess(region: number, blockCount: number): void {
+    const words = wholeWordsIn(blockCount)
+    if (words > 0) this.#longest[region] = Math.min(this.#longest[region]!, words - 1)
   }
 
   /** The first free block from `from` on, or `end`. */
@@ -106,6 +124,7 @@ export class FreeBits {
       const end = Math.min(first + count, (region + 1) * BITS_PER_MAP_BLOCK)
       this.#free[region] = this.#free[region]! + (value ? block - end : end - block)
       this.changed[region] = 1
+      if (!value) this.#longest[region] = REGION_WORDS
       block = end
     }
   }
@@ -139,10 +158,17 @@ export class FreeBits {
 
   /** After a region was loaded. */
   recount(region: number): void {
-    let busy = 0
+    let count = 0
+    let [row, longest] = [0, 0]
     const at = region * REGION_WORDS
-    for (let word = at; word < at + REGION_WORDS; word += 1) busy += popCount(this.#busy(word))
-    this.#free[region] = this.#exists[region]! - busy
+    for (let word = at; word < at + REGION_WORDS; word += 1) {
+      const busy = this.#busy(word)
+      count += popCount(busy)
+      row = busy === 0 ? row + 1 : 0
+      if (row > longest) longest = row
+    }
+    this.#free[region] = this.#exists[region]! - count
+    this.#longest[region] = longest
   }
 
   /** Blocks in `current`, and blocks that only `before` holds. */
@@ -194,3 +220,6 @@ export class FreeBits {
     return exists
   }
 }
+
+/** A run of so many blocks holds at least so many whole words, wherever it begins. */
+const wholeWordsIn = (blockCount: number): number => Math.max(0, Math.floor((blockCount - 31) / 32))

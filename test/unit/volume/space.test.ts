@@ -158,6 +158,67 @@ t.test('sweeping goes on where it ended, and takes long runs first', async (t) =
   t.equal(space.first, 300, 'but filled when that is enough')
 })
 
+/** A space of many regions, of which only short runs are free: `free` blocks of every 16. */
+function fragmented(regions: number, free: number, more: (space: Space) => void = () => {}): Space {
+  const space = make(regions * 32768)
+  for (let block = 0; block < regions * 32768; block += 1) if (block % 16 >= free) space.mark(block)
+  more(space)
+  space.loaded()
+  space.begin()
+  return space
+}
+
+/** How many words of the bitmaps are looked at. */
+function lookedAt(space: Space, work: () => void): number {
+  const { bits } = space
+  let count = 0
+  for (const name of ['nextFree', 'nextBusy'] as const) {
+    const search = bits[name].bind(bits)
+    bits[name] = (from, end) => {
+      const found = search(from, end)
+      count += 1 + ((found - from) >>> 5)
+      return found
+    }
+  }
+  work()
+  return count
+}
+
+t.test('where only short runs are free, none is looked for all over the disks', async (t) => {
+  for (const free of [3, 8, 15]) {
+    const space = fragmented(64, free)
+    const sizes: number[] = []
+    const count = lookedAt(space, () => {
+      for (let left = 1000; left > 0; left -= sizes.at(-1)!) sizes.push(space.allocate(256))
+    })
+    t.same([...new Set(sizes)], [free], 'each run as a whole')
+    t.ok(count < 64 * 1024, `${free} of 16 blocks free: ${count} words for 1000 blocks`)
+  }
+})
+
+t.test('a long run is found wherever it is, and without looking at what is in between', async (t) => {
+  const long = 50 * 32768 + 5000
+  const space = fragmented(64, 3, (made) => {
+    for (let block = long; block < long + 300; block += 1) made.bits.current[block >>> 5] = 0
+  })
+  const count = lookedAt(space, () => {
+    t.equal(space.allocate(256), 256)
+  })
+  t.ok(Math.abs(space.first - long) < 32, `found at ${space.first}`)
+  t.ok(count < 20_000, `${count} words`)
+  t.equal(space.allocate(256), 67, 'what is left of it')
+  t.equal(space.allocate(256), 3, 'there is no second one')
+})
+
+t.test('everything is found, however it lies', async (t) => {
+  for (const free of [1, 2, 3, 5, 14]) {
+    const space = fragmented(3, free)
+    const taken = takeAll(space)
+    t.equal(taken.size, (3 * 32768 * free) / 16)
+    t.equal(space.allocate(1), 0)
+  }
+})
+
 t.test('the count of free blocks agrees with the bitmaps after any sequence of steps', async (t) => {
   const random = new SeededRandom(3)
   const space = make(40_000, 5_000)
