@@ -239,7 +239,7 @@ export function readBlock(
     if (physical !== WAIT) {
       const frame = image.cache.get(physical, image.tree.checksum, undefined)
       if (frame === FAILED) throw new Error(`block ${block} is damaged`)
-      if (frame >= 0) return image.cache.frameBytes(frame)
+      if (frame >= 0) return image.cache.memory.bytes.subarray(frame * BLOCK_SIZE, (frame + 1) * BLOCK_SIZE)
     }
     image.cache.submit()
     world.settle()

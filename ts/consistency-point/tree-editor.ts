@@ -239,7 +239,7 @@ export class TreeEditor {
     const at = this.#entry(block, level)
     this.#page[level] = CLOSED
     if (this.#dirty[level] === 0) return this.#arena.release(page)
-    if (this.#old[level] !== NOWHERE) this.#space.free(this.#old[level]!)
+    this.#freeOld(level)
     const wasThere = this.#words[at + FLAGS] !== 0
     if (this.#live[level] === 0) {
       this.#arena.release(page)
@@ -249,6 +249,13 @@ export class TreeEditor {
     this.#enter(at, page)
     if (!wasThere) this.#live[level + 1] = this.#live[level + 1]! + 1
     this.#dirty[level + 1] = 1
+  }
+
+  #freeOld(level: number): void {
+    const physical = this.#old[level]!
+    if (physical === NOWHERE) return
+    this.#space.free(physical)
+    this.#cache.fade(physical)
   }
 
   /** Gives a finished node its place and points to it. */

@@ -149,10 +149,6 @@ export class BlockCache {
     return frame * (BLOCK_SIZE / 4)
   }
 
-  frameBytes(frame: number): Uint8Array {
-    return this.memory.bytes.subarray(frame * BLOCK_SIZE, (frame + 1) * BLOCK_SIZE)
-  }
-
   /** Takes a fresh block in, that is being written to `physical`. `source` holds it from byte `from` on. */
   put(physical: number, checksum: number, source: Memory, from: number): void {
     let frame = this.#table.find(physical)
@@ -165,6 +161,13 @@ export class BlockCache {
     if (frame === NO_FRAME) return
     this.memory.bytes.set(source.bytes.subarray(from, from + BLOCK_SIZE), frame * BLOCK_SIZE)
     this.#enter(frame, physical, checksum, READY)
+    this.#recent[frame] = 1
+  }
+
+  /** The block at this place is freed: its frame is of use only until that counts, and goes first. */
+  fade(physical: number): void {
+    const frame = this.#table.find(physical)
+    if (frame !== NO_FRAME) this.#recent[frame] = 0
   }
 
   /** The block at this place is about to be overwritten. */
@@ -338,9 +341,8 @@ export class BlockCache {
     if (this.#copies !== undefined) {
       const source = this.#source[frame]!
       this.#failedOn[frame] = source
-      this.#source[frame] = (
-        this.#copies.reading.find(({ plex }) => plex !== source) ?? { plex: source }
-      ).plex
+      const other = this.#copies.reading.find(({ plex }) => plex !== source)
+      this.#source[frame] = other?.plex ?? source
     }
     this.#want(frame)
   }

@@ -2,9 +2,9 @@ import t from 'tap'
 import { BLOCK_SIZE, MIB } from '../../../ts/base/units.ts'
 import { openLabelled } from '../../../ts/disk/labelled-disk.ts'
 import { Plex } from '../../../ts/plex/plex.ts'
+import type { Memory } from '../../../ts/ports/memory.ts'
 import { FAILED, WAIT } from '../../../ts/volume/answers.ts'
 import { BlockCache, CACHE_FRAMES_MIN } from '../../../ts/volume/cache.ts'
-import { FrameTable, NO_FRAME } from '../../../ts/volume/frame-table.ts'
 import { plexOf } from '../../../ts/volume/open-plexes.ts'
 import { aggregate, makeDisks, pair } from '../../support/image-world.ts'
 import { type MemoryDisk, MemoryWorld, SeededRandom } from '../../support/memory-world.ts'
@@ -163,8 +163,33 @@ t.test('a fresh block is there without being read', async (t) => {
   const fresh = world.memory.checksum(memory.address + BLOCK_SIZE, BLOCK_SIZE)
   cache.put(77, fresh, memory, BLOCK_SIZE)
   const frame = cache.get(77, fresh, undefined)
-  t.equal(cache.frameBytes(frame)[0], 5)
+  t.equal(cache.memory.bytes[frame * BLOCK_SIZE], 5)
   t.equal(cache.get(77, checksum(77), undefined), WAIT)
+})
+
+t.test('what is written again and again stays, and what it replaces goes first', async (t) => {
+  const { cache, checksum, turn, disk, at } = setting()
+  const live = Math.floor(CACHE_FRAMES_MIN * 0.6)
+  const memory = { bytes: disk.bytes } as Memory
+  let places = Array.from({ length: live }, (_, block) => block)
+  let next = live
+  for (const _ of ['asked for', 'used']) {
+    for (const place of places) cache.get(place, checksum(place), undefined)
+    turn()
+  }
+  for (let round = 0; round < 4; round += 1) {
+    const misses = cache.counters.misses
+    places = places.map((old) => {
+      cache.get(old, checksum(old), undefined)
+      const place = next
+      next += 1
+      cache.put(place, checksum(place), memory, at(place))
+      cache.fade(old)
+      turn()
+      return place
+    })
+    t.equal(cache.counters.misses, misses, `round ${round}`)
+  }
 })
 
 t.test('frames of this turn are not reused before it ends, and who found none asks again', async (t) => {
@@ -362,27 +387,4 @@ t.test('with one plex missing, the other one is asked twice', async (t) => {
   const before = disks.map(({ reads }) => reads)
   t.same(read(5, 6), [FAILED, 6])
   t.same([disks[0].reads, told], [before[0], ['5: checksum']])
-})
-
-t.test('the table of frames agrees with a map after any insertions and removals', async (t) => {
-  const random = new SeededRandom(8)
-  const table = new FrameTable(64)
-  const model = new Map<number, number>()
-  const free = Array.from({ length: 64 }, (_, frame) => frame)
-  let wrong = 0
-  for (let step = 0; step < 20_000; step += 1) {
-    const physical = random.below(4) * 0x4000_0000 + random.below(80)
-    const there = model.get(physical)
-    if (table.find(physical) !== (there ?? NO_FRAME)) wrong += 1
-    if (there !== undefined) {
-      table.remove(there)
-      model.delete(physical)
-      free.push(there)
-    } else if (free.length > 0) {
-      const frame = free.pop()!
-      table.insert(physical, frame)
-      model.set(physical, frame)
-    }
-  }
-  t.equal(wrong, 0)
 })
