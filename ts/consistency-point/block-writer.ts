@@ -21,7 +21,9 @@ export interface WrittenImage {
 
 /** One write has up to 1 MiB. */
 const WRITE_BLOCKS_MAX = 256
-const WRITES_IN_FLIGHT = 8
+/** Short ones, as free space in pieces makes them, keep a disk busy only if there are many. */
+const WRITES_IN_FLIGHT = 32
+const BLOCKS_IN_FLIGHT = 8 * WRITE_BLOCKS_MAX
 /** A step of the caller closes at most a path of nodes. */
 const PAGES_PER_STEP = 8
 const NO_PAGE = -1
@@ -66,6 +68,7 @@ class Stream {
  */
 export class BlockWriter {
   inFlight = 0
+  blocksInFlight = 0
   /** the first negative result, or 0 */
   failure = 0
   dataBlocks = 0
@@ -93,7 +96,8 @@ export class BlockWriter {
 
   /** Whether another step may be taken; else `makeRoom` and wait. */
   get isReady(): boolean {
-    const hasRoom = this.inFlight < WRITES_IN_FLIGHT && this.#arena.freeCount >= PAGES_PER_STEP
+    const isBusy = this.inFlight >= WRITES_IN_FLIGHT || this.blocksInFlight >= BLOCKS_IN_FLIGHT
+    const hasRoom = !isBusy && this.#arena.freeCount >= PAGES_PER_STEP
     return hasRoom && this.failure === 0 && this.#copies.pins.mayOverwrite(this.#published)
   }
 
@@ -144,6 +148,7 @@ export class BlockWriter {
 
   ended(write: Write, result: number): void {
     this.inFlight -= 1
+    this.blocksInFlight -= write.count
     if (result < 0 && this.failure === 0) this.failure = result
     this.#free(write)
   }
@@ -193,6 +198,7 @@ export class BlockWriter {
     if (write === undefined) return
     stream.write = undefined
     this.inFlight += 1
+    this.blocksInFlight += write.count
     this.writes += 1
     this.#plex.write(write.first, write.gather, write)
   }
