@@ -136,9 +136,14 @@ int map_shared(const char* path, size_t byte_length, void** address, Found* foun
   return moved < 0 ? moved : map_new(path, byte_length, address);
 }
 
+// Memory that is smaller may be touched only in part, and would take up much more than that.
+constexpr size_t kHugeFrom = size_t{16} << 20;
+
 int allocate_pages(size_t byte_length, void** address) {
   void* mapped = mmap(nullptr, byte_length, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
   if (mapped == MAP_FAILED) return -errno;
+  // a cache is read all over: fewer misses of the TLB. Whether the kernel has such pages, is its own affair.
+  if (byte_length >= kHugeFrom) madvise(mapped, byte_length, MADV_HUGEPAGE);
   *address = mapped;
   return 0;
 }
