@@ -359,7 +359,11 @@ export class Returning {
 
   *#closeDisks(copy: Copy): Procedure {
     // a scrub looks at labels and superblocks of what it found open
-    while (this.#parts.image.copies.readers > 0) yield 'wait'
+    while (this.#parts.image.copies.readers > 0) {
+      // which does not go on while the ownership is about to be handed over
+      this.#mustGoOn()
+      yield 'wait'
+    }
     const { disks } = copy
     copy.disks = []
     yield* closeDisks(this.#parts.world.memory, disks)

@@ -118,6 +118,16 @@ t.test('one that is about to hand over is not woken for a plex that is missing',
   t.equal(owner.returning.nextWakeMs(), Number.POSITIVE_INFINITY)
 })
 
+t.test('one that is about to hand over does not wait for a scrub, which does not go on then', async (t) => {
+  const owner = new Owner()
+  owner.lose(0)
+  owner.image.copies.readers = 1
+  t.notOk(owner.turnUntil(() => owner.opened > 0))
+  t.ok(owner.returning.isRunning)
+  owner.returning.isQuiet = true
+  t.ok(owner.turnUntil(() => !owner.returning.isRunning))
+})
+
 t.test('the vault gets its marks when all else is there, and only then is the plex in sync', async (t) => {
   const owner = new Owner()
   owner.lose()
