@@ -164,7 +164,7 @@ export class BlockCache {
     this.#recent[frame] = 1
   }
 
-  /** The block at this place is freed: its frame is of use only until that counts, and goes first. */
+  /** The block at this place is freed: its frame is of use only until that counts. */
   fade(physical: number): void {
     const frame = this.#table.find(physical)
     if (frame !== NO_FRAME) this.#recent[frame] = 0
@@ -376,25 +376,25 @@ export class BlockCache {
   }
 
   /**
-   * A frame to use, evicting by CLOCK. NO_FRAME: half of them are on their way already, or those
-   * at hand were given out in this turn.
+   * A frame to use, evicting by CLOCK. NO_FRAME: half of them are on their way already, or those at hand
+   * were given out in this turn. Where all at hand were used, the first of them goes.
    */
   #take(): number {
     const busyMax = (this.frameCount >>> 1) - (this.isForPoint ? 0 : FRAMES_FOR_POINT)
     if (this.#busyFrames >= busyMax) return NO_FRAME
+    let first = NO_FRAME
     for (let step = 0; step < SEARCH_STEPS; step += 1) {
       const frame = this.#hand
       this.#hand = frame + 1 === this.frameCount ? 0 : frame + 1
       const state = this.#state[frame]!
       if (state === FREE) return frame
       if (state === WANTED || state === FETCHING || this.#turn[frame] === this.#turnNumber) continue
-      if (this.#recent[frame] === 1) {
-        this.#recent[frame] = 0
-        continue
-      }
-      this.#table.remove(frame)
-      return frame
+      const isRecent = this.#recent[frame] === 1
+      if (!isRecent || first === NO_FRAME) first = frame
+      if (!isRecent) break
+      this.#recent[frame] = 0
     }
-    return NO_FRAME
+    if (first !== NO_FRAME) this.#table.remove(first)
+    return first
   }
 }
