@@ -21,8 +21,8 @@ export interface WrittenImage {
 
 /** One write has up to 1 MiB. */
 const WRITE_BLOCKS_MAX = 256
-/** Short ones, as free space in pieces makes them, keep a disk busy only if there are many. */
-const WRITES_IN_FLIGHT = 32
+/** Short ones keep a disk busy only if there are many; the partner takes 32 requests to its disks at once. */
+const WRITES_IN_FLIGHT = 24
 const BLOCKS_IN_FLIGHT = 8 * WRITE_BLOCKS_MAX
 /** A step of the caller closes at most a path of nodes. */
 const PAGES_PER_STEP = 8
