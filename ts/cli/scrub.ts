@@ -31,7 +31,10 @@ export async function scrub(name: string | undefined, options: ScrubOptions): Pr
   const isBad = ({ findingCount, mendedCount }: Outcome): boolean => findingCount > mendedCount
   const bad = outcomes.filter(isBad).map(({ aggregate }) => aggregate)
   if (bad.length > 0) {
-    const remedy = 'restore the blocks that are named, or the volumes, from a backup, and check the disk'
+    const isUnread = outcomes.some(({ unreadPlexes = [] }) => unreadPlexes.length > 0)
+    const restore = 'restore the blocks that are named, or the volumes, from a backup, and check the disk'
+    const again = 'another plex may have it: scrub again when all are in sync, and only then '
+    const remedy = `${isUnread ? again : ''}${restore}`
     throw new StoreError('DISK_CORRUPT', `not everything checks in ${bad.join(' and ')}; ${remedy}`)
   }
 }
@@ -79,7 +82,7 @@ async function finished(context: Context, asked: readonly Outcome[]): Promise<Ou
 
 function lines(outcome: Outcome): string[] {
   const { aggregate, state, readByteLength, durationMs, findingCount, mendedCount } = outcome
-  const { findings, unreadPlexes } = outcome
+  const { findings, unreadPlexes = [] } = outcome
   const took = durationMs > 0 ? ` in ${(durationMs / 1000).toFixed(1)} s` : ''
   const mended = mendedCount > 0 ? `, ${mendedCount} of them mended` : ''
   const hidden = findingCount - findings.length

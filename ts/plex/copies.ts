@@ -126,6 +126,10 @@ export class Copies {
     return state === 'in-sync' && !(isRemote && this.isRemoteAway())
   }
 
+  get readableCount(): number {
+    return this.reading.reduce((count, copy) => count + Number(this.isReadable(copy)), 0)
+  }
+
   isLast(copy: Copy): boolean {
     return copy.state === 'in-sync' && this.reading.length === 1
   }

@@ -84,7 +84,7 @@ export class FreeBits {
     return this.#free[region]! >= blockCount && this.#longest[region]! >= wholeWordsIn(blockCount)
   }
 
-  /** It was looked through, and no run of so many free blocks begins in it. */
+  /** It was looked through, and no run of so many begins in it: it is not asked for so many again. */
   holdsLess(region: number, blockCount: number): void {
     const words = wholeWordsIn(blockCount)
     if (words > 0) this.#longest[region] = Math.min(this.#longest[region]!, words - 1)

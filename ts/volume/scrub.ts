@@ -77,7 +77,7 @@ class Pass {
     }
     const visitor: TreeVisitor = {
       enter: () => {
-        this.#bytes += BLOCK_SIZE * image.copies.reading.length
+        this.#bytes += BLOCK_SIZE * Math.max(1, image.copies.readableCount)
         return true
       },
       damaged: (block, why) => suspect(block, why),
