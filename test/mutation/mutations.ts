@@ -199,8 +199,8 @@ const consistencyPoints: readonly Mutation[] = [
   {
     name: 'a freed block is not freed',
     file: 'ts/consistency-point/tree-editor.ts',
-    find: 'if (this.#old[level] !== NOWHERE) this.#space.free(this.#old[level]!)',
-    replace: 'if (this.#old[level] === 0) this.#space.free(this.#old[level]!)',
+    find: 'this.#space.free(physical)',
+    replace: 'if (physical === 0) this.#space.free(physical)',
     breaks: 'space is lost with every consistency point',
     checker: 'scope',
     isQuick: true,
