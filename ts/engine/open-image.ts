@@ -12,7 +12,7 @@ const REMOTE_WAIT_MS = 3000
  * it, and the record calls it in sync, it is opened with it.
  */
 export function* openImage(parts: OwnerParts): Procedure<Image> {
-  const image = yield* openLocal(parts)
+  const image = yield* openAsNeeded(parts)
   image.copies.isRecordedStale = parts.plexes.isStale
   image.copies.isRemoteAway = parts.isRemoteAway
   for (const [plex, place] of parts.settings.aggregate.plexes.entries())
@@ -20,7 +20,7 @@ export function* openImage(parts: OwnerParts): Procedure<Image> {
   return image
 }
 
-function* openLocal(parts: OwnerParts): Procedure<Image> {
+function* openAsNeeded(parts: OwnerParts): Procedure<Image> {
   const { settings, plexes } = parts
   try {
     return yield* openWith(parts)

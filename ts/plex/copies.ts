@@ -126,8 +126,9 @@ export class Copies {
     return state === 'in-sync' && !(isRemote && this.isRemoteAway())
   }
 
-  get readableCount(): number {
-    return this.reading.reduce((count, copy) => count + Number(this.isReadable(copy)), 0)
+  /** Those in sync that can be asked; none, if the only one is on a host that does not answer. */
+  get readable(): Copy[] {
+    return this.reading.filter((copy) => this.isReadable(copy))
   }
 
   isLast(copy: Copy): boolean {

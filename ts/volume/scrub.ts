@@ -77,7 +77,7 @@ class Pass {
     }
     const visitor: TreeVisitor = {
       enter: () => {
-        this.#bytes += BLOCK_SIZE * Math.max(1, image.copies.readableCount)
+        this.#bytes += BLOCK_SIZE * Math.max(1, image.copies.readable.length)
         return true
       },
       damaged: (block, why) => suspect(block, why),
@@ -123,7 +123,7 @@ class Pass {
       const { superblock } = this.#image
       // what a crash has left of an earlier writer's superblock was enough to open the image
       const isOurs = counters.consistencyPoints > 0
-      const read = copies.reading.filter((copy) => copies.isReadable(copy))
+      const read = copies.readable
       const disks = read.flatMap((copy) => copy.disks)
       const problems = isOurs ? yield* verifySuperblock(disks, superblock, world.memory) : []
       const mapProblems: string[] = []
