@@ -92,7 +92,7 @@ export const plexes: readonly Mutation[] = [
     find: 'const copy = this.#copies!.all[this.#failedOn[frame]!]!',
     replace: 'const copy = this.#copies!.all[1 - this.#failedOn[frame]!]!',
     breaks: 'a block that one plex has damaged stays damaged, and is lost with the other one',
-    checker: ['unit/volume/cache.test'],
+    checker: ['unit/volume/cache-plexes.test'],
     isQuick: true,
   },
   {
@@ -154,6 +154,14 @@ export const plexes: readonly Mutation[] = [
     replace: 'for (let place = 1; place < MARKS_AT.length && pending.failure === 0; place += 1) {',
     breaks: 'a torn write of the next marks leaves marks of another time',
     checker: ['unit/log/vault-refresh.test'],
+  },
+  {
+    name: 'a plex that has come back is asked for what another one was asked for before',
+    file: 'ts/volume/cache.ts',
+    find: 'if (this.#isUnderWay(frame)) this.#stale[frame] = 1\n  }\n\n  #isUnderWay',
+    replace: 'if (frame < 0) this.#stale[frame] = 1\n  }\n\n  #isUnderWay',
+    breaks: 'a block that was freed meanwhile is called damaged',
+    checker: ['unit/volume/cache-plexes.test'],
   },
   {
     name: 'a superblock opens an image on a plex that was being filled',

@@ -240,6 +240,7 @@ export class Returning {
     this.#mustGoOn()
     if (copy.state !== 'filling' || failure < 0) throw new StoreError('DISK_FAILED', copy.because)
     copies.setState(copy, 'in-sync')
+    image.cache.plexReturned()
     this.#backoffs[copy.plex]!.good(world.clock.now())
     const text = `plex ${copy.plex} is in sync again: ${this.copiedBytes} bytes were copied`
     world.host.event('info', 'plex in sync', text, { plex: copy.plex, copiedBytes: this.copiedBytes })

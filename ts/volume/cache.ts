@@ -1,12 +1,11 @@
 import { assert } from '../base/assert.ts'
-import { Gather } from '../base/gather.ts'
 import { BLOCK_SIZE } from '../base/units.ts'
 import { type MemoryPool, memoryPool } from '../disk/memory-pool.ts'
 import type { Copies, Copy } from '../plex/copies.ts'
 import type { Plex } from '../plex/plex.ts'
-import type { Completion } from '../ports/completion.ts'
 import type { Memory, MemoryPort } from '../ports/memory.ts'
 import { FAILED, WAIT } from './answers.ts'
+import { FETCH_BLOCKS_MAX, Fetch } from './fetch.ts'
 import { FrameTable, NO_FRAME } from './frame-table.ts'
 import { Waiters } from './waiters.ts'
 
@@ -22,8 +21,6 @@ const FETCHING = 2
 const READY = 3
 const BAD = 4
 
-/** Neighbours are read together up to this many blocks. */
-const FETCH_BLOCKS_MAX = 256
 /** Reads on their way at once: many more than disks have queues for, and far fewer than a ring of I/O has. */
 const FETCHES_MAX = 512
 /** Frames that reads of clients leave to a consistency point, which must go on for them to go on. */
@@ -37,24 +34,6 @@ const REFUSED_TURNS = 256
 export const CACHE_FRAMES_MIN = 256
 /** Frames looked at for one that may be evicted, before giving up until the next turn. */
 const SEARCH_STEPS = 1024
-
-class Fetch implements Completion {
-  readonly gather = new Gather()
-  readonly frames = new Int32Array(FETCH_BLOCKS_MAX)
-  count = 0
-  first = 0
-  /** the one plex that is read; undefined: there is only one */
-  copy: Copy | undefined
-  readonly #cache: BlockCache
-
-  constructor(cache: BlockCache) {
-    this.#cache = cache
-  }
-
-  complete(result: number): void {
-    this.#cache.fetched(this, result)
-  }
-}
 
 /**
  * Blocks of the plex in memory, each checked against the checksum in its pointer. A fixed number of
@@ -222,6 +201,19 @@ export class BlockCache {
     this.#wakeStarved()
   }
 
+  /**
+   * A plex has come into sync: it has what the newest generation reaches, but not all that somebody has asked
+   * the other plex for before, and that may never have been on this one. Whoever waits for that asks again.
+   */
+  plexReturned(): void {
+    for (let frame = 0; frame < this.frameCount; frame += 1)
+      if (this.#isUnderWay(frame)) this.#stale[frame] = 1
+  }
+
+  #isUnderWay(frame: number): boolean {
+    return this.#state[frame] === WANTED || this.#state[frame] === FETCHING
+  }
+
   /** To be called when nothing is in flight any more. */
   close(): void {
     this.#pool.giveBack(this.memory)
@@ -242,7 +234,7 @@ export class BlockCache {
 
   /** The frame holds another content of this place than the one asked for. */
   #replace(frame: number, physical: number, checksum: number, waiter: Waiter | undefined): number {
-    if (this.#state[frame] === WANTED || this.#state[frame] === FETCHING) {
+    if (this.#isUnderWay(frame)) {
       if (waiter !== undefined) this.#waiters.add(frame, waiter)
       this.#stale[frame] = 1
       return WAIT
@@ -282,7 +274,7 @@ export class BlockCache {
   }
 
   #abandon(frame: number): void {
-    if (this.#state[frame] === WANTED || this.#state[frame] === FETCHING) this.#stale[frame] = 1
+    if (this.#isUnderWay(frame)) this.#stale[frame] = 1
     else this.#drop(frame)
   }
 
