@@ -15,6 +15,8 @@ export class SimDisk implements Disk {
   readonly byteLength: number
   readonly platterOf: Platter
   readonly #host: SimEngine
+  /** blocks that are being written */
+  readonly #writing = new Set<number>()
   #isOpen = true
 
   constructor(path: string, platter: Platter, host: SimEngine) {
@@ -43,7 +45,9 @@ export class SimDisk implements Disk {
 
   write(at: number, from: Gather, done: Completion): void {
     const { platterOf: platter } = this
+    this.#beginWrite(at, from.byteLength)
     this.#host.submit(this, done, this.#delay(), (isWhole) => {
+      this.#endWrite(at, from.byteLength)
       if (platter.isGone) return EIO
       const { random } = this.#host
       const fails = platter.faults.write > 0 && random.chance(platter.faults.write)
@@ -74,6 +78,20 @@ export class SimDisk implements Disk {
     if (!this.#isOpen) throw new Error(`${this.path} is closed twice`)
     this.#isOpen = false
     this.#host.openDisks -= 1
+  }
+
+  /** Of two writes to one place at a time nobody knows which one a disk takes last. */
+  #beginWrite(at: number, byteLength: number): void {
+    for (let number = at / BLOCK_SIZE; number < (at + byteLength) / BLOCK_SIZE; number += 1) {
+      if (this.#writing.has(number))
+        throw new Error(`${this.path}: block ${number} is written twice at a time`)
+      this.#writing.add(number)
+    }
+  }
+
+  #endWrite(at: number, byteLength: number): void {
+    for (let number = at / BLOCK_SIZE; number < (at + byteLength) / BLOCK_SIZE; number += 1)
+      this.#writing.delete(number)
   }
 
   /** Nothing can be read: clients may miss what superblocks reach, and nobody the rest. */

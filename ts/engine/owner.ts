@@ -349,7 +349,7 @@ export class Owner {
     if (this.#restsOnMemory(safety)) return this.vault.suspend()
     const { ring, stabilities } = this.aggregate
     const lag = ring.head - 1 - this.vault.durable
-    const isAwaited = stabilities.count > 0 && stabilities.nextSequence > this.vault.promised
+    const isAwaited = stabilities.lastSequence > this.vault.begun
     if (isAwaited || this.vault.lacksOwed || lag * BLOCK_SIZE >= VAULT_LAG_BYTES) this.vault.start()
   }
 }

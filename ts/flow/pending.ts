@@ -56,6 +56,11 @@ export class PendingReplies {
     return this.#count === 0 ? Number.POSITIVE_INFINITY : this.sequences[this.#first]!
   }
 
+  /** The sequence that the newest waits for, or 0. */
+  get lastSequence(): number {
+    return this.#count === 0 ? 0 : this.#last
+  }
+
   push(sequence: number, connection: number, session: number, to: ReplyTo): void {
     assert(!this.isFull, 'whoever waits for a reply has looked for room')
     assert(sequence >= this.#last, 'replies wait in the order of the log')

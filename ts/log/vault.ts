@@ -8,6 +8,7 @@ import type { Completion } from '../ports/completion.ts'
 import type { Memory } from '../ports/memory.ts'
 import { type Marks, sealedMarks } from './marks.ts'
 import type { LogRing } from './ring.ts'
+import { VaultGroup } from './vault-group.ts'
 
 /** The reserved zone on disk that mirrors the ring, byte for byte at the same offsets. */
 export interface VaultZone {
@@ -18,8 +19,8 @@ export interface VaultZone {
 }
 
 const GROUP_BYTES_MAX = 4 * MIB
-
-type Phase = 'idle' | 'writing' | 'flushing' | 'refreshing'
+/** One is written while another is flushed. */
+const GROUPS = 2
 
 /**
  * What the marks in the vault say for sure: it has promised nothing yet, it has all that was promised, or
@@ -28,16 +29,26 @@ type Phase = 'idle' | 'writing' | 'flushing' | 'refreshing'
 type Standing = 'filling' | 'complete' | 'suspended' | 'unknown'
 const STANDINGS = { filling: 0, complete: 1, suspended: 2, unknown: 0 } as const
 
+/** A part of the ring that is made of items, and goes round. */
+interface Area {
+  readonly at: number
+  readonly itemBytes: number
+  readonly itemCount: number
+}
+
 /**
  * Group commit of the log to disk: whatever has been appended since the last group goes out as a few
  * sequential writes and one flush. A descriptor page is rewritten as it fills; that is harmless,
  * because the bytes of entries already in it do not change.
  *
+ * A group is written while the one before is flushed, and not earlier: both may have the same page, and what
+ * a disk makes of two writes to one place at a time is anybody's guess. They count in their order.
+ *
  * The marks beside them say whether the vault is *complete*: whether it holds all that a FLUSH or FUA reply
  * has promised. A recovery without any ring believes a complete vault alone. So nothing is promised by the
  * vault before its marks say complete, and nothing by the memory of two nodes while they still do.
  */
-export class Vault implements Completion {
+export class Vault {
   /** every entry up to here is on stable storage: in the vault, or by a consistency point */
   durable: number
   /** the last entry that was there before this vault was, or was promised without it */
@@ -50,18 +61,17 @@ export class Vault implements Completion {
   failures = 0
   groupsWritten = 0
   bytesWritten = 0
-  #phase: Phase = 'idle'
-  #outstanding = 0
-  #failed = false
-  #groupFirst = 0
-  #groupEnd = 0
+  #isRefreshing = false
+  /** under way, oldest first */
+  readonly #underWay: VaultGroup[] = []
+  readonly #groups: VaultGroup[]
   /** marks that are safely in the vault: the next ones go to the other place */
   #marksWritten = 0
   readonly #ring: LogRing
   readonly #marks: Marks
   readonly #zone: VaultZone
   readonly #scratch: Memory
-  readonly #gathers = Array.from({ length: 7 }, () => new Gather())
+  readonly #gathers = Array.from({ length: 3 }, () => new Gather())
 
   /** `scratch`: at least a page, in which nothing else lives as long as this does. */
   constructor(ring: LogRing, marks: Marks, zone: VaultZone, scratch: Memory, durable: number) {
@@ -70,13 +80,19 @@ export class Vault implements Completion {
     this.#marks = marks
     this.#zone = zone
     this.#scratch = scratch
+    this.#groups = Array.from({ length: GROUPS }, () => new VaultGroup(zone, () => this.#retire()))
     this.durable = durable
     this.#contained = durable
     this.#owed = ring.head - 1
   }
 
   get isIdle(): boolean {
-    return this.#phase === 'idle'
+    return this.#underWay.length === 0 && !this.#isRefreshing
+  }
+
+  /** Every entry up to here is on stable storage, or on its way there. */
+  get begun(): number {
+    return Math.max(this.durable, (this.#underWay.at(-1)?.end ?? 0) - 1)
   }
 
   /** What FLUSH and FUA may promise without the memory of two nodes: every entry up to here. */
@@ -101,16 +117,18 @@ export class Vault implements Completion {
 
   /** Entries from here on are being written and must not be released. */
   get pinnedFrom(): number {
-    return this.isIdle ? Number.MAX_SAFE_INTEGER : this.#groupFirst
+    return this.#underWay[0]?.first ?? Number.MAX_SAFE_INTEGER
   }
 
-  /** Starts the next group if there is anything to write, or marks to change, and none is under way. */
+  /** Starts the next group if there is anything to write, or marks to change, and none is being written. */
   start(): void {
-    if (!this.isIdle) return
-    const first = Math.max(this.durable + 1, this.#ring.tail)
+    if (this.#isRefreshing || this.#underWay.at(-1)?.phase === 'writing') return
+    const first = Math.max(this.begun + 1, this.#ring.tail)
     const isMarksOnly = first >= this.#ring.head
     const standing = this.durable >= this.#owed ? 'complete' : this.#otherwise
-    if (isMarksOnly && this.#standing === standing) return
+    // marks that say something else are written when nothing else is, as the last word
+    const isSteady = this.#standing === standing
+    if (this.isIdle ? isMarksOnly && isSteady : isMarksOnly || !isSteady) return
     this.#begin(standing, first, isMarksOnly ? first : this.#endOfGroup(first))
   }
 
@@ -124,13 +142,38 @@ export class Vault implements Completion {
   }
 
   #begin(standing: Standing, first: number, end: number): void {
-    this.#groupFirst = first
-    this.#groupEnd = end
-    this.#phase = 'writing'
-    this.#failed = false
+    const group = this.#groups.find(({ phase }) => phase === 'idle')
+    if (group === undefined) return
     this.#nextStanding = standing
     if (standing !== this.#standing) this.#standing = 'unknown'
-    this.#writeGroup()
+    // a group whose marks are not safe yet leaves but one place that has good ones
+    group.begin(first, end, !this.#underWay.some(({ hasMarks }) => hasMarks))
+    this.#underWay.push(group)
+    if (end > first) this.#writeEntries(group)
+    if (group.hasMarks) group.write(this.#placeOfMarks, this.#putMarks(standing), BLOCK_SIZE)
+    this.bytesWritten += group.bytesWritten
+  }
+
+  /**
+   * A group has ended. It counts when all before it do: a flush that succeeds says nothing of what another
+   * one has failed to make durable.
+   */
+  #retire(): void {
+    for (let oldest = this.#underWay[0]; oldest?.phase === 'done'; oldest = this.#underWay[0]) {
+      this.#underWay.shift()
+      oldest.phase = 'idle'
+      if (oldest.hasFailed) {
+        this.failures += 1
+        for (const later of this.#underWay) later.hasFailed = true
+        continue
+      }
+      if (oldest.end > oldest.first) this.groupsWritten += 1
+      if (oldest.hasMarks) {
+        this.#marksWritten += 1
+        this.#standing = this.#nextStanding
+      }
+      this.durable = Math.max(this.durable, oldest.end - 1)
+    }
   }
 
   /**
@@ -165,9 +208,17 @@ export class Vault implements Completion {
    * contain; header and marks, in both places, are written again. Returns 0 or -errno.
    */
   *refresh(): Procedure<number> {
-    while (!this.isIdle) yield 'wait'
-    this.#phase = 'refreshing'
-    this.#groupFirst = Number.MAX_SAFE_INTEGER
+    assert(!this.#isRefreshing, 'one plex is refreshed at a time')
+    this.#isRefreshing = true
+    try {
+      while (this.#underWay.length > 0) yield 'wait'
+      return yield* this.#writeBothMarks()
+    } finally {
+      this.#isRefreshing = false
+    }
+  }
+
+  *#writeBothMarks(): Procedure<number> {
     const pending = new Pending()
     const header = this.#gathers[0]!
     header.clear()
@@ -182,7 +233,6 @@ export class Vault implements Completion {
       if (pending.failure === 0) this.#marksWritten += 1
     }
     this.#standing = pending.failure === 0 ? standing : 'unknown'
-    this.#phase = 'idle'
     return pending.failure
   }
 
@@ -190,26 +240,6 @@ export class Vault implements Completion {
   contained(sequence: number): void {
     this.#contained = sequence
     this.durable = Math.max(this.durable, sequence)
-  }
-
-  complete(result: number): void {
-    this.#outstanding -= 1
-    if (result < 0) this.#failed = true
-    if (this.#outstanding > 0) return
-    if (this.#failed) {
-      this.failures += 1
-      this.#phase = 'idle'
-    } else if (this.#phase === 'writing') {
-      this.#phase = 'flushing'
-      this.#outstanding = 1
-      this.#zone.flush(this)
-    } else {
-      this.#phase = 'idle'
-      if (this.#groupEnd > this.#groupFirst) this.groupsWritten += 1
-      this.#marksWritten += 1
-      this.#standing = this.#nextStanding
-      this.durable = Math.max(this.durable, this.#groupEnd - 1)
-    }
   }
 
   #endOfGroup(first: number): number {
@@ -222,49 +252,44 @@ export class Vault implements Completion {
     return end
   }
 
-  #writeGroup(): void {
-    let used = 0
-    const write = (from: number, to: number): void => {
-      const gather = this.#gathers[used]!
-      used += 1
-      const start = roundDown(from, BLOCK_SIZE)
-      const byteLength = roundUp(to, BLOCK_SIZE) - start
-      gather.clear()
-      gather.add(this.#ring.memory.address + start, byteLength)
-      this.bytesWritten += byteLength
-      this.#outstanding += 1
-      this.#zone.write(start, gather, this)
-    }
-    const { first, end } = { first: this.#groupFirst, end: this.#groupEnd }
-    if (end > first) this.#writeEntries(first, end, write)
-    this.#outstanding += 1
-    this.#writeMarks(this.#gathers[used]!, this.#nextStanding, this)
-  }
-
-  #writeEntries(first: number, end: number, write: (from: number, to: number) => void): void {
-    const { layout } = this.#ring
-    forEachStretch(first % layout.descriptorCount, end - first, layout.descriptorCount, (index, count) => {
-      const from = layout.descriptorsAt + index * LogEntry.byteLength
-      write(from, from + count * LogEntry.byteLength)
-    })
+  #writeEntries(group: VaultGroup): void {
+    const { descriptorsAt, descriptorCount, checksumsAt, pagesAt, pageCount } = this.#ring.layout
+    const { first, end } = group
+    const descriptors = { at: descriptorsAt, itemBytes: LogEntry.byteLength, itemCount: descriptorCount }
+    this.#writeItems(group, descriptors, first % descriptorCount, end - first)
     const firstPage = this.#ring.firstPage(first)
-    const endPage = this.#ring.firstPage(end - 1) + this.#ring.pageCount(end - 1)
-    const pageStretches =
-      endPage >= firstPage
-        ? [[firstPage, endPage]]
-        : [
-            [firstPage, layout.pageCount],
-            [0, endPage],
-          ]
-    for (const [from, to] of pageStretches as [number, number][]) {
-      if (from === to) continue
-      write(layout.checksumsAt + from * 4, layout.checksumsAt + to * 4)
-      write(layout.pagesAt + from * BLOCK_SIZE, layout.pagesAt + to * BLOCK_SIZE)
-    }
+    const pages = this.#ring.firstPage(end - 1) + this.#ring.pageCount(end - 1) - firstPage
+    const count = pages < 0 ? pages + pageCount : pages
+    if (count === 0) return
+    this.#writeItems(group, { at: checksumsAt, itemBytes: 4, itemCount: pageCount }, firstPage, count)
+    this.#writeItems(group, { at: pagesAt, itemBytes: BLOCK_SIZE, itemCount: pageCount }, firstPage, count)
   }
 
-  /** Says what an earlier group made durable: damage below it is not a torn end. */
+  /** Some items of an area, which may go round its end. No page is written twice. */
+  #writeItems(group: VaultGroup, { at, itemBytes, itemCount }: Area, first: number, count: number): void {
+    const { address } = this.#ring.memory
+    const untilEnd = Math.min(count, itemCount - first)
+    const from = roundDown(at + first * itemBytes, BLOCK_SIZE)
+    group.write(from, address + from, roundUp(at + (first + untilEnd) * itemBytes, BLOCK_SIZE) - from)
+    const to = Math.min(from, roundUp(at + (count - untilEnd) * itemBytes, BLOCK_SIZE))
+    if (to > at) group.write(at, address + at, to - at)
+  }
+
   #writeMarks(gather: Gather, standing: Standing, done: Completion): void {
+    gather.clear()
+    gather.add(this.#putMarks(standing), BLOCK_SIZE)
+    this.#zone.write(this.#placeOfMarks, gather, done)
+  }
+
+  get #placeOfMarks(): number {
+    return MARKS_AT[this.#marksWritten & 1]!
+  }
+
+  /**
+   * Says what earlier groups made durable: damage below it is not a torn end. Returns the address of the
+   * block, in which nothing else may be put before it is written.
+   */
+  #putMarks(standing: Standing): number {
     const bytes = sealedMarks({
       magic: LOG_MARKS_MAGIC,
       version: LOG_RING_VERSION,
@@ -277,19 +302,6 @@ export class Vault implements Completion {
       rest: new Uint8Array(24),
     })
     this.#scratch.bytes.set(bytes)
-    gather.clear()
-    gather.add(this.#scratch.address, BLOCK_SIZE)
-    this.#zone.write(MARKS_AT[this.#marksWritten & 1]!, gather, done)
+    return this.#scratch.address
   }
-}
-
-function forEachStretch(
-  index: number,
-  count: number,
-  size: number,
-  visit: (index: number, count: number) => void,
-): void {
-  const beforeWrap = Math.min(count, size - index)
-  visit(index, beforeWrap)
-  if (count > beforeWrap) visit(0, count - beforeWrap)
 }

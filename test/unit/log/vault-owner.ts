@@ -32,6 +32,12 @@ export class Owner {
     this.zone.settle()
   }
 
+  /** Begins a group with all that there is, and ends its writes: its flush is under way. */
+  flushing(): void {
+    this.vault.start()
+    while (this.zone.kinds.includes('write')) this.zone.step(this.zone.kinds.indexOf('write'))
+  }
+
   release(sequence: number): void {
     this.vault.contained(sequence)
     this.writer.ring.release(sequence)

@@ -229,6 +229,15 @@ t.test(
       while (owner.zone.step()) check(owner, `group ${group}`)
       if (owner.writer.ring.fill > 0.5) owner.release(owner.vault.durable - 4)
     }
+    const busy = new Owner()
+    for (let step = 0; step < 150; step += 1) {
+      if (busy.writer.ring.fill > 0.4) busy.release(busy.vault.durable)
+      busy.writer.write(step % 7)
+      busy.vault.start()
+      busy.zone.step(step % 5 === 0 ? busy.zone.waiting - 1 : 0)
+      check(busy, `step ${step}, one group after the other`)
+    }
+    t.ok(busy.vault.groupsWritten > 20, `${busy.vault.groupsWritten} groups`)
     t.same(problems.slice(0, 5), [])
     t.ok(owner.writer.ring.head > 50 && moments > 300, `${moments} moments`)
   },

@@ -6,11 +6,13 @@ import type { MemoryTwin } from './memory-twin.ts'
 
 interface Operation {
   readonly kind: 'read' | 'write' | 'flush'
+  readonly at: number
+  readonly end: number
   readonly run: () => void
   readonly done: Completion
 }
 
-/** A zone of a disk with a cache: what was written is safe only when a flush has ended. */
+/** A zone of a disk with a cache: what was written is safe only when a flush that began later has ended. */
 export class ZoneTwin implements VaultZone {
   readonly byteLength: number
   /** what a loss of power leaves for sure */
@@ -35,14 +37,24 @@ export class ZoneTwin implements VaultZone {
     return this.#waiting.length
   }
 
-  read(at: number, into: Gather, done: Completion): void {
-    const run = () => this.#memory.scatter(this.bytes.subarray(at, at + into.byteLength), into)
-    this.#waiting.push({ kind: 'read', done, run })
+  /** What is under way, oldest first. */
+  get kinds(): string[] {
+    return this.#waiting.map(({ kind }) => kind)
   }
 
+  read(at: number, into: Gather, done: Completion): void {
+    const run = () => this.#memory.scatter(this.bytes.subarray(at, at + into.byteLength), into)
+    this.#waiting.push({ kind: 'read', at, end: at + into.byteLength, done, run })
+  }
+
+  /** Throws if some of it is being written already: nobody knows which of the two a disk takes last. */
   write(at: number, from: Gather, done: Completion): void {
     if (at % 4096 !== 0 || from.byteLength % 4096 !== 0)
       throw new Error(`a write of ${from.byteLength} at ${at}`)
+    const end = at + from.byteLength
+    for (const other of this.#waiting)
+      if (other.kind === 'write' && other.at < end && at < other.end)
+        throw new Error(`${at} is written twice`)
     this.log.push(`write ${at} ${from.byteLength}`)
     const run = () => {
       // Read when the transfer happens, as a disk does.
@@ -50,21 +62,23 @@ export class ZoneTwin implements VaultZone {
       this.bytes.set(bytes, at)
       this.unflushed.push({ at, bytes })
     }
-    this.#waiting.push({ kind: 'write', done, run })
+    this.#waiting.push({ kind: 'write', at, end, done, run })
   }
 
   flush(done: Completion): void {
     this.log.push('flush')
+    const covered = this.unflushed.slice()
     const run = () => {
-      this.stable = this.bytes.slice()
-      this.unflushed.length = 0
+      for (const { at, bytes } of covered) this.stable.set(bytes, at)
+      const others = this.unflushed.filter((write) => !covered.includes(write))
+      this.unflushed.splice(0, this.unflushed.length, ...others)
     }
-    this.#waiting.push({ kind: 'flush', done, run })
+    this.#waiting.push({ kind: 'flush', at: 0, end: 0, done, run })
   }
 
-  /** Ends one operation. False: none was under way. */
-  step(): boolean {
-    const next = this.#waiting.shift()
+  /** Ends one operation, the oldest unless it is said which. False: none was under way. */
+  step(index = 0): boolean {
+    const [next] = this.#waiting.splice(index, 1)
     if (next === undefined) return false
     const failure = this.fail?.kind === next.kind ? this.fail.result : 0
     if (failure < 0) this.fail = undefined
