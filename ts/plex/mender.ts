@@ -50,10 +50,12 @@ export class Mender {
 
   /**
    * Begins to write a block to its place on a plex; `source` has its content from byte `from` on. To be
-   * called while nothing else may be written to that place. Returns whether it was begun.
+   * called while nothing else may be written to that place. Returns whether it is being written, by this call
+   * or by another one for the same block.
    */
   mend(physical: number, source: Memory, from: number, copy: Copy): boolean {
     if (copy.state !== 'in-sync' || this.#copies.failure !== undefined) return false
+    if (this.isMending(physical, copy)) return true
     const mend = this.#idle.pop()
     if (mend === undefined) return false
     const at = mend.place * BLOCK_SIZE

@@ -36,6 +36,27 @@ t.test('a good block is written to its place on the one plex that has it bad', a
   t.same(mended, [[5, 1]])
 })
 
+t.test('a block that a read and a scrub find at the same time is written once', async (t) => {
+  const { world, mirror, mender, mended, mend, first, second } = setting()
+  let writes = 0
+  mirror.failWrite = () => {
+    writes += 1
+    return false
+  }
+  t.ok(mend(5, second))
+  t.ok(mend(5, second), 'it is on its way')
+  t.ok(mend(5, first), 'to the other plex it is not')
+  t.equal(mender.inFlight, 2)
+  world.settle()
+  t.equal(writes, 1)
+  t.same(mended.toSorted(), [
+    [5, 0],
+    [5, 1],
+  ])
+  t.ok(mend(5, second), 'later it may be damaged again')
+  t.equal(mender.inFlight, 1)
+})
+
 t.test('meanwhile no consistency point writes to blocks that are free', async (t) => {
   const { world, mend, copies, second } = setting()
   mend(5, second)
