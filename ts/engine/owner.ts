@@ -348,7 +348,7 @@ export class Owner {
     if (this.aggregate.image.plex.failure !== undefined) return
     if (this.#restsOnMemory(safety)) return this.vault.suspend()
     const { ring, stabilities } = this.aggregate
-    const lag = ring.head - 1 - this.vault.durable
+    const lag = ring.head - 1 - this.vault.begun
     const isAwaited = stabilities.lastSequence > this.vault.begun
     if (isAwaited || this.vault.lacksOwed || lag * BLOCK_SIZE >= VAULT_LAG_BYTES) this.vault.start()
   }

@@ -2,9 +2,9 @@ import { Gather } from '../base/gather.ts'
 import type { Completion } from '../ports/completion.ts'
 import type { VaultZone } from './vault.ts'
 
-type Phase = 'idle' | 'writing' | 'flushing' | 'done'
+type Phase = 'idle' | 'writing' | 'written' | 'flushing' | 'done'
 
-/** Entries on their way to the vault: some writes, and a flush that begins when all of them have ended. */
+/** Entries on their way to the vault: some writes, and a flush after all of them. */
 export class VaultGroup implements Completion {
   phase: Phase = 'idle'
   /** the entries: from here until, but not including, `end`; none, if only marks are written */
@@ -16,14 +16,14 @@ export class VaultGroup implements Completion {
   #outstanding = 0
   #gathersUsed = 0
   readonly #zone: VaultZone
-  readonly #ended: () => void
+  readonly #changed: () => void
   /** descriptors, checksums and pages are two stretches each where the ring ends, and the marks are one */
   readonly #gathers = Array.from({ length: 7 }, () => new Gather())
 
-  /** `ended` is called when the flush has ended, or the last of the writes if one of them failed. */
-  constructor(zone: VaultZone, ended: () => void) {
+  /** `changed` is called when it is `written`, and when it is `done`. */
+  constructor(zone: VaultZone, changed: () => void) {
     this.#zone = zone
-    this.#ended = ended
+    this.#changed = changed
   }
 
   begin(first: number, end: number, hasMarks: boolean): void {
@@ -47,17 +47,17 @@ export class VaultGroup implements Completion {
     this.#zone.write(at, gather, this)
   }
 
+  flush(): void {
+    this.phase = 'flushing'
+    this.#outstanding = 1
+    this.#zone.flush(this)
+  }
+
   complete(result: number): void {
     this.#outstanding -= 1
     if (result < 0) this.hasFailed = true
     if (this.#outstanding > 0) return
-    if (this.phase === 'writing' && !this.hasFailed) {
-      this.phase = 'flushing'
-      this.#outstanding = 1
-      this.#zone.flush(this)
-    } else {
-      this.phase = 'done'
-      this.#ended()
-    }
+    this.phase = this.phase === 'writing' ? 'written' : 'done'
+    this.#changed()
   }
 }

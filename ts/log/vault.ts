@@ -42,7 +42,7 @@ interface Area {
  * because the bytes of entries already in it do not change.
  *
  * A group is written while the one before is flushed, and not earlier: both may have the same page, and what
- * a disk makes of two writes to one place at a time is anybody's guess. They count in their order.
+ * a disk makes of two writes to one place at a time is anybody's guess.
  *
  * The marks beside them say whether the vault is *complete*: whether it holds all that a FLUSH or FUA reply
  * has promised. A recovery without any ring believes a complete vault alone. So nothing is promised by the
@@ -55,6 +55,8 @@ export class Vault {
   #owed: number
   #contained: number
   #standing: Standing = 'unknown'
+  /** the last one that was sure, whatever has been tried since */
+  #lastStanding: Standing = 'filling'
   #nextStanding: Standing = 'filling'
   /** what it is as long as it is not complete; once suspended, no older vault may count again */
   #otherwise: Standing = 'filling'
@@ -80,7 +82,7 @@ export class Vault {
     this.#marks = marks
     this.#zone = zone
     this.#scratch = scratch
-    this.#groups = Array.from({ length: GROUPS }, () => new VaultGroup(zone, () => this.#retire()))
+    this.#groups = Array.from({ length: GROUPS }, () => new VaultGroup(zone, () => this.#advance()))
     this.durable = durable
     this.#contained = durable
     this.#owed = ring.head - 1
@@ -105,6 +107,11 @@ export class Vault {
     return this.#standing === 'suspended'
   }
 
+  /** What marks may say now. */
+  get #standingNow(): Standing {
+    return this.durable >= this.#owed ? 'complete' : this.#otherwise
+  }
+
   /** Every entry up to here has been promised by something else: the vault is not complete without it. */
   owe(sequence: number): void {
     this.#owed = Math.max(this.#owed, sequence)
@@ -125,7 +132,7 @@ export class Vault {
     if (this.#isRefreshing || this.#underWay.at(-1)?.phase === 'writing') return
     const first = Math.max(this.begun + 1, this.#ring.tail)
     const isMarksOnly = first >= this.#ring.head
-    const standing = this.durable >= this.#owed ? 'complete' : this.#otherwise
+    const standing = this.#standingNow
     // marks that say something else are written when nothing else is, as the last word
     const isSteady = this.#standing === standing
     if (this.isIdle ? isMarksOnly && isSteady : isMarksOnly || !isSteady) return
@@ -155,25 +162,37 @@ export class Vault {
   }
 
   /**
-   * A group has ended. It counts when all before it do: a flush that succeeds says nothing of what another
-   * one has failed to make durable.
+   * Some group has got further. Only the oldest is flushed: of two flushes at a time, one might succeed and
+   * the other one be told of its failure. What fails takes all groups after it along.
    */
-  #retire(): void {
-    for (let oldest = this.#underWay[0]; oldest?.phase === 'done'; oldest = this.#underWay[0]) {
+  #advance(): void {
+    for (let oldest = this.#underWay[0]; oldest !== undefined; oldest = this.#underWay[0]) {
+      if (oldest.phase === 'writing' || oldest.phase === 'flushing') return
+      if (oldest.phase === 'written' && !oldest.hasFailed) return oldest.flush()
       this.#underWay.shift()
       oldest.phase = 'idle'
-      if (oldest.hasFailed) {
-        this.failures += 1
-        for (const later of this.#underWay) later.hasFailed = true
-        continue
-      }
-      if (oldest.end > oldest.first) this.groupsWritten += 1
-      if (oldest.hasMarks) {
-        this.#marksWritten += 1
-        this.#standing = this.#nextStanding
-      }
-      this.durable = Math.max(this.durable, oldest.end - 1)
+      if (oldest.hasFailed) this.#hasFailed()
+      else this.#counts(oldest)
     }
+  }
+
+  #hasFailed(): void {
+    this.failures += 1
+    for (const later of this.#underWay) later.hasFailed = true
+  }
+
+  #isSure(standing: Standing): void {
+    this.#standing = standing
+    this.#lastStanding = standing
+  }
+
+  #counts({ first, end, hasMarks }: VaultGroup): void {
+    if (end > first) this.groupsWritten += 1
+    if (hasMarks) {
+      this.#marksWritten += 1
+      this.#isSure(this.#nextStanding)
+    }
+    this.durable = Math.max(this.durable, end - 1)
   }
 
   /**
@@ -200,7 +219,7 @@ export class Vault {
     if (pending.failure < 0)
       throw new StoreError('DISK_FAILED', `the vault cannot be written (errno ${-pending.failure})`)
     this.#marksWritten += 1
-    this.#standing = 'filling'
+    this.#isSure('filling')
   }
 
   /**
@@ -224,7 +243,7 @@ export class Vault {
     header.clear()
     header.add(this.#ring.memory.address, BLOCK_SIZE)
     this.#zone.write(0, header, pending.expect())
-    const standing = this.#standing === 'unknown' ? this.#otherwise : this.#standing
+    const standing = this.#lastStanding === 'complete' ? this.#standingNow : this.#otherwise
     for (let place = 0; place < MARKS_AT.length && pending.failure === 0; place += 1) {
       this.#writeMarks(this.#gathers[1]!, standing, pending.expect())
       yield* pending.all()
@@ -232,7 +251,8 @@ export class Vault {
       yield* pending.all()
       if (pending.failure === 0) this.#marksWritten += 1
     }
-    this.#standing = pending.failure === 0 ? standing : 'unknown'
+    if (pending.failure < 0) this.#standing = 'unknown'
+    else this.#isSure(standing)
     return pending.failure
   }
 
@@ -259,10 +279,17 @@ export class Vault {
     this.#writeItems(group, descriptors, first % descriptorCount, end - first)
     const firstPage = this.#ring.firstPage(first)
     const pages = this.#ring.firstPage(end - 1) + this.#ring.pageCount(end - 1) - firstPage
-    const count = pages < 0 ? pages + pageCount : pages
-    if (count === 0) return
+    if (pages === 0 && !this.#hasPages(first, end)) return
+    // as many as there are, if it ends where it began
+    const count = pages <= 0 ? pages + pageCount : pages
     this.#writeItems(group, { at: checksumsAt, itemBytes: 4, itemCount: pageCount }, firstPage, count)
     this.#writeItems(group, { at: pagesAt, itemBytes: BLOCK_SIZE, itemCount: pageCount }, firstPage, count)
+  }
+
+  #hasPages(first: number, end: number): boolean {
+    for (let sequence = first; sequence < end; sequence += 1)
+      if (this.#ring.pageCount(sequence) > 0) return true
+    return false
   }
 
   /** Some items of an area, which may go round its end. No page is written twice. */

@@ -191,10 +191,9 @@ class Pass {
 
   *#descend(volume: Volume, block: number): Procedure<number> {
     const { tree } = this.#image
-    const { root, height } = volume
-    const lowest = Math.min(1, height)
-    for (let level = height; level >= lowest; level -= 1) {
-      const physical = yield* this.#locate(root, height, block, level)
+    const lowest = Math.min(1, volume.height)
+    for (let level = volume.height; level >= lowest; level -= 1) {
+      const physical = yield* this.#locate(volume.volume, block, level)
       if (physical === HOLE) return nextUnder(block, Math.max(tree.holeLevel, lowest))
       // what failed is above, and was looked at there
       if (physical === FAILED) return nextUnder(block, level)
@@ -213,9 +212,13 @@ class Pass {
     return nextUnder(block, lowest)
   }
 
-  *#locate(root: Uint32Array, height: number, block: number, level: number): Procedure<number> {
+  /** Asks for what the newest generation reaches, each time: blocks of older ones are used again. */
+  *#locate(number: number, block: number, level: number): Procedure<number> {
+    const { directory, tree } = this.#image
     for (let failures = 0; ; ) {
-      const physical = this.#image.tree.locate(root, height, block, level, this.#waiter)
+      const volume = directory.get(number)
+      if (volume === undefined) return FAILED
+      const physical = tree.locate(volume.root, volume.height, block, level, this.#waiter)
       // whoever has let go of the image does not read for its cache any more
       if (physical === WAIT && this.#user.isOver()) return FAILED
       if (physical === FAILED) failures += 1

@@ -91,3 +91,18 @@ for (const kind of ['write', 'flush'] as const) {
     t.match(vault, { lacksOwed: false, promised: 1 }, 'the next group says it')
   })
 }
+
+t.test(
+  'what was complete stays so when a refresh fails, and the next one comes before any group',
+  async (t) => {
+    const owner = new Owner()
+    const { vault, writer, zone } = owner
+    writer.write(1)
+    owner.commit()
+    zone.fail = { kind: 'flush', result: -5 }
+    t.equal(zone.finish(vault.refresh()), -5)
+    t.equal(zone.finish(vault.refresh()), 0)
+    t.match(refreshed(owner).marks, [{ complete: 1 }, { complete: 1 }], 'no recovery passes over it')
+    t.match(vault, { promised: 1, lacksOwed: false })
+  },
+)

@@ -95,6 +95,19 @@ t.test('the vault goes round with the ring', async (t) => {
   t.equal(owner.vault.durable, ring.head - 1)
 })
 
+t.test('a group may have all pages of the ring', async (t) => {
+  const owner = new Owner()
+  const { ring } = owner.writer
+  for (let entry = 0; entry < 3; entry += 1) owner.writer.write(64)
+  ring.release(1)
+  owner.writer.write(64)
+  // a recovery from the superblock before needs what was released already
+  ring.retain(1, 5)
+  owner.commit()
+  const found = recovered(owner.zone)
+  t.same([found.head, wrong(found, ring)], [5, []])
+})
+
 t.test('what the disks contain is not written to the vault any more', async (t) => {
   const { vault, writer, zone } = new Owner()
   for (let i = 0; i < 5; i += 1) writer.write(1)
