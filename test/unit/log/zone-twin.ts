@@ -4,10 +4,14 @@ import type { VaultZone } from '../../../ts/log/vault.ts'
 import type { Completion } from '../../../ts/ports/completion.ts'
 import type { MemoryTwin } from './memory-twin.ts'
 
+const SECTOR = 512
+
 interface Operation {
   readonly kind: 'read' | 'write' | 'flush'
   readonly at: number
   readonly end: number
+  /** what is written */
+  readonly from?: Gather
   readonly run: () => void
   readonly done: Completion
 }
@@ -62,16 +66,15 @@ export class ZoneTwin implements VaultZone {
       this.bytes.set(bytes, at)
       this.unflushed.push({ at, bytes })
     }
-    this.#waiting.push({ kind: 'write', at, end, done, run })
+    this.#waiting.push({ kind: 'write', at, end, from, done, run })
   }
 
   flush(done: Completion): void {
     this.log.push('flush')
     const covered = this.unflushed.slice()
     const run = () => {
-      for (const { at, bytes } of covered) this.stable.set(bytes, at)
-      const others = this.unflushed.filter((write) => !covered.includes(write))
-      this.unflushed.splice(0, this.unflushed.length, ...others)
+      for (const write of covered) if (this.unflushed.includes(write)) this.stable.set(write.bytes, write.at)
+      this.#forget(covered)
     }
     this.#waiting.push({ kind: 'flush', at: 0, end: 0, done, run })
   }
@@ -83,8 +86,16 @@ export class ZoneTwin implements VaultZone {
     const failure = this.fail?.kind === next.kind ? this.fail.result : 0
     if (failure < 0) this.fail = undefined
     else next.run()
+    // nobody knows what a flush that failed has lost; no later one brings it
+    if (failure < 0 && next.kind === 'flush')
+      this.#forget(this.unflushed.filter((_, index) => index % 2 === 0))
     next.done.complete(failure)
     return true
+  }
+
+  #forget(writes: readonly object[]): void {
+    const others = this.unflushed.filter((write) => !writes.includes(write))
+    this.unflushed.splice(0, this.unflushed.length, ...others)
   }
 
   settle(): void {
@@ -99,12 +110,20 @@ export class ZoneTwin implements VaultZone {
     }
   }
 
-  /** The zone after a loss of power that kept those unflushed writes that `keeps` says. */
-  afterPowerLoss(keeps: (index: number) => boolean): ZoneTwin {
+  /**
+   * The zone after a loss of power that kept those sectors of writes that `keeps` says: of those that no flush
+   * has covered, then of those that were under way.
+   */
+  afterPowerLoss(keeps: (index: number, sector: number) => boolean): ZoneTwin {
     const after = new ZoneTwin(this.#memory, this.byteLength)
     after.bytes.set(this.stable)
-    for (const [index, { at, bytes }] of this.unflushed.entries())
-      if (keeps(index)) after.bytes.set(bytes, at)
+    const underWay = this.#waiting.flatMap(({ at, from }) =>
+      from === undefined ? [] : [{ at, bytes: this.#memory.gathered(from) }],
+    )
+    for (const [index, { at, bytes }] of [...this.unflushed, ...underWay].entries()) {
+      for (let place = 0; place < bytes.length; place += SECTOR)
+        if (keeps(index, place / SECTOR)) after.bytes.set(bytes.subarray(place, place + SECTOR), at + place)
+    }
     after.stable = after.bytes.slice()
     return after
   }
