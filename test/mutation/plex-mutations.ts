@@ -101,7 +101,7 @@ export const plexes: readonly Mutation[] = [
     find: 'while (mender.isMending(physical, copy)) yield',
     replace: 'if (mender.inFlight < 0) yield',
     breaks: 'a block is called mended whose disk then refuses it',
-    checker: ['unit/volume/scrub.test'],
+    checker: ['unit/volume/scrub-plexes.test'],
   },
   {
     name: 'a scrub judges a plex that has just gone away',
@@ -109,7 +109,7 @@ export const plexes: readonly Mutation[] = [
     find: 'if (!isUnchanged || !read.every((copy) => copies.isReadable(copy))) continue',
     replace: 'if (!isUnchanged) continue',
     breaks: 'an operator whose partner has died is told to restore blocks from a backup',
-    checker: ['unit/volume/scrub.test'],
+    checker: ['unit/volume/scrub-plexes.test'],
   },
   {
     name: 'a scrub believes the plex that is damaged',
@@ -118,7 +118,7 @@ export const plexes: readonly Mutation[] = [
     replace:
       'if (good[place]) this.#visitor.copyDamaged?.(block, this.#plexes.copies!.all[1 - copy!.plex]!, why)',
     breaks: 'a scrub mends what is good, and what is damaged stays so',
-    checker: ['unit/volume/walk.test', 'unit/volume/scrub.test'],
+    checker: ['unit/volume/walk.test', 'unit/volume/scrub-plexes.test'],
   },
   {
     name: 'a consistency point does not wait for blocks that are copied',
