@@ -111,8 +111,8 @@ export class ZoneTwin implements VaultZone {
   }
 
   /**
-   * The zone after a loss of power that kept those sectors of writes that `keeps` says: of those that no flush
-   * has covered, then of those that were under way.
+   * The zone after a loss of power that kept those sectors of writes that `keeps` says: of those that no
+   * flush has covered, then of those that were under way.
    */
   afterPowerLoss(keeps: (index: number, sector: number) => boolean): ZoneTwin {
     const after = new ZoneTwin(this.#memory, this.byteLength)
