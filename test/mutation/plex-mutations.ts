@@ -156,6 +156,14 @@ export const plexes: readonly Mutation[] = [
     checker: ['unit/log/vault-refresh.test'],
   },
   {
+    name: 'disks of the partner that cannot be opened are opened for each read',
+    file: 'ts/plex/remote-plex.ts',
+    find: ' || this.#nowMs < this.#mayOpenMs',
+    replace: '',
+    breaks: 'reads of a plex that has failed keep both nodes busy with its disks',
+    checker: ['unit/plex/remote-plex-reopen.test'],
+  },
+  {
     name: 'a plex that has come back is asked for what another one was asked for before',
     file: 'ts/volume/cache.ts',
     find: 'if (this.#isUnderWay(frame)) this.#stale[frame] = 1\n  }\n\n  #isUnderWay',

@@ -5,13 +5,14 @@ import type { Procedure } from '../base/procedure.ts'
 import { BLOCK_SIZE, KIB, roundUp } from '../base/units.ts'
 import { sliceGather } from '../disk/slice-gather.ts'
 import { sameIdentity } from '../format/identity.ts'
-import { DISK_BLOCKS_MAX, DISK_SLOTS, FrameKind, NO_PAGE, OpenedDisk } from '../format/link-frame.ts'
+import { DISK_BLOCKS_MAX, DISK_SLOTS, FrameKind, OpenedDisk } from '../format/link-frame.ts'
 import { encodeFrame, FRAME_BYTES, type FrameReader } from '../partner/frame.ts'
 import type { Completion } from '../ports/completion.ts'
 import type { Disk } from '../ports/disk.ts'
 import type { Memory, MemoryPort } from '../ports/memory.ts'
 import { disksIn, remoteDisks } from './remote-disk.ts'
 import { Split } from './split.ts'
+import { type SharedLog, WrittenBlocks } from './written-blocks.ts'
 
 /** Disk frames of one send: more would make log entries wait behind them. */
 const BYTES_AT_ONCE = 256 * KIB
@@ -21,11 +22,10 @@ const HEAD_BYTES = FRAME_BYTES + DISK_BLOCKS_MAX * 4
 const LINK_FAILED = -107
 const TIMED_OUT = -110
 
-export interface RemotePlexUser {
-  /** the page of the ring at this address, if the partner has it, too; or -1 */
-  sharedPageAt(address: number): number
-  /** the block may change while it is sent: what leaves is a copy of it, as it is when it is sealed */
-  isChanging(address: number): boolean
+/** Disks that could not be opened are not asked for again at once, however many want to read them. */
+const REOPEN_MS = 100
+
+export interface RemotePlexUser extends SharedLog {
   /** of the ownership, and of this node's ring: every frame bears them */
   epoch(): number
   /** nobody else has what is read: reads wait for the link, as they would for a disk that does not answer */
@@ -64,13 +64,11 @@ const OVERDUE: Part = {
  * it is when its disks do not answer in time, as long as another plex has everything.
  */
 export class RemotePlex {
-  bytesByValue = 0
-  bytesByReference = 0
   readonly #port: MemoryPort
   readonly #user: RemotePlexUser
   readonly #heads: Memory
+  readonly #blocks: WrittenBlocks
   readonly #batch = new MemoryBatch()
-  readonly #copies: (Memory | undefined)[] = []
   readonly #slots: (Part | undefined)[] = Array.from({ length: DISK_SLOTS }, () => undefined)
   readonly #sentMs = new Float64Array(DISK_SLOTS)
   #nowMs = 0
@@ -82,6 +80,8 @@ export class RemotePlex {
   /** the partner has its disks open in this session of the link */
   #isReady = false
   #opening: Part | undefined
+  /** before that, nothing is opened that nobody has asked to open */
+  #mayOpenMs = 0
   /** the opening that nobody has asked for */
   #again: Part | undefined
   #opened: Uint8Array | undefined
@@ -96,6 +96,15 @@ export class RemotePlex {
     this.#port = port
     this.#user = user
     this.#heads = port.allocate(DISK_SLOTS * HEAD_BYTES)
+    this.#blocks = new WrittenBlocks(port, user, this.#heads)
+  }
+
+  get bytesByValue(): number {
+    return this.#blocks.bytesByValue
+  }
+
+  get bytesByReference(): number {
+    return this.#blocks.bytesByReference
   }
 
   get isUp(): boolean {
@@ -112,10 +121,13 @@ export class RemotePlex {
     this.#isReady = false
     this.#isOverdue = false
     this.session += 1
+    this.#mayOpenMs = 0
     if (this.#waiting.length > 0) this.#openAgain()
   }
 
+  /** In a new session of the link, and after a failure, before anything else is asked. */
   #openAgain(): void {
+    if (!this.#isUp || this.#isReady || this.#opening !== undefined || this.#nowMs < this.#mayOpenMs) return
     this.#open({ complete: () => {} })
     this.#again = this.#opening
   }
@@ -150,13 +162,14 @@ export class RemotePlex {
     this.#openedIn = this.session
     this.#isOverdue = false
     this.#isReady = false
-    if (this.#isUp && this.#waiting.length > 0 && this.#opening === undefined) this.#openAgain()
+    if (this.#waiting.length > 0) this.#openAgain()
   }
 
   /** Called once per turn: tells of what has failed, never inside the call that asked for it. */
   step(nowMs: number): void {
     this.#nowMs = nowMs
     if (nowMs >= this.#lookAtMs) this.#lookForOverdue()
+    if (this.#waiting.length > 0) this.#openAgain()
     if (this.#failed.length === 0) return
     for (const { request, result } of this.#failed.splice(0)) request.complete(result)
   }
@@ -259,13 +272,12 @@ export class RemotePlex {
     else this.#failed.push({ request, result: LINK_FAILED })
   }
 
-  /** In a new session of the link, the partner is asked to open its disks before anything else. */
   #start(part: Part): void {
     const waits = part.kind === FrameKind.DISK_READ && this.#user.isOnlyPlex()
     const result = !this.#isUp ? LINK_FAILED : this.#isOverdue ? TIMED_OUT : 0
     if (result < 0 && !waits) this.#failed.push({ request: part.request, result })
     else this.#waiting.push(part)
-    if (this.#isUp && !this.#isReady && this.#opening === undefined) this.#openAgain()
+    this.#openAgain()
   }
 
   /** Adds frames to what is sent next. */
@@ -296,9 +308,10 @@ export class RemotePlex {
     const blocks = (part.gather?.byteLength ?? 0) / BLOCK_SIZE
     const isWrite = part.kind === FrameKind.DISK_WRITE
     const tableBytes = isWrite ? roundUp(blocks * 4, 8) : 0
-    const values = isWrite ? this.#fillTable(slot, tableBytes, part.gather!) : undefined
+    const tableAt = from + FRAME_BYTES
+    const values = isWrite ? this.#blocks.fillTable(slot, tableAt, tableBytes, part.gather!) : undefined
     const payload = tableBytes + (values?.byteLength ?? 0)
-    const seal = payload === 0 ? 0 : this.#sealOf(from + FRAME_BYTES, tableBytes, values!)
+    const seal = payload === 0 ? 0 : this.#blocks.sealOf(tableAt, tableBytes, values!)
     encodeFrame(
       this.#heads.bytes,
       from,
@@ -319,48 +332,6 @@ export class RemotePlex {
     for (let i = 0; i < values.count; i += 1) gather.add(values.addresses[i]!, values.lengths[i]!)
   }
 
-  /** Writes which page has each block. Returns those that no page has. */
-  #fillTable(slot: number, tableBytes: number, { addresses, lengths, count }: Gather): Gather {
-    const values = new Gather()
-    const at = slot * HEAD_BYTES + FRAME_BYTES
-    let copied = 0
-    const { u32 } = this.#heads
-    u32.fill(NO_PAGE, at / 4, (at + tableBytes) / 4)
-    let word = at / 4
-    for (let piece = 0; piece < count; piece += 1) {
-      for (let offset = 0; offset < lengths[piece]!; offset += BLOCK_SIZE) {
-        const address = addresses[piece]! + offset
-        const page = this.#user.sharedPageAt(address)
-        if (page < 0 && this.#user.isChanging(address)) {
-          const copy = this.#copyOf(slot).address + copied
-          this.#batch.copy(address, copy, BLOCK_SIZE)
-          values.add(copy, BLOCK_SIZE)
-          copied += BLOCK_SIZE
-        } else if (page < 0) values.add(address, BLOCK_SIZE)
-        else {
-          u32[word] = page
-          this.bytesByReference += BLOCK_SIZE
-        }
-        word += 1
-      }
-    }
-    if (copied > 0) this.#port.run(this.#batch)
-    this.bytesByValue += values.byteLength
-    return values
-  }
-
-  /** Memory for blocks of this slot that are copied; few slots ever need it. */
-  #copyOf(slot: number): Memory {
-    this.#copies[slot] ??= this.#port.allocate(DISK_BLOCKS_MAX * BLOCK_SIZE)
-    return this.#copies[slot]!
-  }
-
-  #sealOf(at: number, tableBytes: number, { addresses, lengths, count }: Gather): number {
-    let sum = this.#port.checksum(this.#heads.address + at, tableBytes)
-    for (let i = 0; i < count; i += 1) sum = this.#port.checksum(addresses[i]!, lengths[i]!, sum)
-    return sum
-  }
-
   /** An answer. A text: it does not fit, the session must end. */
   take(frame: FrameReader, input: Memory, payload: number): string | undefined {
     const part = this.#slots[frame.count]
@@ -376,7 +347,10 @@ export class RemotePlex {
       const isAsked = this.#opening !== this.#again
       this.#isReady = isGood && (isAsked || this.#isSame(this.#opened ?? new Uint8Array(0)))
       this.#opening = undefined
-      if (!this.#isReady) this.#failWaiting(LINK_FAILED)
+      if (!this.#isReady) {
+        this.#mayOpenMs = this.#nowMs + REOPEN_MS
+        this.#failWaiting(LINK_FAILED)
+      }
     } else if (part.kind === FrameKind.DISK_READ && isGood) {
       if (payloadByteLength !== part.gather!.byteLength) return 'a disk answers with a wrong length'
       this.#copyOut(input.address + payload, part.gather!)
