@@ -129,7 +129,9 @@ export function stepsOf(events: readonly NodeEvent[], killedWallMs: number, repl
   const when = (name: string): number =>
     (events.find(({ event, aggregate }) => event === name && aggregate === AGGREGATE)?.wallMs ?? Number.NaN) -
     killedWallMs
-  const [known, opening, replayed] = [when('link down'), when('opening'), when('replayed')] as const
+  const [opening, replayed] = [when('opening'), when('replayed')] as const
+  // the arbiter may tell that the process has ended before the link does
+  const known = Math.min(when('link down'), opening)
   return {
     detect: known,
     fence: opening - known,

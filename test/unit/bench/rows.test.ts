@@ -96,6 +96,8 @@ t.test('a takeover is split by the events of the node that took over', async (t)
   ]
   t.same(stepsOf(events, 1000, 150), { detect: 5, fence: 10, replay: 100, serve: 35 })
   t.ok(Number.isNaN(stepsOf([], 1000, 150).detect), 'what is not told is not made up')
+  const late = events.map((it) => (it.event === 'link down' ? { ...it, wallMs: 1018 } : it))
+  t.match(stepsOf(late, 1000, 150), { detect: 15, fence: 0 }, 'the arbiter has told it first')
 })
 
 t.test('a log that is filled is half full then', async (t) => {
