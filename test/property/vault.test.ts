@@ -6,7 +6,7 @@ import { LogRing } from '../../ts/log/ring.ts'
 import { finish } from '../support/finish.ts'
 import { recover } from '../support/recover.ts'
 import { MemoryTwin } from '../unit/log/memory-twin.ts'
-import { pageOf } from '../unit/log/rings.ts'
+import { wrong } from '../unit/log/rings.ts'
 import { Owner } from '../unit/log/vault-owner.ts'
 import { runs } from './runs.ts'
 
@@ -107,20 +107,8 @@ class Promising extends Owner {
     )
     if (ring.head <= this.promisedByAny)
       throw new Error(`${ring.head} to ${this.promisedByAny} were promised`)
-    this.#mustBeEqual(ring)
-  }
-
-  #mustBeEqual(found: LogRing): void {
-    const { ring } = this.writer
-    for (let sequence = Math.max(found.tail, ring.tail); sequence < found.head; sequence += 1) {
-      if (Buffer.compare(found.descriptorBytes(sequence), ring.descriptorBytes(sequence)) !== 0)
-        throw new Error(`the descriptor of ${sequence} differs`)
-      const last = found.pageCount(sequence) - 1
-      if (last < 0) continue
-      const page = found.pageBytes(found.firstPage(sequence) + last)
-      if (Buffer.compare(page, pageOf(sequence, last)) !== 0)
-        throw new Error(`the data of ${sequence} differ`)
-    }
+    const differing = wrong(ring, writer.ring, Math.max(ring.tail, writer.ring.tail))
+    if (differing.length > 0) throw new Error(`entries ${differing.join(', ')} differ`)
   }
 }
 

@@ -25,6 +25,19 @@ export function pageOf(sequence: number, index: number): Uint8Array {
   return page
 }
 
+/** Entries of `found`, from `first` on, that are not what they are in `source`, with the data of `pageOf`. */
+export function wrong(found: LogRing, source: LogRing, first = found.tail): number[] {
+  const differing: number[] = []
+  for (let sequence = first; sequence < found.head; sequence += 1) {
+    const same = Buffer.compare(found.descriptorBytes(sequence), source.descriptorBytes(sequence)) === 0
+    const pages = Array.from({ length: found.pageCount(sequence) }, (_, i) => i)
+    const page = found.firstPage(sequence)
+    const isGood = pages.every((i) => Buffer.compare(found.pageBytes(page + i), pageOf(sequence, i)) === 0)
+    if (!same || !isGood) differing.push(sequence)
+  }
+  return differing
+}
+
 /** Logs one WRITE as the owner does: descriptor, data with checksums, seal. Undefined: there is no room. */
 export class Writer {
   readonly ring: LogRing

@@ -8,7 +8,7 @@ import { loadVault } from '../../../ts/log/vault-halves.ts'
 import { finish } from '../../support/finish.ts'
 import { recover } from '../../support/recover.ts'
 import { MemoryTwin } from './memory-twin.ts'
-import { pageOf, ringOf } from './rings.ts'
+import { ringOf, wrong } from './rings.ts'
 import { Owner } from './vault-owner.ts'
 import { ZoneTwin } from './zone-twin.ts'
 
@@ -25,18 +25,6 @@ function recovered(zone: ZoneTwin, contained = 0): LogRing {
     recover(ring, memory, { contained, imageEpoch: 5, allowedEpoch: 5, marks: new Marks(target).load() }),
   )
   return ring
-}
-
-function wrong(found: LogRing, source: LogRing): number[] {
-  const differing: number[] = []
-  for (let sequence = found.tail; sequence < found.head; sequence += 1) {
-    const same = Buffer.compare(found.descriptorBytes(sequence), source.descriptorBytes(sequence)) === 0
-    const pages = Array.from({ length: found.pageCount(sequence) }, (_, i) => i)
-    const page = found.firstPage(sequence)
-    const isGood = pages.every((i) => Buffer.compare(found.pageBytes(page + i), pageOf(sequence, i)) === 0)
-    if (!same || !isGood) differing.push(sequence)
-  }
-  return differing
 }
 
 t.test('entries are durable when their group was written and flushed, not before', async (t) => {
